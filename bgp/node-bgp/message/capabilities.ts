@@ -1,0 +1,4 @@
+/** placeholder until the codec lands in the next commit */
+export interface Capability {
+  readonly kind: string;
+}

@@ -1,0 +1,150 @@
+/** A neighbor as its owner sees it: what may be configured, what is reported, what a policy is told. */
+
+import type { Capability } from "./message/capabilities.ts";
+import type { Family, Route } from "./route.ts";
+
+/** The state names of RFC 4271 8.2.2. */
+export type NeighborState = "Idle" | "Connect" | "Active" | "OpenSent" | "OpenConfirm" | "Established";
+
+/**
+ * Next hop towards this neighbor. `auto`: ours towards eBGP, unchanged towards iBGP; `self`: always ours; `keep`:
+ * always unchanged. A locally originated route without next hop gets ours in every mode.
+ */
+export type NextHopMode = "auto" | "self" | "keep";
+
+/** The part of a neighbor a policy may look at. */
+export interface PolicyNeighbor {
+  readonly address: string;
+  readonly asn: number;
+  readonly localAsn: number;
+  readonly type: "internal" | "external";
+}
+
+/**
+ * Accepts (the same object), changes (a new object, `{ ...route, localPref: 200 }`) or refuses (null) a route.
+ * Import: called with the route as received. Export: with the best path, before the protocol's own changes
+ * (AS prepended, next hop, LOCAL_PREF dropped towards eBGP); a next hop set here is sent as it is.
+ * Must be a pure function of its arguments: call {@link BgpSpeaker.refreshExports} or
+ * {@link BgpSpeaker.refreshImports} when what it closes over has changed. Throwing refuses the route.
+ */
+export type RoutePolicy = (route: Route, neighbor: PolicyNeighbor) => Route | null;
+
+export interface NeighborOptions {
+  /** IPv4 or IPv6 address; also the identity of the neighbor. A zone (`fe80::1%eth0`) is kept. */
+  readonly address: string;
+  readonly asn: number;
+  /** Port to dial, default 179. */
+  readonly port?: number;
+  /** Source address of our connections, and our next hop; default: what the kernel chooses. */
+  readonly localAddress?: string;
+  /** Next hop of our own routes, per family; needed to send IPv6 routes over an IPv4 session and the reverse. */
+  readonly nextHopSelf?: { readonly ipv4?: string; readonly ipv6?: string };
+  /** AS number to show to this neighbor; default the speaker's. Equal to `asn` means iBGP. */
+  readonly localAsn?: number;
+  /** Do not dial; wait to be dialled. Default false. */
+  readonly passive?: boolean;
+  /** Where passive: dial nevertheless when nothing came for so many seconds. Default: never. */
+  readonly passiveFallback?: number;
+  /** TCP MD5 key (RFC 2385), at most 80 bytes. Linux, needs the npm package `koffi`. */
+  readonly password?: string;
+  /** GTSM (RFC 5082): how many hops away the neighbor may be (1 = on link). Linux, needs `koffi`. */
+  readonly ttlSecurity?: number;
+  /** Seconds, 0 or 3..65535; default the speaker's. */
+  readonly holdTime?: number;
+  /** Seconds; default a third of the negotiated hold time. */
+  readonly keepaliveTime?: number;
+  /** Seconds between dials, jittered down to 75 %; default 5. */
+  readonly connectRetryTime?: number;
+  /** Seconds without any progress in sending before the session is given up (RFC 9687); default max(480, 2 x hold time). */
+  readonly sendHoldTime?: number;
+  /** Seconds the neighbor should keep our routes while we restart; default the speaker's; 0: no graceful restart at all. */
+  readonly gracefulRestartTime?: number;
+  /** The neighbor is our route reflector client (RFC 4456). iBGP only. */
+  readonly reflectorClient?: boolean;
+  readonly nextHopMode?: NextHopMode;
+  /** How often our own AS may appear in a received AS_PATH; default 0. */
+  readonly allowedLocalAs?: number;
+  /** Default: the family of `address`. */
+  readonly families?: readonly Family[];
+  readonly importPolicy?: RoutePolicy;
+  readonly exportPolicy?: RoutePolicy;
+  /**
+   * Neighbors of one group with the same `exportPolicy` function and the same export settings share one Adj-RIB-Out
+   * and one encoding. Without a policy they always do. The policy must then give the same answer for each of them.
+   */
+  readonly exportGroup?: string;
+  /** Free text, returned in the status. */
+  readonly description?: string;
+}
+
+export type NeighborErrorReason =
+  | "notification-sent"
+  | "notification-received"
+  | "connect-failed"
+  | "connection-lost"
+  | "collision"
+  | "send-hold-expired";
+
+/** Why a session or an attempt ended. */
+export interface NeighborError {
+  readonly reason: NeighborErrorReason;
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+  /** One line for people: `Cease/Administrative Shutdown (rack 4 maintenance)`. */
+  readonly text: string;
+  /** NOTIFICATION code and subcode where there was one. */
+  readonly code?: number;
+  readonly subcode?: number;
+}
+
+/** A neighbor changed state. */
+export interface NeighborEvent {
+  readonly address: string;
+  readonly state: NeighborState;
+  readonly previous: NeighborState;
+  /** Milliseconds since the epoch. */
+  readonly since: number;
+  readonly error?: NeighborError | undefined;
+}
+
+/** Whose routes were wrong, and what was done about it (RFC 7606). */
+export interface UpdateProblemEvent {
+  readonly address: string;
+  readonly problems: readonly { readonly action: string; readonly text: string }[];
+  readonly prefixes: number;
+}
+
+export interface MessageCounters {
+  readonly open: number;
+  readonly update: number;
+  readonly notification: number;
+  readonly keepalive: number;
+  readonly routeRefresh: number;
+}
+
+/** JSON-safe snapshot of one neighbor. */
+export interface NeighborStatus {
+  readonly address: string;
+  readonly asn: number;
+  readonly localAsn: number;
+  readonly type: "internal" | "external";
+  readonly description?: string | undefined;
+  readonly state: NeighborState;
+  /** When it entered the state, milliseconds since the epoch. */
+  readonly since: number;
+  /** How often it has been Established. */
+  readonly established: number;
+  readonly lastError?: NeighborError | undefined;
+  readonly localAddress?: string | undefined;
+  readonly remotePort?: number | undefined;
+  readonly remoteRouterId?: string | undefined;
+  readonly remoteCapabilities?: readonly Capability[] | undefined;
+  /** Seconds, as negotiated. */
+  readonly holdTime?: number | undefined;
+  readonly families: readonly Family[];
+  /** The neighbor is away and its routes are kept (RFC 4724 helper). */
+  readonly restarting: boolean;
+  readonly sent: MessageCounters;
+  readonly received: MessageCounters;
+  readonly prefixes: { readonly received: number; readonly stale: number; readonly advertised: number };
+}
