@@ -37,12 +37,19 @@ export type WatchEvent<K extends Kind = Kind, V = Value> =
   /** A stored value that cannot be read; the watch goes on. */
   | { readonly type: "corrupt"; readonly key: Key<K>; readonly message: string };
 
+export interface WatchBatch<K extends Kind = Kind, V = Value> {
+  /** In the order of the store. May be empty: then the batch only reports progress. */
+  readonly events: WatchEvent<K, V>[];
+  /** Everything up to here has been reported: a watch that broke resumes from here without loss or repetition. */
+  readonly revision: Revision;
+}
+
 export interface OperationOptions {
   readonly signal?: AbortSignal;
 }
 
 export interface WatchOptions extends OperationOptions {
-  /** Only what happened after this revision is reported. */
+  /** Only what happened after this revision (of a listing, or of a watch's last batch) is reported. */
   readonly from: Revision;
 }
 
@@ -68,11 +75,12 @@ export interface Datastore {
   delete<K extends Kind>(key: Key<K>, revision?: Revision, options?: OperationOptions): Promise<Entry<K>>;
 
   /**
-   * Changes after `from`, in the order of the store, each once, in batches as they arrive (a batch is never
-   * empty). Ends when the signal aborts (without error).
-   * @throws DatastoreError Compacted, Unavailable: after which the caller lists again (`reflector.ts` does).
+   * Changes after `from`, in the order of the store, each once, in batches as they arrive. Ends without error
+   * when the signal aborts or the store is closed.
+   * @throws DatastoreError Unavailable: watch again from the last batch's revision; Compacted: list again
+   * (`reflector.ts` does both).
    */
-  watch<K extends Kind>(query: Query<K>, options: WatchOptions): AsyncIterable<WatchEvent<K>[]>;
+  watch<K extends Kind>(query: Query<K>, options: WatchOptions): AsyncIterable<WatchBatch<K>>;
 
   /** Ends all watches and frees the connection. Idempotent. */
   close(): Promise<void>;

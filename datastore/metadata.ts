@@ -1,0 +1,94 @@
+/**
+ * Between a resource as its users see it and the JSON that is stored. What the store itself says is not stored
+ * (the revision, which becomes metadata.resourceVersion on read); what readers rely on is always stored (kind,
+ * apiVersion, creationTimestamp, uid, and the labels other nodes select by). Unknown fields pass through: a
+ * newer Calico may have put them there. IPAM records are stored as they are.
+ */
+
+import { randomUUID } from "node:crypto";
+import type { Revision, Value } from "./datastore.ts";
+import { type Key, type Kind, key } from "./key.ts";
+import { isIpamKind } from "./layout.ts";
+import { annotateName, effectiveName, isTieredPolicy, withoutNameAnnotation } from "./policy-name.ts";
+
+export const API_VERSION = "projectcalico.org/v3";
+
+const TIER_LABEL = "projectcalico.org/tier";
+const NAMESPACE_LABEL = "projectcalico.org/namespace";
+const ORCHESTRATOR_LABEL = "projectcalico.org/orchestrator";
+
+export interface Stamps {
+  /** Milliseconds since the epoch. */
+  now(): number;
+  uuid(): string;
+}
+
+export const systemStamps: Stamps = { now: Date.now, uuid: randomUUID };
+
+/** What a new object gets that nobody gave it. */
+export function withCreationStamps(kind: Kind, value: Value, stamps: Stamps): Value {
+  if (isIpamKind(kind)) return value;
+  const metadata = value.metadata ?? {};
+  return {
+    ...value,
+    metadata: {
+      ...metadata,
+      uid: metadata.uid || stamps.uuid(),
+      creationTimestamp: metadata.creationTimestamp || rfc3339(stamps.now()),
+    },
+  };
+}
+
+/** The text to store for `value`. `storedName` differs from the key's name only for policies of older Calicos. */
+export function encodeValue(k: Key, value: Value, storedName: string = k.name): string {
+  if (isIpamKind(k.kind)) return JSON.stringify(value);
+  const { resourceVersion: _, selfLink: __, ...metadata } = value.metadata ?? {};
+  metadata.name = storedName;
+  if (k.namespace !== undefined) metadata.namespace = k.namespace;
+  if (isTieredPolicy(k.kind)) {
+    metadata.annotations = annotateName(metadata.annotations, k.name);
+    metadata.labels = { ...metadata.labels, [TIER_LABEL]: value.spec?.tier || "default" };
+  }
+  if (k.kind === "WorkloadEndpoint") {
+    metadata.labels = { ...metadata.labels, [NAMESPACE_LABEL]: k.namespace };
+    if (value.spec?.orchestrator) metadata.labels[ORCHESTRATOR_LABEL] = value.spec.orchestrator;
+  }
+  return JSON.stringify({ ...value, kind: k.kind, apiVersion: API_VERSION, metadata });
+}
+
+/**
+ * What `text`, found under `stored`, is.
+ * @throws Error if the text is no JSON object.
+ */
+export function decodeValue<K extends Kind>(
+  stored: Key<K>,
+  text: string,
+  revision: Revision,
+): { key: Key<K>; value: Value } {
+  // Calico before 3.0 wrote affinities without a value: they are confirmed.
+  if (stored.kind === "BlockAffinity" && text === "") {
+    return { key: stored, value: { state: "confirmed", deleted: false } };
+  }
+  const value = JSON.parse(text);
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new Error("not a JSON object");
+  }
+  if (isIpamKind(stored.kind)) return { key: stored, value };
+  const metadata = { ...value.metadata, name: stored.name, resourceVersion: revision };
+  if (stored.namespace !== undefined) metadata.namespace = stored.namespace;
+  let own = stored;
+  if (isTieredPolicy(stored.kind)) {
+    own = key(stored.kind, effectiveName(stored.name, value), stored.namespace);
+    metadata.name = own.name;
+    const annotations = withoutNameAnnotation(metadata.annotations);
+    if (annotations === undefined) delete metadata.annotations;
+    else metadata.annotations = annotations;
+    metadata.labels = { [TIER_LABEL]: value.spec?.tier || "default", ...metadata.labels };
+  }
+  return { key: own, value: { ...value, kind: stored.kind, apiVersion: API_VERSION, metadata } };
+}
+
+/** Kubernetes' timestamps: UTC, whole seconds. */
+function rfc3339(milliseconds: number): string {
+  return `${new Date(milliseconds).toISOString().slice(0, 19)}Z`;
+}
