@@ -1,0 +1,381 @@
+/**
+ * The embedded store: one SQLite file that every process on the machine opens for itself. There is no server,
+ * so nothing to start first and nothing to lose: a process can be killed at any instruction and the others go
+ * on. Measured facts behind the choices: reference/kernel.md section 2.
+ *
+ * - All writes are BEGIN IMMEDIATE (a deferred transaction fails at once when it turns into a writer too late).
+ * - SQLite never waits for a lock here: its waiting blocks the event loop, and starves (26 : 1 between equal
+ *   writers). We try, sleep a random moment, try again.
+ * - A commit may have happened although its writer died before saying so. Callers cannot tell, and need not:
+ *   every write is compare-and-swap, they look and go on.
+ * - Disk full: nothing is written and nothing breaks; what makes room is still possible (`reserve.ts`).
+ */
+
+import { statSync } from "node:fs";
+import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { type Clock, systemClock } from "../../daemon/clock.ts";
+import type { Logger } from "../../daemon/log.ts";
+import type { OperationOptions, Revision } from "../datastore.ts";
+import { DatastoreError, DatastoreErrorCode } from "../errors.ts";
+import type {
+  DeleteResult,
+  KeyValue,
+  KeyValueBatch,
+  KeyValueStore,
+  PathRange,
+  WriteResult,
+} from "../key-value-store.ts";
+import { ChangeFeed, type ChangeLog, type ChangeRow } from "./change-feed.ts";
+import { Doorbell } from "./doorbell.ts";
+import { Reserve } from "./reserve.ts";
+import { openDatabase } from "./schema.ts";
+import { isBusy, isFull, toDatastoreError } from "./sqlite-error.ts";
+
+export const DEFAULT_PATH = "/var/lib/calyx/datastore.db";
+
+const DEFAULT_HISTORY = 10_000;
+/** History is trimmed, and the WAL cut, each time this many revisions have passed. */
+const TRIM_EVERY = 256;
+const CHECKPOINT_EVERY = 4096;
+/** What history is worth when the disk is full. */
+const HISTORY_WHEN_FULL = 100;
+const MAX_PAUSE_MS = 16;
+const LOCK_TIMEOUT_MS = 10_000;
+
+export interface EmbeddedOptions {
+  readonly path?: string | undefined;
+  readonly logger?: Logger | undefined;
+  readonly clock?: Clock | undefined;
+  readonly random?: (() => number) | undefined;
+  /** How many changes a watch can be behind. */
+  readonly history?: number | undefined;
+  /** How long to wait for other writers before giving up as Unavailable. */
+  readonly lockTimeoutMs?: number | undefined;
+  readonly reserveBytes?: number | undefined;
+}
+
+interface EntryRow {
+  readonly path: string;
+  readonly revision: number;
+  readonly value: string;
+}
+
+type Statements = ReturnType<typeof prepareStatements>;
+
+interface Connection {
+  readonly db: DatabaseSync;
+  readonly sql: Statements;
+  readonly inode: number;
+}
+
+export class EmbeddedStore implements KeyValueStore {
+  readonly path: string;
+  readonly #logger: Logger | undefined;
+  readonly #clock: Clock;
+  readonly #random: () => number;
+  readonly #history: number;
+  readonly #lockTimeoutMs: number;
+  readonly #bell: Doorbell;
+  readonly #reserve: Reserve;
+  readonly #feed: ChangeFeed;
+  #connection: Connection | undefined;
+  #closed = false;
+
+  constructor(options: EmbeddedOptions = {}) {
+    this.path = options.path ?? DEFAULT_PATH;
+    this.#logger = options.logger;
+    this.#clock = options.clock ?? systemClock;
+    this.#random = options.random ?? Math.random;
+    this.#history = options.history ?? DEFAULT_HISTORY;
+    this.#lockTimeoutMs = options.lockTimeoutMs ?? LOCK_TIMEOUT_MS;
+    this.#bell = new Doorbell(`${this.path}-bell`, this.#logger);
+    this.#reserve = new Reserve(`${this.path}-reserve`, options.reserveBytes);
+    this.#feed = new ChangeFeed(this.#changeLog(), this.#bell, this.#clock);
+  }
+
+  /** Opens the file now rather than at the first use, to learn early that it cannot be. */
+  async open(): Promise<void> {
+    await this.#attempt(() => this.#connected());
+  }
+
+  get(path: string, options?: OperationOptions): Promise<KeyValue | undefined> {
+    return this.#attempt(({ sql }) => keyValue(sql.get.get(path)), options?.signal);
+  }
+
+  range(
+    { start, end }: PathRange,
+    options?: OperationOptions,
+  ): Promise<{ items: KeyValue[]; revision: Revision }> {
+    return this.#attempt(({ db, sql }) => {
+      // One transaction, or a write between the two reads would tear them.
+      db.exec("BEGIN");
+      try {
+        const { revision } = bounds(sql);
+        const rows = sql.range.all(start, end) as unknown as EntryRow[];
+        return { items: rows.map(row => keyValue(row)!), revision: text(revision) };
+      } finally {
+        db.exec("COMMIT");
+      }
+    }, options?.signal);
+  }
+
+  create(path: string, value: string, options?: OperationOptions): Promise<WriteResult> {
+    return this.#write(false, options?.signal, sql => {
+      const current = keyValue(sql.get.get(path));
+      if (current) return { written: false, current };
+      const revision = nextRevision(sql);
+      sql.insert.run(path, revision, value);
+      sql.record.run(revision, path, "create", value);
+      return { written: true, revision: text(revision) };
+    });
+  }
+
+  async update(
+    path: string,
+    value: string,
+    expected: Revision,
+    options?: OperationOptions,
+  ): Promise<WriteResult> {
+    const write = (makesRoom: boolean) =>
+      this.#write<WriteResult>(makesRoom, options?.signal, sql => {
+        const current = keyValue(sql.get.get(path));
+        if (current?.revision !== expected) return { written: false, current };
+        const revision = nextRevision(sql);
+        sql.replace.run(revision, value, path);
+        sql.record.run(revision, path, "update", value);
+        return { written: true, revision: text(revision) };
+      });
+    try {
+      return await write(false);
+    } catch (error) {
+      if (!(error instanceof DatastoreError && error.code === DatastoreErrorCode.Full)) throw error;
+      // Releasing an address is an update: it must go through on a full disk, as deletes do.
+      const current = await this.get(path, options);
+      if (!current || value.length > current.value.length) throw error;
+      return await write(true);
+    }
+  }
+
+  delete(path: string, expected?: Revision, options?: OperationOptions): Promise<DeleteResult> {
+    return this.#write(true, options?.signal, sql => {
+      const current = keyValue(sql.get.get(path));
+      if (!current || (expected !== undefined && current.revision !== expected)) {
+        return { deleted: undefined, current };
+      }
+      const revision = nextRevision(sql);
+      sql.remove.run(path);
+      sql.record.run(revision, path, "delete", current.value);
+      return { deleted: current };
+    });
+  }
+
+  async *watch(range: PathRange, from: Revision, signal?: AbortSignal): AsyncIterable<KeyValueBatch> {
+    if (signal?.aborted) return;
+    const { queue, unsubscribe } = await this.#attempt(() => this.#feed.subscribe(range, Number(from)));
+    const end = () => queue.end();
+    signal?.addEventListener("abort", end, { once: true });
+    if (signal?.aborted) end();
+    try {
+      yield* queue;
+    } finally {
+      unsubscribe();
+      signal?.removeEventListener("abort", end);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#feed.end();
+    this.#disconnect();
+    this.#bell.close();
+  }
+
+  /**
+   * Runs one transaction; what it returns has been committed, and is on disk.
+   * `makesRoom`: may use the reserve when the disk is full.
+   */
+  async #write<T>(
+    makesRoom: boolean,
+    signal: AbortSignal | undefined,
+    work: (sql: Statements) => T,
+  ): Promise<T> {
+    const transaction = ({ db, sql }: Connection): T => {
+      db.exec("BEGIN IMMEDIATE");
+      try {
+        const before = bounds(sql).revision;
+        const result = work(sql);
+        const { revision } = bounds(sql);
+        if (revision === before) {
+          db.exec("ROLLBACK");
+          return result;
+        }
+        if (revision % TRIM_EVERY === 0) trim(sql, revision - this.#history);
+        db.exec("COMMIT");
+        if (revision % CHECKPOINT_EVERY === 0) this.#checkpoint(db);
+        return result;
+      } catch (error) {
+        // SQLite has already rolled back by itself when the disk is full.
+        if (db.isTransaction) db.exec("ROLLBACK");
+        throw error;
+      }
+    };
+    let result: T;
+    try {
+      result = await this.#attempt(transaction, signal);
+    } catch (error) {
+      if (!(makesRoom && isFullError(error) && this.#reserve.release())) throw error;
+      this.#logger?.warn(
+        { path: this.path },
+        "the disk is full: giving up the datastore's reserve to make room",
+      );
+      result = await this.#attempt(transaction, signal);
+      await this.#makeRoom(signal);
+    }
+    this.#bell.ring();
+    this.#feed.poke();
+    return result;
+  }
+
+  /** Gives back what history and the WAL take, then tries to put the reserve back. */
+  async #makeRoom(signal: AbortSignal | undefined): Promise<void> {
+    try {
+      await this.#attempt(({ db, sql }) => {
+        db.exec("BEGIN IMMEDIATE");
+        try {
+          trim(sql, bounds(sql).revision - HISTORY_WHEN_FULL);
+          db.exec("COMMIT");
+        } catch (error) {
+          if (db.isTransaction) db.exec("ROLLBACK");
+          throw error;
+        }
+        this.#checkpoint(db);
+      }, signal);
+    } catch (error) {
+      this.#logger?.warn({ err: error }, "cannot make room in the datastore");
+    }
+    this.#reserve.restore();
+  }
+
+  /** Moves the WAL into the database and cuts it; where somebody is reading, another time. */
+  #checkpoint(db: DatabaseSync): void {
+    try {
+      db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+      this.#reserve.restore();
+    } catch (error) {
+      this.#logger?.debug({ err: error }, "checkpoint of the datastore put off");
+    }
+  }
+
+  /** Calls `operation` until no other process is in its way. @throws DatastoreError */
+  async #attempt<T>(operation: (connection: Connection) => T, signal?: AbortSignal): Promise<T> {
+    let pause = 1;
+    let deadline: number | undefined;
+    for (;;) {
+      signal?.throwIfAborted();
+      try {
+        return operation(this.#connected());
+      } catch (error) {
+        if (!isBusy(error)) throw toDatastoreError(error, this.path);
+        deadline ??= this.#clock.now() + this.#lockTimeoutMs;
+        if (this.#clock.now() >= deadline) throw toDatastoreError(error, this.path);
+      }
+      await this.#clock.sleep(pause * (0.5 + this.#random()), signal);
+      pause = Math.min(MAX_PAUSE_MS, pause * 2);
+    }
+  }
+
+  /**
+   * The open database. A file that was removed or replaced under us would take writes that nobody will ever
+   * read, so each use looks whether it is still the one (2 microseconds).
+   */
+  #connected(): Connection {
+    if (this.#closed) {
+      throw new DatastoreError(DatastoreErrorCode.Unavailable, { message: "the datastore has been closed" });
+    }
+    if (this.#connection) {
+      if (inodeOf(this.path) === this.#connection.inode) return this.#connection;
+      this.#logger?.warn({ path: this.path }, "the datastore's file was replaced, opening the new one");
+      this.#disconnect();
+      this.#bell.close();
+      this.#feed.fail(
+        new DatastoreError(DatastoreErrorCode.Compacted, { message: "the datastore was replaced" }),
+      );
+    }
+    const db = openDatabase(this.path);
+    this.#connection = { db, sql: prepareStatements(db), inode: inodeOf(this.path) ?? 0 };
+    this.#reserve.restore();
+    return this.#connection;
+  }
+
+  #disconnect(): void {
+    try {
+      this.#connection?.db.close();
+    } catch (error) {
+      this.#logger?.debug({ err: error }, "closing the datastore");
+    }
+    this.#connection = undefined;
+  }
+
+  #changeLog(): ChangeLog {
+    return {
+      bounds: () => bounds(this.#connected().sql),
+      changes: (after, limit) => this.#connected().sql.changes.all(after, limit) as unknown as ChangeRow[],
+      changesIn: ({ start, end }, after, upTo) =>
+        this.#connected().sql.changesIn.all(after, upTo, start, end) as unknown as ChangeRow[],
+    };
+  }
+}
+
+function prepareStatements(db: DatabaseSync) {
+  const statement = (sql: string): StatementSync => db.prepare(sql);
+  return {
+    bounds: statement("SELECT revision, compacted FROM counter"),
+    next: statement("UPDATE counter SET revision = revision + 1 RETURNING revision"),
+    get: statement("SELECT path, revision, value FROM entry WHERE path = ?"),
+    range: statement("SELECT path, revision, value FROM entry WHERE path >= ? AND path < ? ORDER BY path"),
+    insert: statement("INSERT INTO entry (path, revision, value) VALUES (?, ?, ?)"),
+    replace: statement("UPDATE entry SET revision = ?, value = ? WHERE path = ?"),
+    remove: statement("DELETE FROM entry WHERE path = ?"),
+    record: statement("INSERT INTO change (revision, path, operation, value) VALUES (?, ?, ?, ?)"),
+    changes: statement(
+      "SELECT revision, path, operation, value FROM change WHERE revision > ? ORDER BY revision LIMIT ?",
+    ),
+    changesIn: statement(
+      "SELECT revision, path, operation, value FROM change WHERE revision > ? AND revision <= ? AND path >= ? AND path < ? ORDER BY revision",
+    ),
+    forget: statement("DELETE FROM change WHERE revision <= ?"),
+    compacted: statement("UPDATE counter SET compacted = max(compacted, ?)"),
+  };
+}
+
+function bounds(sql: Statements): { revision: number; compacted: number } {
+  return sql.bounds.get() as { revision: number; compacted: number };
+}
+
+function nextRevision(sql: Statements): number {
+  return (sql.next.get() as { revision: number }).revision;
+}
+
+function trim(sql: Statements, upTo: number): void {
+  if (upTo <= 0) return;
+  sql.forget.run(upTo);
+  sql.compacted.run(upTo);
+}
+
+function keyValue(row: unknown): KeyValue | undefined {
+  if (!row) return undefined;
+  const { path, revision, value } = row as EntryRow;
+  return { path, revision: text(revision), value };
+}
+
+function text(revision: number): Revision {
+  return String(revision) as Revision;
+}
+
+function inodeOf(path: string): number | undefined {
+  return statSync(path, { throwIfNoEntry: false })?.ino;
+}
+
+function isFullError(error: unknown): boolean {
+  return error instanceof DatastoreError ? error.code === DatastoreErrorCode.Full : isFull(error);
+}
