@@ -1,0 +1,185 @@
+/**
+ * The few C library calls that Node does not offer, bound through koffi.
+ *
+ * Every call here is synchronous and runs on the calling thread. That is the point: network namespaces are a
+ * property of the thread, so "enter, open a socket, go back" is one uninterrupted piece of JavaScript.
+ * koffi checks no bounds: lengths are always taken from the array that is passed, never handed in separately.
+ */
+
+import { endianness } from "node:os";
+import { getSystemErrorName } from "node:util";
+import koffi from "koffi";
+
+// Netlink speaks host byte order. Everything that koffi and Node 24 support on Linux in practice is
+// little-endian, so the codecs write little-endian outright; better to refuse than to talk nonsense.
+if (endianness() !== "LE") throw new Error("Calyx runs on little-endian machines only");
+
+/** The process itself: libc is already in it, whatever its file is called (glibc and musl differ). */
+const libc = koffi.load(null);
+
+const c = {
+  socket: libc.func("int socket(int domain, int type, int protocol)"),
+  bind: libc.func("int bind(int fd, const void *address, unsigned int length)"),
+  listen: libc.func("int listen(int fd, int backlog)"),
+  send: libc.func("long send(int fd, const void *buffer, size_t length, int flags)"),
+  recv: libc.func("long recv(int fd, void *buffer, size_t length, int flags)"),
+  setsockopt: libc.func(
+    "int setsockopt(int fd, int level, int name, const void *value, unsigned int length)",
+  ),
+  getsockopt: libc.func("int getsockopt(int fd, int level, int name, void *value, void *length)"),
+  poll: libc.func("int poll(void *fds, unsigned long count, int timeout)"),
+  eventfd: libc.func("int eventfd(unsigned int initial, int flags)"),
+  setns: libc.func("int setns(int fd, int type)"),
+  unshare: libc.func("int unshare(int flags)"),
+  mount: libc.func(
+    "int mount(const char *source, const char *target, const char *type, unsigned long flags, const void *data)",
+  ),
+  umount2: libc.func("int umount2(const char *target, int flags)"),
+  flock: libc.func("int flock(int fd, int operation)"),
+};
+
+/** A system call that failed: `code` is the errno's name, `call` what was called. */
+export class SystemCallError extends Error {
+  readonly code: string;
+  readonly errno: number;
+  readonly call: string;
+  constructor(call: string, errno: number, detail = "") {
+    super(`${call}${detail && ` ${detail}`}: ${errnoName(errno)}`);
+    this.name = "SystemCallError";
+    this.code = errnoName(errno);
+    this.errno = errno;
+    this.call = call;
+  }
+}
+
+/** `EEXIST` for 17. A number without a name (the kernel has some of its own) becomes `E524`. */
+export function errnoName(errno: number): string {
+  try {
+    const name = getSystemErrorName(-errno);
+    if (name.startsWith("E")) return name;
+  } catch {
+    // No such number in libuv's list.
+  }
+  return kernelOnlyErrno[errno] ?? `E${errno}`;
+}
+
+/** Numbers that libuv has no name for. */
+const kernelOnlyErrno: Readonly<Record<number, string>> = {
+  62: "ETIME",
+  85: "ERESTART",
+  93: "EPROTONOSUPPORT",
+  524: "ENOTSUPP",
+};
+
+export const Errno = {
+  EINTR: 4,
+  EAGAIN: 11,
+  EINVAL: 22,
+  ENOBUFS: 105,
+} as const;
+
+function check(result: number, call: string, detail?: string): number {
+  if (result < 0) throw new SystemCallError(call, koffi.errno(), detail);
+  return result;
+}
+
+export const AddressFamily = { UNSPEC: 0, INET: 2, BRIDGE: 7, INET6: 10, NETLINK: 16 } as const;
+export const SocketType = { STREAM: 1, RAW: 3, NONBLOCK: 0o4000, CLOEXEC: 0o2000000 } as const;
+export const MessageFlag = { PEEK: 2, TRUNC: 0x20, DONTWAIT: 0x40 } as const;
+
+/** A new socket's file descriptor, closed on exec. The caller closes it with `fs.closeSync`. */
+export function socket(family: number, type: number, protocol: number): number {
+  return check(c.socket(family, type | SocketType.CLOEXEC, protocol), "socket");
+}
+
+export function bind(fd: number, address: Uint8Array): void {
+  check(c.bind(fd, address, address.length), "bind");
+}
+
+export function listen(fd: number, backlog: number): void {
+  check(c.listen(fd, backlog), "listen");
+}
+
+export function send(fd: number, bytes: Uint8Array): number {
+  for (;;) {
+    const sent = c.send(fd, bytes, bytes.length, 0);
+    if (sent >= 0) return sent;
+    const errno = koffi.errno();
+    if (errno !== Errno.EINTR) throw new SystemCallError("send", errno);
+  }
+}
+
+/** The number of bytes received, or the errno as a negative number: most callers expect some of them. */
+export function receive(fd: number, into: Uint8Array, flags: number): number {
+  for (;;) {
+    const received = c.recv(fd, into, into.length, flags);
+    if (received >= 0) return received;
+    const errno = koffi.errno();
+    if (errno !== Errno.EINTR) return -errno;
+  }
+}
+
+export function setSocketOption(fd: number, level: number, name: number, value: number | Uint8Array): void {
+  const bytes = typeof value === "number" ? new Uint8Array(Int32Array.of(value).buffer) : value;
+  check(c.setsockopt(fd, level, name, bytes, bytes.length), "setsockopt", `${level}/${name}`);
+}
+
+/** An option whose value is an int. */
+export function getSocketOption(fd: number, level: number, name: number): number {
+  const value = new Int32Array(1);
+  check(c.getsockopt(fd, level, name, value, Int32Array.of(4)), "getsockopt", `${level}/${name}`);
+  return value[0]!;
+}
+
+/**
+ * Blocks the thread until one of `fds` is readable or in error, or `timeoutMs` has passed (-1: for ever).
+ * Says for each whether it is.
+ */
+export function pollReadable(fds: readonly number[], timeoutMs: number): boolean[] {
+  const POLLIN = 1;
+  const entries = new DataView(new ArrayBuffer(fds.length * 8));
+  for (const [i, fd] of fds.entries()) {
+    entries.setInt32(i * 8, fd, true);
+    entries.setInt16(i * 8 + 4, POLLIN, true);
+  }
+  const ready = c.poll(new Uint8Array(entries.buffer), fds.length, timeoutMs);
+  if (ready < 0 && koffi.errno() !== Errno.EINTR) check(ready, "poll");
+  return fds.map((_, i) => ready > 0 && entries.getInt16(i * 8 + 6, true) !== 0);
+}
+
+/** A counter in a file descriptor, to wake a thread that waits in {@link pollReadable}; 8 bytes written to it add up. */
+export function eventFd(): number {
+  const EFD_CLOEXEC = 0o2000000;
+  const EFD_NONBLOCK = 0o4000;
+  return check(c.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd");
+}
+
+const CLONE_NEWNET = 0x40000000;
+
+/** Moves the calling thread into the network namespace that `fd` stands for. */
+export function enterNetworkNamespace(fd: number): void {
+  check(c.setns(fd, CLONE_NEWNET), "setns");
+}
+
+/** Moves the calling thread into a new, empty network namespace. */
+export function unshareNetwork(): void {
+  check(c.unshare(CLONE_NEWNET), "unshare");
+}
+
+export const MountFlag = { BIND: 0x1000, REC: 0x4000, SHARED: 1 << 20 } as const;
+
+export function mount(source: string, target: string, type: string, flags: number): void {
+  check(c.mount(source, target, type, flags, null), "mount", target);
+}
+
+/** Detaches what is mounted on `target`, busy or not. */
+export function unmount(target: string): void {
+  const MNT_DETACH = 2;
+  check(c.umount2(target, MNT_DETACH), "umount", target);
+}
+
+/** Waits for, and takes, the exclusive lock on an open file; closing it gives the lock back. */
+export function lockFile(fd: number): void {
+  const LOCK_EX = 2;
+  check(c.flock(fd, LOCK_EX), "flock");
+}
