@@ -57,7 +57,7 @@ export interface Datastore {
   /** @throws DatastoreError NotFound, Corrupt, Unavailable, Unauthorized (these last two from every method) */
   get<K extends Kind>(key: Key<K>, options?: OperationOptions): Promise<Entry<K>>;
 
-  /** Unreadable entries are skipped. Entries come in key order. */
+  /** Unreadable entries are skipped. Entries come in the order of their paths in Calico's layout (`layout.ts`). */
   list<K extends Kind>(query: Query<K>, options?: OperationOptions): Promise<Listing<K>>;
 
   /** @throws DatastoreError AlreadyExists, Full */
