@@ -1,0 +1,94 @@
+/** The schema's verdict in words: what ajv's generated code found, as problems with a path and an expectation. */
+
+import type { ErrorObject } from "ajv";
+import type { Resource } from "./generated/types.ts";
+import * as validators from "./generated/validators.js";
+import { type Path, type Problem, shown } from "./problem.ts";
+
+/** Also fills in the schema's defaults. */
+export function schemaProblems(resource: Resource, unknownFields: "error" | "keep"): Problem[] {
+  const validate = validators[resource.kind];
+  if (validate(resource)) return [];
+  return (validate.errors ?? [])
+    .filter(error => unknownFields === "error" || error.keyword !== "additionalProperties")
+    .map(error => problemOf(resource, error));
+}
+
+function problemOf(resource: Resource, error: ErrorObject): Problem {
+  const { path, value } = resolve(resource, error.instancePath);
+  const { params } = error;
+  switch (error.keyword) {
+    case "additionalProperties": {
+      const field = String(params["additionalProperty"]);
+      return {
+        path: [...path, field],
+        message: `field in document is not recognized or is in the wrong location: ${field}`,
+        expected: "a field of the schema",
+      };
+    }
+    case "required": {
+      const field = String(params["missingProperty"]);
+      return { path: [...path, field], message: `${field} is missing`, expected: "a value" };
+    }
+    default: {
+      const expected = expectation(error);
+      return { path, message: `${shown(value)} is not ${expected}`, expected };
+    }
+  }
+}
+
+const TYPE_WORDS: Record<string, string> = {
+  array: "a list",
+  boolean: "true or false",
+  integer: "an integer",
+  number: "a number",
+  object: "a mapping",
+  string: "text",
+};
+
+const PATTERN_WORDS: Record<string, string> = {
+  "^\\d+:\\d+(:\\d+)?$": 'a community, "high:low" or "global:local1:local2"',
+};
+
+function expectation({ keyword, params }: ErrorObject): string {
+  switch (keyword) {
+    case "type": {
+      const types: string[] = Array.isArray(params["type"]) ? params["type"] : [params["type"]];
+      return types.map(type => TYPE_WORDS[type] ?? type).join(" or ");
+    }
+    case "enum":
+      return `one of ${params["allowedValues"].join(", ")}`;
+    case "const":
+      return String(params["allowedValue"]);
+    case "minimum":
+      return `${params["limit"]} or more`;
+    case "maximum":
+      return `${params["limit"]} or less`;
+    case "minLength":
+      return params["limit"] === 1 ? "non-empty" : `${params["limit"]} characters or more`;
+    case "maxLength":
+      return `text of ${params["limit"]} characters or less`;
+    case "minItems":
+      return params["limit"] === 1 ? "a non-empty list" : `a list of ${params["limit"]} elements or more`;
+    case "maxItems":
+      return `a list of ${params["limit"]} elements or less`;
+    case "minProperties":
+      return params["limit"] === 1 ? "a non-empty mapping" : `a mapping of ${params["limit"]} fields or more`;
+    case "pattern":
+      return PATTERN_WORDS[params["pattern"]] ?? `text that matches ${params["pattern"]}`;
+    default:
+      return `what the schema asks (${keyword})`;
+  }
+}
+
+/** Follows a JSON pointer (RFC 6901). */
+function resolve(root: unknown, pointer: string): { path: Path; value: unknown } {
+  const path: (string | number)[] = [];
+  let value = root;
+  for (const step of pointer.split("/").slice(1)) {
+    const name = step.replaceAll("~1", "/").replaceAll("~0", "~");
+    path.push(Array.isArray(value) ? Number(name) : name);
+    value = (value as Record<string, unknown>)[name];
+  }
+  return { path, value };
+}
