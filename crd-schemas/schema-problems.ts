@@ -2,7 +2,7 @@
 
 import type { ErrorObject } from "ajv";
 import type { Resource } from "./generated/types.ts";
-import * as validators from "./generated/validators.js";
+import { validators } from "./generated/validators.js";
 import { type Path, type Problem, shown } from "./problem.ts";
 
 /** Also fills in the schema's defaults. */

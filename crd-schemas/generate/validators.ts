@@ -29,12 +29,13 @@ export function validatorsSource(model: Model): { code: string; types: string } 
   const paths = Object.entries(model.scalarPaths).map(
     ([kind, list]) => `  ${kind}: ${JSON.stringify(list.map(({ path, scalar }) => [scalar, ...path]))},`,
   );
+  const table = `export const validators = { ${kinds.join(", ")} };`;
   return {
-    code: `${code}\nexport const scalarPaths = {\n${paths.join("\n")}\n};\n`,
+    code: `${code}\n${table}\nexport const scalarPaths = {\n${paths.join("\n")}\n};\n`,
     types: [
       "// Made by crd-schemas/generate from the CRDs beside it. Change those.",
       'import type { ValidateFunction } from "ajv";',
-      ...kinds.map(kind => `export const ${kind}: ValidateFunction;`),
+      `export const validators: Readonly<Record<${kinds.map(kind => `"${kind}"`).join(" | ")}, ValidateFunction>>;`,
       "/** For each kind, lists of a scalar's name followed by the path to where it stands. */",
       "export const scalarPaths: Readonly<Record<string, readonly (readonly string[])[]>>;",
       "",
