@@ -75,8 +75,9 @@ export interface Datastore {
   delete<K extends Kind>(key: Key<K>, revision?: Revision, options?: OperationOptions): Promise<Entry<K>>;
 
   /**
-   * Changes after `from`, in the order of the store, each once, in batches as they arrive. Ends without error
-   * when the signal aborts or the store is closed.
+   * Changes after `from`, in the order of the store, each once, in batches as they arrive. The first batch comes
+   * as soon as the watch stands, empty if there is nothing yet. Ends without error when the signal aborts or
+   * the store is closed.
    * @throws DatastoreError Unavailable: watch again from the last batch's revision; Compacted: list again
    * (`reflector.ts` does both).
    */

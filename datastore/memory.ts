@@ -76,7 +76,7 @@ export class MemoryStore implements KeyValueStore {
     }
     const watcher = { range, queue: new WatchQueue() };
     const missed = this.#changes.filter(c => Number(c.revision) > Number(from) && within(range, c.path));
-    if (missed.length > 0) watcher.queue.push(missed, text(this.#revision));
+    watcher.queue.push(missed, text(this.#revision));
     const end = () => watcher.queue.end();
     if (signal?.aborted) return;
     signal?.addEventListener("abort", end, { once: true });

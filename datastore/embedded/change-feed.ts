@@ -64,7 +64,7 @@ export class ChangeFeed {
     if (this.#watches.size === 0) this.#position = revision;
     const subscription = { range, queue: new WatchQueue() };
     const missed = this.#log.changesIn(range, from, this.#position).map(eventOf);
-    if (missed.length > 0) subscription.queue.push(missed, text(this.#position));
+    subscription.queue.push(missed, text(Math.max(from, this.#position)));
     this.#watches.add(subscription);
     this.#start();
     return {
