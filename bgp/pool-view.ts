@@ -1,0 +1,34 @@
+/** What the BGP rules ask about IP pools: which one holds a prefix, and what may be done with it. */
+
+import type { IPPool } from "../crd-schemas/index.ts";
+import { type Cidr, contains, parseCidr } from "../net/cidr.ts";
+
+export type Encapsulation = "none" | "ipip" | "vxlan";
+
+export interface PoolView {
+  readonly cidr: Cidr;
+  readonly disabled: boolean;
+  readonly exported: boolean;
+  readonly encapsulation: Encapsulation;
+}
+
+/** Pools with an unreadable CIDR are left out: no rule could apply to them. */
+export function poolViews(pools: Iterable<IPPool>): PoolView[] {
+  const views: PoolView[] = [];
+  for (const { spec } of pools) {
+    const cidr = parseCidr(spec.cidr);
+    if (cidr === undefined) continue;
+    const on = (mode: string | undefined) => mode !== undefined && mode !== "Never";
+    views.push({
+      cidr,
+      disabled: spec.disabled ?? false,
+      exported: !spec.disableBGPExport,
+      encapsulation: on(spec.vxlanMode) ? "vxlan" : on(spec.ipipMode) ? "ipip" : "none",
+    });
+  }
+  return views;
+}
+
+export function poolOf(pools: readonly PoolView[], prefix: Cidr): PoolView | undefined {
+  return pools.find(pool => contains(pool.cidr, prefix));
+}

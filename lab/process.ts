@@ -1,0 +1,97 @@
+/**
+ * Processes that outlive the command that started them, known by pid and start time: a pid alone may by now be
+ * somebody else's process.
+ */
+
+import { type SpawnOptions, spawn } from "node:child_process";
+import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { dirname } from "node:path";
+import process from "node:process";
+import { inNamespace, namespaceIdentity } from "../linux/namespace.ts";
+
+export interface ProcessRef {
+  readonly pid: number;
+  /** Clock ticks since boot, field 22 of /proc/PID/stat. */
+  readonly startTime: string;
+}
+
+export interface DetachedOptions {
+  readonly namespace: string;
+  readonly log: string;
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  readonly cwd?: string;
+}
+
+/** Starts `command` in a network namespace, in a session of its own, with its output appended to a log file. */
+export function startDetached(command: readonly string[], options: DetachedOptions): ProcessRef {
+  mkdirSync(dirname(options.log), { recursive: true });
+  const log = openSync(options.log, "a");
+  try {
+    const spawned: SpawnOptions = {
+      detached: true,
+      stdio: ["ignore", log, log],
+      env: { ...process.env, ...options.env },
+      cwd: options.cwd ?? "/",
+    };
+    const child = inNamespace(options.namespace, () =>
+      spawn(command[0] as string, command.slice(1), spawned),
+    );
+    child.on("error", () => {}); // the missing pid below says it
+    child.unref();
+    if (child.pid === undefined) throw new Error(`cannot start ${command.join(" ")}`);
+    return { pid: child.pid, startTime: startTime(child.pid) ?? "" };
+  } finally {
+    closeSync(log);
+  }
+}
+
+export function isAlive(ref: ProcessRef): boolean {
+  const now = startTime(ref.pid);
+  return now !== undefined && now === ref.startTime;
+}
+
+/** Sends the signal if the process is still the one meant; whether it was. */
+export function signal(ref: ProcessRef, name: NodeJS.Signals): boolean {
+  if (!isAlive(ref)) return false;
+  try {
+    process.kill(ref.pid, name);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** SIGKILL, and waits until the process is gone. */
+export async function killAndWait(ref: ProcessRef): Promise<void> {
+  if (!signal(ref, "SIGKILL")) return;
+  while (isAlive(ref)) await new Promise(resolve => setTimeout(resolve, 5));
+}
+
+/** Every process whose network namespace is the given one: children of children included. */
+export function processesIn(namespace: string): ProcessRef[] {
+  const wanted = namespaceIdentity(namespace);
+  const found: ProcessRef[] = [];
+  for (const name of readdirSync("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    try {
+      if (readlinkSync(`/proc/${name}/ns/net`) !== wanted) continue;
+      const started = startTime(Number(name));
+      if (started !== undefined) found.push({ pid: Number(name), startTime: started });
+    } catch {
+      // gone between two looks
+    }
+  }
+  return found;
+}
+
+/** Undefined where there is no such process, or only its zombie. */
+function startTime(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    // The command's name, in parentheses, may hold anything, blanks and parentheses included.
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return fields[0] === "Z" ? undefined : fields[19];
+  } catch {
+    return undefined;
+  }
+}

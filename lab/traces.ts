@@ -1,0 +1,97 @@
+/**
+ * What a program can leave behind on a machine, read off it, so that before and after can be compared: the proof
+ * that a lab, a demo or a test run cleaned up.
+ */
+
+import { execFileSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+
+export interface Traces {
+  readonly [what: string]: readonly string[];
+}
+
+/** Directories that ours would be in. */
+const STATE_DIRECTORIES = [
+  "/run/calyx",
+  "/var/run/calico",
+  "/var/lib/calico",
+  "/var/lib/calyx",
+  "/var/log/calico",
+];
+
+export function takeTraces(): Traces {
+  return {
+    namespaces: existsSync("/run/netns") ? readdirSync("/run/netns").sort() : [],
+    links: lines("ip", "-o", "link").map(line => line.split(/[:@]/)[1]?.trim() ?? line),
+    addresses: lines("ip", "-br", "address"),
+    routes: [
+      ...lines("ip", "-4", "route", "show", "table", "all"),
+      ...lines("ip", "-6", "route", "show", "table", "all"),
+    ],
+    rules: lines("ip", "rule"),
+    ...Object.fromEntries(
+      ["iptables-nft-save", "ip6tables-nft-save", "iptables-legacy-save", "ip6tables-legacy-save"].map(
+        save => [
+          save,
+          // counters and the comment lines with the time change by themselves
+          lines(save).filter(line => line.startsWith("-A") || (line.startsWith(":") && line.includes(" - "))),
+        ],
+      ),
+    ),
+    sets: lines("ipset", "list", "-n"),
+    processes: ourProcesses(),
+    files: STATE_DIRECTORIES.flatMap(directory => filesUnder(directory)),
+  };
+}
+
+/** What is there now and was not before, and what is gone: empty when nothing was left behind. */
+export function compareTraces(before: Traces, after: Traces): string[] {
+  const differences: string[] = [];
+  for (const what of Object.keys(after)) {
+    const [old, now] = [new Set(before[what]), new Set(after[what])];
+    for (const item of now) if (!old.has(item)) differences.push(`left behind, ${what}: ${item}`);
+    for (const item of old) if (!now.has(item)) differences.push(`gone, ${what}: ${item}`);
+  }
+  return differences;
+}
+
+/** Lines of a command's output; none where the command is missing or refuses. */
+function lines(command: string, ...args: string[]): string[] {
+  try {
+    const output = execFileSync(command, args, {
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "ignore"],
+      maxBuffer: 1 << 28,
+    });
+    return output
+      .split("\n")
+      .filter(line => line !== "")
+      .sort();
+  } catch {
+    return [];
+  }
+}
+
+/** Running programs of this repository other than this process's own family. */
+function ourProcesses(): string[] {
+  const root = join(import.meta.dirname, "..");
+  const found: string[] = [];
+  for (const pid of readdirSync("/proc").filter(name => /^\d+$/.test(name))) {
+    if (Number(pid) === process.pid) continue;
+    try {
+      const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").join(" ").trim();
+      if (/(felix|bgp)(\/main\.ts|\.cjs)|lab\/serve/.test(command) && command.includes(root))
+        found.push(`${pid} ${command}`);
+    } catch {
+      // gone between two looks
+    }
+  }
+  return found;
+}
+
+function filesUnder(directory: string): string[] {
+  if (!existsSync(directory)) return [];
+  return readdirSync(directory, { recursive: true, encoding: "utf8" }).map(name => join(directory, name));
+}
