@@ -1,0 +1,27 @@
+/**
+ * How a rule in the kernel is recognised: a comment with 16 characters of a hash chained over its chain's name and
+ * every rule before it. So one comment vouches for its rule, its position and its predecessors, and two
+ * chains are equal exactly when their sequences of hashes are. Calico's scheme:
+ *
+ *     h0 = SHA224(chain name)      h_i = SHA224(h_{i-1} + rule)      comment = base64url(h_i)[0..16]
+ */
+
+import { hash } from "node:crypto";
+import type { Rule } from "./rule.ts";
+
+export const HASH_LENGTH = 16;
+
+export function chainHashes(chain: string, rules: readonly Rule[]): string[] {
+  let previous = hash("sha224", chain, "buffer");
+  return rules.map(rule => {
+    previous = hash("sha224", Buffer.concat([previous, Buffer.from(rule.text)]), "buffer");
+    return previous.toString("base64url", 0, (HASH_LENGTH * 3) / 4);
+  });
+}
+
+/** Finds the hash in a rule's text; "" when it has none. */
+export function hashReader(hashPrefix: string): (rule: string) => string {
+  const escaped = hashPrefix.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+  const pattern = new RegExp(`--comment "?${escaped}([A-Za-z0-9_-]{${HASH_LENGTH}})"?(?: |$)`);
+  return rule => pattern.exec(rule)?.[1] ?? "";
+}
