@@ -1,0 +1,94 @@
+/**
+ * Sets whose members may have more than one reason to be in: two endpoints with one address, an address that a
+ * network set lists too. A member is in while its count is above zero; only crossings of zero are changes.
+ *
+ * Changes pile up per set until drained, and an addition and a removal of the same member cancel out.
+ */
+
+import type { SetChange, SetMember, SetType } from "./changes.ts";
+
+interface CountedSet {
+  readonly type: SetType;
+  readonly counts: Map<SetMember, number>;
+  /** Not yet handed over: the whole set is news. */
+  fresh: boolean;
+  added: Set<SetMember>;
+  removed: Set<SetMember>;
+}
+
+export class CountedMembers {
+  readonly #sets = new Map<string, CountedSet>();
+  readonly #dirty = new Set<string>();
+  /** Sets that were handed over and are gone. */
+  readonly #gone = new Set<string>();
+
+  create(id: string, type: SetType): void {
+    this.#sets.set(id, { type, counts: new Map(), fresh: true, added: new Set(), removed: new Set() });
+    this.#gone.delete(id);
+    this.#dirty.add(id);
+  }
+
+  delete(id: string): void {
+    const set = this.#sets.get(id);
+    if (!set) return;
+    this.#sets.delete(id);
+    this.#dirty.delete(id);
+    this.#gone.add(id);
+  }
+
+  has(id: string): boolean {
+    return this.#sets.has(id);
+  }
+
+  get size(): number {
+    return this.#sets.size;
+  }
+
+  add(id: string, member: SetMember): void {
+    const set = this.#sets.get(id);
+    if (!set) return;
+    const count = set.counts.get(member) ?? 0;
+    set.counts.set(member, count + 1);
+    if (count > 0 || set.fresh) return;
+    if (!set.removed.delete(member)) set.added.add(member);
+    this.#dirty.add(id);
+  }
+
+  remove(id: string, member: SetMember): void {
+    const set = this.#sets.get(id);
+    const count = set?.counts.get(member);
+    if (!set || count === undefined) return;
+    if (count > 1) {
+      set.counts.set(member, count - 1);
+      return;
+    }
+    set.counts.delete(member);
+    if (set.fresh) return;
+    if (!set.added.delete(member)) set.removed.add(member);
+    this.#dirty.add(id);
+  }
+
+  members(id: string): ReadonlySet<SetMember> {
+    return new Set(this.#sets.get(id)?.counts.keys());
+  }
+
+  /** What changed since the last call. */
+  drain(): Map<string, SetChange | undefined> {
+    const changes = new Map<string, SetChange | undefined>();
+    for (const id of this.#gone) changes.set(id, undefined);
+    this.#gone.clear();
+    for (const id of this.#dirty) {
+      const set = this.#sets.get(id) as CountedSet;
+      if (set.fresh) {
+        changes.set(id, { kind: "whole", type: set.type, members: new Set(set.counts.keys()) });
+        set.fresh = false;
+      } else if (set.added.size > 0 || set.removed.size > 0) {
+        changes.set(id, { kind: "delta", added: set.added, removed: set.removed });
+        set.added = new Set();
+        set.removed = new Set();
+      }
+    }
+    this.#dirty.clear();
+    return changes;
+  }
+}
