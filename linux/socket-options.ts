@@ -8,7 +8,7 @@
  */
 
 import { closeSync } from "node:fs";
-import { type Ip, type IpVersion, ipToBytes, ipVersion } from "../net/ip.ts";
+import { addressBits, type Ip, type IpVersion, ipToBytes, ipVersion } from "../net/ip.ts";
 import { AddressFamily, bind, getSocketOption, listen, SocketType, setSocketOption, socket } from "./libc.ts";
 import { inNamespace, type NamespaceRef } from "./namespace.ts";
 
@@ -82,12 +82,11 @@ export function setTcpMd5Key(fd: number, peer: Ip, key: string | Uint8Array, pre
   // An IPv6 socket knows its IPv4 peers by their mapped addresses.
   const mapped = getSocketOption(fd, SOL_SOCKET, SO_DOMAIN) === AddressFamily.INET6 && ipVersion(peer) === 4;
   const address = mapped ? (`::ffff:${peer}` as Ip) : peer;
-  const fullLength = ipVersion(address) === 4 ? 32 : 128;
   // struct tcp_md5sig: sockaddr_storage, flags u8, prefix length u8, key length u16, ifindex u32, key[80].
   const option = new Uint8Array(128 + 8 + MAX_MD5_KEY_BYTES);
   option.set(socketAddress(address, 0));
   option[128] = TCP_MD5SIG_FLAG_PREFIX;
-  option[129] = prefixLength === undefined ? fullLength : prefixLength + (mapped ? 96 : 0);
+  option[129] = prefixLength ?? addressBits(ipVersion(peer)); // Of a mapped address too, the kernel counts 32.
   option[130] = secret.length;
   option.set(secret, 136);
   setSocketOption(fd, IPPROTO_TCP, TCP_MD5SIG_EXT, option);

@@ -93,6 +93,12 @@ export class MessageWriter {
     this.#view.setUint32(this.#extend(4), value, true);
   }
 
+  /** Bytes as they are; the caller sees to the padding. */
+  raw(bytes: Uint8Array): void {
+    const at = this.#extend(bytes.length);
+    this.#bytes.set(bytes, at);
+  }
+
   attribute(type: number, payload: Uint8Array): void {
     const at = this.#attribute(type, payload.length);
     this.#bytes.set(payload, at);
@@ -125,11 +131,6 @@ export class MessageWriter {
   /** Opens a nested attribute; everything up to `endNest(mark)` lies in it. */
   nest(type: number): number {
     return this.#attribute(type | NLA_F_NESTED, 0) - ATTRIBUTE_HEADER_LENGTH;
-  }
-
-  /** Opens a nested attribute without the NESTED bit: some older parts of the kernel know it only so. */
-  nestUnmarked(type: number): number {
-    return this.#attribute(type, 0) - ATTRIBUTE_HEADER_LENGTH;
   }
 
   endNest(mark: number): void {

@@ -31,7 +31,9 @@ export class ScratchNamespaces {
 
 /** Output of a command run inside the namespace. */
 export function run(namespace: string, command: string, ...args: string[]): string {
-  return inNamespace(namespace, () => execFileSync(command, args, { encoding: "utf8", maxBuffer: 1 << 28 }));
+  return inNamespace(namespace, () =>
+    execFileSync(command, args, { encoding: "utf8", maxBuffer: 1 << 28, stdio: "pipe" }),
+  );
 }
 
 /** What `ip -j ARGS` says, inside the namespace. */
