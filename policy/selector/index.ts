@@ -7,6 +7,7 @@
 
 import { createHash } from "node:crypto";
 import { canonicalText, type SelectorNode } from "./ast.ts";
+import { SelectorError } from "./error.ts";
 import { evaluate, type Labels } from "./evaluate.ts";
 import { parse } from "./parser.ts";
 import { type LabelRestrictions, type NEVER, restrictionsOf } from "./restrictions.ts";
@@ -52,6 +53,17 @@ export class Selector {
 /** Throws {@link SelectorError}. Empty text is `all()`. */
 export function parseSelector(text: string): Selector {
   return new Selector(parse(text));
+}
+
+/** What is wrong with the text as a selector, or undefined; for validators. */
+export function selectorProblem(text: string): string | undefined {
+  try {
+    parse(text);
+    return undefined;
+  } catch (error) {
+    if (error instanceof SelectorError) return error.message;
+    throw error;
+  }
 }
 
 /** The id scheme of everything that becomes an IP set: a prefix, and a hash over prefix and content. */
