@@ -1,6 +1,7 @@
 /** Defaults that follow from other fields, which a schema cannot say. */
 
 import type { PolicyType, Resource, Rule } from "./generated/types.ts";
+import { workloadEndpointName } from "./workload-endpoint-name.ts";
 
 /** A copy in which fields that are null are absent, which is what Go and the API server take them for. */
 export function withoutNulls(value: unknown): unknown {
@@ -28,6 +29,12 @@ export function completeResource(resource: Resource): void {
     case "IPPool":
       if (!resource.spec.blockSize && typeof resource.spec.cidr === "string") {
         resource.spec.blockSize = resource.spec.cidr.includes(":") ? 122 : 26;
+      }
+      break;
+    case "WorkloadEndpoint":
+      if (resource.metadata && !resource.metadata.name) {
+        const name = workloadEndpointName(resource.spec);
+        if (name !== undefined) resource.metadata.name = name;
       }
       break;
   }

@@ -1,5 +1,6 @@
 /** What rooms above may use of this one. */
 
+export { DEFAULTS } from "./generated/tables.ts";
 export type * from "./generated/types.ts";
 export {
   API_VERSION,
@@ -17,4 +18,15 @@ export {
 } from "./kinds.ts";
 export { type Path, type Problem, pathText } from "./problem.ts";
 export * from "./scalars.ts";
-export { applyDefaults, type ValidateOptions, type Validation, validateResource } from "./validate.ts";
+export { type PeerAddress, parsePeerAddress } from "./validate/bgppeer.ts";
+export { poolOverlaps } from "./validate/ippool.ts";
+export { isLabel, isSubdomain } from "./validate/names.ts";
+export { isProtectedTier } from "./validate/tier.ts";
+export {
+  applyDefaults,
+  type ValidateOptions,
+  type Validation,
+  validateResource,
+  validateUpdate,
+} from "./validate.ts";
+export * from "./workload-endpoint-name.ts";

@@ -1,7 +1,7 @@
 /** Reads every scalar of a resource where the CRD says it stands, and puts its canonical form in its place. */
 
+import { SCALAR_PATHS } from "./generated/tables.ts";
 import type { Resource } from "./generated/types.ts";
-import { scalarPaths } from "./generated/validators.js";
 import { type Report, shown } from "./problem.ts";
 import { SCALARS, type ScalarName } from "./scalars.ts";
 
@@ -13,7 +13,7 @@ export function readScalars(
   report?: Report,
   parseSelector?: (text: string) => string | undefined,
 ): void {
-  for (const [scalar, ...path] of scalarPaths[resource.kind] ?? []) {
+  for (const [scalar, ...path] of SCALAR_PATHS[resource.kind] ?? []) {
     const read: Read =
       scalar === "Selector"
         ? (value, at) => {

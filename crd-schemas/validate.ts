@@ -14,7 +14,7 @@ import type { Problem, Report } from "./problem.ts";
 import { readScalars } from "./read-scalars.ts";
 import { schemaProblems } from "./schema-problems.ts";
 import { checkMetadata } from "./validate/metadata.ts";
-import { checkKind } from "./validate/rules.ts";
+import { checkKind, checkUpdate } from "./validate/rules.ts";
 
 export interface ValidateOptions {
   /** What is wrong with a selector, or undefined. The parser is policy/'s, above here; without it selectors pass. */
@@ -70,4 +70,13 @@ export function applyDefaults<R extends Resource>(value: R): R {
   schemaProblems(resource, "keep");
   readScalars(resource);
   return resource;
+}
+
+/** What is wrong with putting `next`, itself valid, in the place of what is stored. */
+export function validateUpdate(previous: Resource, next: Resource): readonly Problem[] {
+  const problems: Problem[] = [];
+  checkUpdate(applyDefaults(previous), next, (path, message, expected) =>
+    problems.push({ path, message, expected }),
+  );
+  return problems;
 }

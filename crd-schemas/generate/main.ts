@@ -9,7 +9,7 @@ import { mkdirSync, readdirSync, renameSync, statSync, writeFileSync } from "nod
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const OUTPUTS = ["types.ts", "validators.js", "validators.d.ts"] as const;
+const OUTPUTS = ["types.ts", "tables.ts", "validators.js", "validators.d.ts"] as const;
 
 export interface Folders {
   readonly schemas: string;
@@ -34,13 +34,14 @@ export function isUpToDate({ schemas, output }: Folders): boolean {
 export async function generate({ schemas, output }: Folders): Promise<void> {
   // Loaded only when needed: they take longer than finding out that there is nothing to do.
   const { buildModel, loadCrds, readYaml } = await import("./crd.ts");
+  const { tablesSource } = await import("./tables.ts");
   const { typesSource } = await import("./types.ts");
   const { validatorsSource } = await import("./validators.ts");
   const objectMeta = readYaml(join(import.meta.dirname, "object-meta.yaml"));
   const model = buildModel(loadCrds(schemas), objectMeta as import("./crd.ts").Schema);
   const validators = validatorsSource(model);
   mkdirSync(output, { recursive: true });
-  const contents = [await typesSource(model), validators.code, validators.types];
+  const contents = [await typesSource(model), tablesSource(model), validators.code, validators.types];
   for (const [i, name] of OUTPUTS.entries()) {
     const file = join(output, name);
     const beside = `${file}.${process.pid}`;

@@ -5,7 +5,7 @@
 
 import { Ajv } from "ajv";
 import standaloneCode from "ajv/dist/standalone/index.js";
-import type { Model, Schema } from "./crd.ts";
+import type { Model } from "./crd.ts";
 
 export function validatorsSource(model: Model): { code: string; types: string } {
   const ajv = new Ajv({
@@ -21,23 +21,18 @@ export function validatorsSource(model: Model): { code: string; types: string } 
     code: { source: true, esm: true, lines: true },
   });
   ajv.addVocabulary(["tsType"]);
-  ajv.addSchema({ $id: "crds", definitions: model.definitions as Record<string, Schema> });
+  ajv.addSchema({ $id: "crds", definitions: model.definitions });
   const kinds = model.crds.map(crd => crd.kind);
   const names = Object.fromEntries(kinds.map(kind => [kind, `crds#/definitions/${kind}`]));
   const code = standaloneCode.default(ajv, names);
   if (code.includes("require(")) throw new Error("the validators would need a module of ajv's at run time");
-  const paths = Object.entries(model.scalarPaths).map(
-    ([kind, list]) => `  ${kind}: ${JSON.stringify(list.map(({ path, scalar }) => [scalar, ...path]))},`,
-  );
-  const table = `export const validators = { ${kinds.join(", ")} };`;
   return {
-    code: `${code}\n${table}\nexport const scalarPaths = {\n${paths.join("\n")}\n};\n`,
+    code: `${code}\nexport const validators = { ${kinds.join(", ")} };\n`,
     types: [
       "// Made by crd-schemas/generate from the CRDs beside it. Change those.",
       'import type { ValidateFunction } from "ajv";',
-      `export const validators: Readonly<Record<${kinds.map(kind => `"${kind}"`).join(" | ")}, ValidateFunction>>;`,
-      "/** For each kind, lists of a scalar's name followed by the path to where it stands. */",
-      "export const scalarPaths: Readonly<Record<string, readonly (readonly string[])[]>>;",
+      'import type { ResourceOfKind } from "./types.ts";',
+      "export const validators: Readonly<Record<keyof ResourceOfKind, ValidateFunction>>;",
       "",
     ].join("\n"),
   };
