@@ -55,6 +55,7 @@ export class MessageWriter {
   }
 
   reset(): void {
+    this.#bytes.fill(0, 0, this.#length); // Beyond the end all is zero, always: padding and unset fields.
     this.#length = 0;
   }
 
@@ -82,15 +83,18 @@ export class MessageWriter {
   }
 
   u8(value: number): void {
-    this.#bytes[this.#extend(1)] = value;
+    const at = this.#extend(1);
+    this.#bytes[at] = value;
   }
 
   u16(value: number): void {
-    this.#view.setUint16(this.#extend(2), value, true);
+    const at = this.#extend(2);
+    this.#view.setUint16(at, value, true);
   }
 
   u32(value: number): void {
-    this.#view.setUint32(this.#extend(4), value, true);
+    const at = this.#extend(4);
+    this.#view.setUint32(at, value, true);
   }
 
   /** Bytes as they are; the caller sees to the padding. */
@@ -105,20 +109,24 @@ export class MessageWriter {
   }
 
   attributeU8(type: number, value: number): void {
-    this.#bytes[this.#attribute(type, 1)] = value;
+    const at = this.#attribute(type, 1);
+    this.#bytes[at] = value;
   }
 
   attributeU16(type: number, value: number): void {
-    this.#view.setUint16(this.#attribute(type, 2), value, true);
+    const at = this.#attribute(type, 2);
+    this.#view.setUint16(at, value, true);
   }
 
   /** Network byte order: ports. */
   attributeU16BigEndian(type: number, value: number): void {
-    this.#view.setUint16(this.#attribute(type, 2), value, false);
+    const at = this.#attribute(type, 2);
+    this.#view.setUint16(at, value, false);
   }
 
   attributeU32(type: number, value: number): void {
-    this.#view.setUint32(this.#attribute(type, 4), value, true);
+    const at = this.#attribute(type, 4);
+    this.#view.setUint32(at, value, true);
   }
 
   /** Text with the zero byte at its end that the kernel wants. */
@@ -149,7 +157,7 @@ export class MessageWriter {
     return at + ATTRIBUTE_HEADER_LENGTH;
   }
 
-  /** `count` zero bytes at the end; where they begin. */
+  /** `count` zero bytes at the end; where they begin. May replace `#bytes` and `#view`: to be called before either is read. */
   #extend(count: number): number {
     const at = this.#length;
     this.#length = at + count;
@@ -158,8 +166,6 @@ export class MessageWriter {
       grown.set(this.#bytes.subarray(0, at));
       this.#bytes = grown;
       this.#view = new DataView(grown.buffer);
-    } else {
-      this.#bytes.fill(0, at, this.#length); // What an earlier message left here.
     }
     return at;
   }

@@ -9,7 +9,7 @@ import {
   readAcknowledgement,
   readMessages,
 } from "../../../../linux/netlink/message.ts";
-import { bytes, hex } from "./golden.ts";
+import { bytes, hex, written } from "./golden.ts";
 
 /** An attribute tree as a value: leaves carry bytes. */
 type Attribute = { type: number; payload: Uint8Array } | { type: number; children: Attribute[] };
@@ -102,19 +102,31 @@ describe("linux/netlink/message", () => {
     assert.equal(hex(writer.bytes), "18000000 01000000 00000000 00000000 05000100 01000000");
   });
 
-  it("grows with what is written", () => {
-    const writer = new MessageWriter();
-    for (let i = 0; i < 100; i++) {
-      writer.begin(1, 0);
-      writer.attribute(1, new Uint8Array(2000).fill(i));
+  it("grows with what is written, wherever in a message the end of the buffer falls", () => {
+    const FIRST_SIZE = 64 * 1024;
+    const write = (writer: MessageWriter) => {
+      writer.begin(24, 5, 9);
+      writer.u8(1);
+      writer.u8(2);
+      writer.u16(3);
+      writer.u32(4);
+      writer.attributeU8(1, 5);
+      writer.attributeU16(2, 6);
+      writer.attributeU16BigEndian(3, 7);
+      writer.attributeU32(4, 8);
+      const nest = writer.nest(5);
+      writer.attributeString(6, "nine");
+      writer.attribute(7, Uint8Array.of(10));
+      writer.endNest(nest);
       writer.end();
-    }
-    const messages = [...readMessages(writer.bytes)];
-    assert.equal(messages.length, 100);
-    for (const [i, { view, offset, end }] of messages.entries()) {
-      const reader = new AttributeReader(view, offset, end);
-      assert.ok(reader.next());
-      assert.ok(reader.bytes().every(byte => byte === i));
+    };
+    const expected = written(write);
+    for (let room = 0; room <= 100; room++) {
+      const writer = new MessageWriter();
+      writer.raw(new Uint8Array(FIRST_SIZE - room).fill(0xff));
+      write(writer);
+      assert.equal(hex(writer.bytes.subarray(FIRST_SIZE - room)), expected, `${room} bytes before the end`);
+      assert.ok(writer.bytes.subarray(0, FIRST_SIZE - room).every(byte => byte === 0xff));
     }
   });
 
