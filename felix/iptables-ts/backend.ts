@@ -58,14 +58,18 @@ export async function detectBackend(options: DetectOptions): Promise<Backend> {
   });
 }
 
+/** Undefined: not installed, or the kernel does not know this interface. A passing failure must not look like that. */
 async function countRules(run: Run, program: string): Promise<number | undefined> {
-  try {
-    // Legacy reads only tables whose modules are loaded already, so asking loads nothing.
-    const { code, stdout } = await run(`${program}-save`, []);
-    return code === 0 ? (stdout.match(/^-A /gm)?.length ?? 0) : undefined;
-  } catch {
-    return undefined;
+  for (let attempt = 1; attempt <= 3; attempt++) {
+    try {
+      // Legacy reads only tables whose modules are loaded already, so asking loads nothing.
+      const { code, stdout } = await run(`${program}-save`, []);
+      if (code === 0) return stdout.match(/^-A /gm)?.length ?? 0;
+    } catch {
+      return undefined;
+    }
   }
+  return undefined;
 }
 
 async function programVersion(

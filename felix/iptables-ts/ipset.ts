@@ -54,7 +54,16 @@ interface SetState {
   dels: Set<string>;
 }
 
+interface Plan {
+  readonly commands: string[];
+  readonly updated: string[];
+  /** The set that a line, 1-based, was for. */
+  ownerOf(line: number): string | undefined;
+}
+
 const SET_NAME_MAX = 31;
+/** More changes than members, and this many on top: a rewrite costs less than its deltas. */
+const REWRITE_SLACK = 16;
 
 /** Calico's rule: prefix and id, cut to what the kernel takes. */
 export const ipSetName = (prefix: string, id: string) => (prefix + id).slice(0, SET_NAME_MAX);
@@ -184,27 +193,50 @@ export class IpSets {
     });
   }
 
+  /**
+   * A set that is refused twice in a row, each time planned from a fresh reading, is put aside, so that one set which is
+   * too full holds up no other; its error is thrown when the others are done.
+   */
   async #applyUpdates(): Promise<{ updated: string[]; attempts: number }> {
     if (!this.needsUpdate) return { updated: [], attempts: 0 };
+    const aside = new Map<string, IpSetError>();
+    let failures = 0;
+    let lastCulprit: string | undefined;
     for (let attempt = 1; ; attempt++) {
+      let plan: Plan | undefined;
       try {
         await this.#read();
-        const { commands, updated } = this.#plan();
-        if (commands.length > 0) await this.#backend.restore(commands);
-        return { updated, attempts: attempt };
+        plan = this.#plan(aside);
+        if (plan.commands.length > 0) await this.#backend.restore(plan.commands);
       } catch (error) {
         // Commands before the refused one are in force: only reading tells what there is now.
         this.#stale = true;
-        if (!(error instanceof IpSetError) || attempt >= this.#attempts) throw error;
-        await this.#sleep(2 ** (attempt - 1));
+        if (!(error instanceof IpSetError)) throw error;
+        const culprit = error.line === undefined ? undefined : plan?.ownerOf(error.line);
+        if (culprit !== undefined && culprit === lastCulprit) {
+          aside.set(culprit, error);
+          lastCulprit = undefined;
+          failures = 0;
+          continue;
+        }
+        lastCulprit = culprit;
+        if (++failures >= this.#attempts) throw error;
+        await this.#sleep(2 ** (failures - 1));
+        continue;
       }
+      for (const error of aside.values()) {
+        this.#stale = true;
+        throw error;
+      }
+      return { updated: plan.updated, attempts: attempt };
     }
   }
 
   /** Commands for all dirty sets; assumes that they will succeed, else the caller marks everything stale. */
-  #plan(): { commands: string[]; updated: string[] } {
+  #plan(aside: ReadonlyMap<string, unknown>): Plan {
     const commands: string[] = [];
-    const updated = [...this.#dirty];
+    const updated = [...this.#dirty].filter(name => !aside.has(name));
+    const ends: number[] = [];
     this.#dirty.clear();
     for (const name of updated) {
       const set = this.#sets.get(name)!;
@@ -212,7 +244,10 @@ export class IpSets {
       if (!set.kernel) {
         commands.push(this.#create(name, params));
         this.#fill(name, set, commands);
-      } else if (!sameParams(set.kernel, params) || adds.size + dels.size > set.members.size + 16) {
+      } else if (
+        !sameParams(set.kernel, params) ||
+        adds.size + dels.size > set.members.size + REWRITE_SLACK
+      ) {
         const temp = `${this.#tempPrefix}${this.#tempNumber++}`;
         commands.push(this.#create(temp, params));
         this.#fill(temp, set, commands);
@@ -228,8 +263,9 @@ export class IpSets {
       set.kernel = params;
       set.adds = new Set();
       set.dels = new Set();
+      ends.push(commands.length);
     }
-    return { commands, updated };
+    return { commands, updated, ownerOf: line => updated[ends.findIndex(end => line <= end)] };
   }
 
   #fill(name: string, set: SetState, commands: string[]): void {
