@@ -1,0 +1,247 @@
+/**
+ * The host agent: datastore -> calculation -> dataplane.
+ *
+ *   Reflector --updates--> CalcGraph --changes--> Dataplane --> kernel
+ *                                                    ^------------ kernel events (worker thread)
+ *
+ * The configuration that shapes the dataplane is read before it is built; when a change of it matters, the agent ends and
+ * is started anew by its supervisor (as Felix does): what is in the kernel stays meanwhile.
+ */
+
+import { existsSync, readFileSync } from "node:fs";
+import { Registry } from "prom-client";
+import type { FelixConfiguration } from "../crd-schemas/index.ts";
+import type { Clock } from "../daemon/clock.ts";
+import type { Logger } from "../daemon/log.ts";
+import type { StatusSource } from "../daemon/status-server.ts";
+import type { Datastore } from "../datastore/datastore.ts";
+import { keyText } from "../datastore/key.ts";
+import { Reflector, type Update } from "../datastore/reflector.ts";
+import { Conntrack } from "../linux/conntrack.ts";
+import { EventSubscription } from "../linux/events.ts";
+import { Rtnetlink } from "../linux/rtnetlink.ts";
+import { writeSysctl } from "../linux/sysctl.ts";
+import { parseSelector } from "../policy/selector/index.ts";
+import {
+  type ConfigLayer,
+  environmentLayer,
+  type FelixConfig,
+  fileLayer,
+  resolveConfig,
+} from "./calc/config.ts";
+import { CalcGraph } from "./calc/graph.ts";
+import { Dataplane } from "./dataplane/dataplane.ts";
+import { EndpointStatus } from "./dataplane/endpoint-status.ts";
+import { createIptablesFilter } from "./dataplane/iptables/iptables-filter.ts";
+import { WorkloadLinks } from "./dataplane/workload-links.ts";
+import { FelixMetrics } from "./metrics.ts";
+
+const CONFIG_FILE = "/etc/calico/felix.cfg";
+
+export interface AgentOptions {
+  readonly datastore: Datastore;
+  readonly nodeName: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+/** The configuration changed in a way that needs a new start. */
+export class ConfigChanged extends Error {
+  readonly code = "CONFIG_CHANGED";
+}
+
+export class Agent implements StatusSource {
+  readonly #options: AgentOptions;
+  readonly #graph: CalcGraph;
+  readonly #reflector: Reflector;
+  /** FelixConfigurations and the own node's labels, out of which comes the configuration. */
+  readonly #configurations = new Map<string, FelixConfiguration>();
+  #nodeLabels: Readonly<Record<string, string>> = {};
+  #config: FelixConfig | undefined;
+  #dataplane: Dataplane | undefined;
+  #inSync = false;
+  readonly #started: number;
+  readonly metrics = new Registry();
+  readonly #counters = new FelixMetrics(this.metrics);
+  readonly #failed = Promise.withResolvers<never>();
+  readonly #ready = Promise.withResolvers<FelixConfig>();
+
+  constructor(options: AgentOptions) {
+    this.#options = options;
+    this.#started = options.clock.now();
+    this.#graph = new CalcGraph({
+      nodeName: options.nodeName,
+      onProblem: ({ key, message }) =>
+        options.logger.error({ key: keyText(key), message }, "a resource makes no sense and is ignored"),
+    });
+    this.#reflector = new Reflector({
+      datastore: options.datastore,
+      queries: [
+        ...CalcGraph.queries,
+        { kind: "FelixConfiguration" },
+        { kind: "Node", namePrefix: options.nodeName },
+      ],
+      onUpdates: updates => this.#onUpdates(updates),
+      onStatus: status => {
+        if (status === "in-sync") this.#onInSync();
+      },
+      logger: options.logger,
+      clock: options.clock,
+    });
+  }
+
+  /** Resolves with the configuration once the datastore has been read. */
+  get configured(): Promise<FelixConfig> {
+    return this.#ready.promise;
+  }
+
+  /** Until the signal aborts. @throws ConfigChanged, and what cannot be survived */
+  async run(signal: AbortSignal): Promise<void> {
+    const stop = new AbortController();
+    const either = AbortSignal.any([signal, stop.signal]);
+    const reflecting = this.#reflector.run(either);
+    try {
+      const config = await Promise.race([
+        this.#ready.promise,
+        reflecting.then(() => undefined),
+        this.#failed.promise,
+      ]);
+      if (!config) return;
+      await Promise.race([this.#runDataplane(config, either), reflecting, this.#failed.promise]);
+    } finally {
+      stop.abort();
+    }
+  }
+
+  async #runDataplane(config: FelixConfig, signal: AbortSignal): Promise<void> {
+    const { logger, clock } = this.#options;
+    if (config.ipForwarding) {
+      writeSysctl("net/ipv4/ip_forward", 1);
+      if (config.ipv6Support) writeSysctl("net/ipv6/conf/all/forwarding", 1);
+    }
+    using rtnetlink = Rtnetlink.open();
+    using conntrack = Conntrack.open();
+    const dataplane = new Dataplane({
+      filter: await createIptablesFilter(config),
+      links: new WorkloadLinks({ rtnetlink, conntrack, config, logger, clock }),
+      status: new EndpointStatus(config.endpointStatusPathPrefix),
+      config,
+      logger,
+      clock,
+      onApplied: pass => this.#counters.applied(pass),
+    });
+    let events: EventSubscription | undefined;
+    const subscribe = () => {
+      events = EventSubscription.open({
+        groups: ["link", "route"],
+        onEvents: batch => dataplane.noteKernelEvents(batch),
+        onFailure: error => {
+          logger.error({ err: error }, "kernel events stopped, subscribing again");
+          subscribe();
+          dataplane.noteKernelEvents([{ type: "overflow" }]);
+        },
+      });
+    };
+    subscribe();
+    try {
+      this.#dataplane = dataplane;
+      dataplane.update(this.#graph.drain());
+      dataplane.start();
+      await dataplane.run(signal);
+    } finally {
+      events?.stop();
+    }
+  }
+
+  #onUpdates(updates: readonly Update[]): void {
+    const begun = performance.now();
+    this.#graph.apply(updates);
+    let configTouched = false;
+    for (const update of updates) {
+      if (update.key.kind === "FelixConfiguration") {
+        if (update.type === "put")
+          this.#configurations.set(update.key.name, update.value as FelixConfiguration);
+        else this.#configurations.delete(update.key.name);
+        configTouched = true;
+      } else if (update.key.kind === "Node" && update.key.name === this.#options.nodeName) {
+        this.#nodeLabels = update.type === "put" ? (update.value.metadata.labels ?? {}) : {};
+        configTouched = true;
+      }
+    }
+    if (!this.#inSync) return;
+    if (configTouched) this.#checkConfig();
+    this.#dataplane?.update(this.#graph.drain());
+    this.#counters.calculated(performance.now() - begun, this.#graph.sizes);
+  }
+
+  #onInSync(): void {
+    this.#inSync = true;
+    this.#config = this.#resolve();
+    const seconds = (this.#options.clock.now() - this.#started) / 1000;
+    this.#options.logger.info({ ...this.#graph.sizes, seconds }, "in sync with the datastore");
+    this.#ready.resolve(this.#config);
+  }
+
+  #checkConfig(): void {
+    const now = this.#resolve();
+    if (JSON.stringify(now) === JSON.stringify(this.#config)) return;
+    this.#failed.reject(new ConfigChanged("the configuration changed"));
+  }
+
+  #resolve(): FelixConfig {
+    const { config, problems } = resolveConfig(this.#layers());
+    for (const problem of problems)
+      this.#options.logger.error(problem, "a configuration value cannot be read and is ignored");
+    return config;
+  }
+
+  #layers(): ConfigLayer[] {
+    const { nodeName, env } = this.#options;
+    const layers: ConfigLayer[] = [];
+    const add = (name: string) => {
+      const resource = this.#configurations.get(name);
+      if (resource) layers.push(resourceLayer(resource));
+    };
+    add("default");
+    for (const [name, resource] of [...this.#configurations].sort(([a], [b]) => (a < b ? -1 : 1))) {
+      const selector = (resource.spec as { nodeSelector?: string } | undefined)?.nodeSelector;
+      if (name === "default" || name.startsWith("node.") || !selector) continue;
+      if (parseSelector(selector).matches({ get: label => this.#nodeLabels[label] })) add(name);
+    }
+    add(`node.${nodeName}`);
+    const file = env["FELIX_CONFIGFILE"] ?? CONFIG_FILE;
+    if (existsSync(file)) layers.push(fileLayer(file, readFileSync(file, "utf8")));
+    layers.push(environmentLayer(env));
+    return layers;
+  }
+
+  liveness(): string | undefined {
+    return undefined;
+  }
+
+  readiness(): string | undefined {
+    if (!this.#inSync) return "waiting for the datastore";
+    return this.#dataplane ? this.#dataplane.failure : "starting the dataplane";
+  }
+
+  status(): unknown {
+    return {
+      node: this.#options.nodeName,
+      inSync: this.#inSync,
+      connected: this.#reflector.connected,
+      ready: this.readiness() ?? true,
+      ...this.#graph.sizes,
+    };
+  }
+}
+
+/** Spec fields, and parameters without a field, which come as annotations `config.projectcalico.org/<Name>`. */
+function resourceLayer(resource: FelixConfiguration): ConfigLayer {
+  const values: Record<string, unknown> = { ...resource.spec };
+  for (const [name, value] of Object.entries(resource.metadata.annotations ?? {})) {
+    if (name.startsWith("config.projectcalico.org/"))
+      values[name.slice("config.projectcalico.org/".length)] = value;
+  }
+  return { source: `FelixConfiguration(${resource.metadata.name})`, values };
+}

@@ -1,0 +1,123 @@
+/**
+ * Who is in the sets that active rules refer to.
+ *
+ * Items (workload endpoints of all nodes, host endpoints, network sets) contribute addresses to the sets whose selector
+ * matches them. Only sets that some active rule uses exist; using one twice keeps it until both are gone. One item
+ * changed costs the sets it is in, one set more costs the items that may match it.
+ */
+
+import type { NamedPortRef, SetRef } from "../../policy/model.ts";
+import { LabelIndex, type LabelRecord } from "../../policy/selector/label-index.ts";
+import type { SetChange, SetMember } from "./changes.ts";
+import { CountedMembers } from "./counted-members.ts";
+
+export interface NamedPort {
+  readonly name: string;
+  /** Lower case: `tcp`, `udp`, `sctp`. */
+  readonly protocol: string;
+  readonly port: number;
+}
+
+export interface SetItem {
+  readonly labels: LabelRecord;
+  /** Profiles it inherits labels from. */
+  readonly parents: readonly string[];
+  readonly nets: readonly SetMember[];
+  readonly ports: readonly NamedPort[];
+}
+
+interface UsedSet {
+  readonly ref: SetRef;
+  uses: number;
+}
+
+export class SetIndex {
+  readonly #sets = new Map<string, UsedSet>();
+  readonly #items = new Map<string, SetItem>();
+  readonly #members = new CountedMembers();
+  readonly #index = new LabelIndex<string, string>({
+    matchStarted: (set, item) => this.#contribute(set, item, "add"),
+    matchStopped: (set, item) => this.#contribute(set, item, "remove"),
+  });
+
+  use(ref: SetRef): void {
+    const used = this.#sets.get(ref.id);
+    if (used) {
+      used.uses++;
+      return;
+    }
+    this.#sets.set(ref.id, { ref, uses: 1 });
+    this.#members.create(
+      ref.id,
+      ref.kind === "named-port" || (ref.kind === "service" && ref.withPorts) ? "ip-port" : "net",
+    );
+    // A service's members come from Kubernetes EndpointSlices, which only its datastore has: empty elsewhere.
+    if (ref.kind !== "service") this.#index.setSelector(ref.id, ref.selector);
+  }
+
+  release(ref: SetRef): void {
+    const used = this.#sets.get(ref.id);
+    if (!used || --used.uses > 0) return;
+    this.#members.delete(ref.id);
+    this.#sets.delete(ref.id);
+    this.#index.deleteSelector(ref.id);
+  }
+
+  setItem(id: string, item: SetItem): void {
+    const former = this.#items.get(id);
+    if (former && !sameContribution(former, item)) {
+      for (const set of this.#index.selectorsMatching(id)) this.#contribute(set, id, "remove");
+      this.#items.set(id, item);
+      for (const set of this.#index.selectorsMatching(id)) this.#contribute(set, id, "add");
+    } else this.#items.set(id, item);
+    this.#index.setItem(id, item.labels, item.parents);
+  }
+
+  deleteItem(id: string): void {
+    if (!this.#items.has(id)) return;
+    this.#index.deleteItem(id);
+    this.#items.delete(id);
+  }
+
+  /** Labels that a profile gives to all that have it. */
+  setParent(name: string, labels: LabelRecord): void {
+    this.#index.setParent(name, labels);
+  }
+
+  drain(): Map<string, SetChange | undefined> {
+    return this.#members.drain();
+  }
+
+  get sizes(): { sets: number; items: number } {
+    return { sets: this.#sets.size, items: this.#items.size };
+  }
+
+  #contribute(set: string, itemId: string, what: "add" | "remove"): void {
+    const ref = this.#sets.get(set)?.ref;
+    const item = this.#items.get(itemId);
+    if (!ref || !item) return;
+    if (ref.kind === "named-port") {
+      for (const member of portMembers(item, ref)) this.#members[what](set, member);
+    } else for (const net of item.nets) this.#members[what](set, net);
+  }
+}
+
+function* portMembers(item: SetItem, ref: NamedPortRef): Generator<SetMember> {
+  const wanted = ref.protocol === undefined ? undefined : String(ref.protocol).toLowerCase();
+  for (const { name, protocol, port } of item.ports) {
+    if (name !== ref.name || (wanted !== undefined && wanted !== protocol)) continue;
+    for (const address of item.nets) yield `${address},${protocol}:${port}`;
+  }
+}
+
+function sameContribution(a: SetItem, b: SetItem): boolean {
+  return (
+    a.nets.length === b.nets.length &&
+    a.nets.every((net, i) => net === b.nets[i]) &&
+    a.ports.length === b.ports.length &&
+    a.ports.every((port, i) => {
+      const other = b.ports[i] as NamedPort;
+      return port.name === other.name && port.protocol === other.protocol && port.port === other.port;
+    })
+  );
+}

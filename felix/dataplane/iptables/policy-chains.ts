@@ -1,0 +1,207 @@
+/**
+ * Policies and profiles as iptables rules of one IP version. Pure.
+ *
+ * A rule that matches sets a mark, and the rule after it acts on the mark, so that "what matches" may take more than
+ * one iptables rule. That is needed where a list of alternatives does not fit into one: iptables takes one CIDR per
+ * direction, 15 port slots, and either numbers or a set of named ports. Each such list becomes a block:
+ *
+ *     clear scratch0, scratch1
+ *     alternative 1 -> set scratch0          first block
+ *     alternative 2 -> set scratch0
+ *     scratch0 and alternative -> scratch1   each further block...
+ *     scratch1 clear -> clear scratch0       ...takes back what it does not match
+ *     clear scratch1
+ *     scratch0 and net -> clear scratch0     each excluded net
+ *     scratch0 and the rest -> the action
+ */
+
+import { type Rule as IptablesRule, type Port, portSlots, rule } from "iptables-ts";
+import type { IpVersion } from "../../../net/ip.ts";
+import {
+  type EntityMatch,
+  type NamedPortRef,
+  type PortRange,
+  type Rule,
+  ruleForVersion,
+} from "../../../policy/model.ts";
+import type { FelixConfig } from "../../calc/config.ts";
+import type { MarkBits } from "./marks.ts";
+import { setName } from "./names.ts";
+
+const MAX_PORT_SLOTS = 15;
+
+export interface RenderContext {
+  readonly version: IpVersion;
+  readonly config: FelixConfig;
+  readonly marks: MarkBits;
+}
+
+export function denyRule(matches: IptablesRule, config: FelixConfig): IptablesRule {
+  return config.iptablesFilterDenyAction === "Reject" ? matches.reject() : matches.drop();
+}
+
+/** The rules of one direction of a policy or profile. */
+export function policyRules(rules: readonly Rule[], context: RenderContext): IptablesRule[] {
+  return rules.flatMap(each => {
+    const applicable = ruleForVersion(each, context.version);
+    return applicable ? renderRule(applicable, context) : [];
+  });
+}
+
+/** Narrows a rule by one alternative. */
+type Narrow = (base: IptablesRule) => IptablesRule;
+
+function renderRule(model: Rule, context: RenderContext): IptablesRule[] {
+  const { marks, version } = context;
+  if (!protocolOfVersion(model, version)) return [];
+
+  const sourcePorts = portAlternatives(model.source, "source", version);
+  const destinationPorts = portAlternatives(model.destination, "destination", version);
+  const sourceNets = model.source.nets.map(
+    (net): Narrow =>
+      base =>
+        base.source(net),
+  );
+  const destinationNets = model.destination.nets.map(
+    (net): Narrow =>
+      base =>
+        base.destination(net),
+  );
+  const lists = [sourcePorts, destinationPorts, sourceNets, destinationNets];
+  const blocks = lists.filter(list => list.length > 1);
+  const single = lists.filter(list => list.length === 1).map(list => list[0] as Narrow);
+
+  const notSource = model.source.notNets.map(
+    (net): Narrow =>
+      base =>
+        base.source(net),
+  );
+  const notDestination = model.destination.notNets.map(
+    (net): Narrow =>
+      base =>
+        base.destination(net),
+  );
+  // One excluded net per direction fits into the rule itself.
+  const excluded = [notSource, notDestination].filter(list => list.length > 1).flat();
+  const inline: Narrow[] = [];
+  const [source] = model.source.notNets;
+  const [destination] = model.destination.notNets;
+  if (notSource.length === 1 && source) inline.push(base => base.not.source(source));
+  if (notDestination.length === 1 && destination) inline.push(base => base.not.destination(destination));
+
+  const withProtocol = (base: IptablesRule) =>
+    model.protocol === undefined ? base : base.protocol(protocolName(model.protocol));
+  const rules: IptablesRule[] = [];
+  const scratch = blocks.length > 0 || excluded.length > 0;
+  if (scratch) {
+    rules.push(rule().clearMark(marks.scratch0 + marks.scratch1));
+    for (const [i, block] of blocks.entries()) {
+      for (const narrow of block) {
+        if (i === 0) rules.push(narrow(withProtocol(rule())).setMark(marks.scratch0));
+        else rules.push(narrow(withProtocol(rule().markSet(marks.scratch0))).setMark(marks.scratch1));
+      }
+      if (i === 0) continue;
+      rules.push(rule().markClear(marks.scratch1).clearMark(marks.scratch0));
+      rules.push(rule().clearMark(marks.scratch1));
+    }
+    if (blocks.length === 0) rules.push(rule().setMark(marks.scratch0));
+    for (const narrow of excluded)
+      rules.push(narrow(rule().markSet(marks.scratch0)).clearMark(marks.scratch0));
+  }
+
+  let base = scratch ? rule().markSet(marks.scratch0) : rule();
+  for (const [key, value] of Object.entries(model.annotations)) base = base.comment(`${key}=${value}`);
+  base = withProtocol(base);
+  if (model.notProtocol !== undefined) base = base.not.protocol(protocolName(model.notProtocol));
+  for (const narrow of [...single, ...inline]) base = narrow(base);
+  base = matchSets(base, model, version);
+  base = matchIcmp(base, model, version);
+  rules.push(...actionRules(base, model, context));
+  return rules;
+}
+
+function actionRules(base: IptablesRule, model: Rule, { marks, config }: RenderContext): IptablesRule[] {
+  switch (model.action) {
+    case "allow":
+      return [base.setMark(marks.accept), rule().markSet(marks.accept).return()];
+    case "pass":
+      return [base.setMark(marks.pass), rule().markSet(marks.pass).return()];
+    case "log":
+      return [base.log({ prefix: `${config.logPrefix}: `, level: "notice" })];
+    case "deny":
+      return [denyRule(base, config)];
+  }
+}
+
+function matchSets(base: IptablesRule, { source, destination }: Rule, version: IpVersion): IptablesRule {
+  const name = (ref: { readonly id: string }) => setName(version, ref.id);
+  let result = base;
+  if (source.selector) result = result.sourceSet(name(source.selector));
+  if (destination.selector) result = result.destinationSet(name(destination.selector));
+  if (source.service)
+    result = result.matchSet(name(source.service), source.service.withPorts ? "src,src" : "src");
+  if (destination.service)
+    result = result.matchSet(name(destination.service), destination.service.withPorts ? "dst,dst" : "dst");
+  if (source.notSelector) result = result.not.sourceSet(name(source.notSelector));
+  if (destination.notSelector) result = result.not.destinationSet(name(destination.notSelector));
+  // What is excluded adds up in one rule, so no list is too long here.
+  for (const ports of portChunks(source.notPorts)) result = result.not.sourcePorts(ports);
+  for (const ports of portChunks(destination.notPorts)) result = result.not.destinationPorts(ports);
+  for (const ref of source.notNamedPorts) result = result.not.matchSet(name(ref), "src,src");
+  for (const ref of destination.notNamedPorts) result = result.not.matchSet(name(ref), "dst,dst");
+  return result;
+}
+
+function matchIcmp(base: IptablesRule, { icmp, notIcmp }: Rule, version: IpVersion): IptablesRule {
+  let result = base;
+  if (icmp) result = version === 4 ? result.icmp(icmp.type, icmp.code) : result.icmpv6(icmp.type, icmp.code);
+  if (notIcmp)
+    result =
+      version === 4
+        ? result.not.icmp(notIcmp.type, notIcmp.code)
+        : result.not.icmpv6(notIcmp.type, notIcmp.code);
+  return result;
+}
+
+/** Each element matches some of the ports asked for; together, all. None: any port will do. */
+function portAlternatives(entity: EntityMatch, end: "source" | "destination", version: IpVersion): Narrow[] {
+  const numeric = portChunks(entity.ports).map(
+    (ports): Narrow =>
+      base =>
+        end === "source" ? base.sourcePorts(ports) : base.destinationPorts(ports),
+  );
+  const direction = end === "source" ? "src,src" : "dst,dst";
+  const named = entity.namedPorts.map(
+    (ref: NamedPortRef): Narrow =>
+      base =>
+        base.matchSet(setName(version, ref.id), direction),
+  );
+  return [...numeric, ...named];
+}
+
+/** As many ports per list as one iptables match holds. */
+function portChunks(ranges: readonly PortRange[]): Port[][] {
+  const chunks: Port[][] = [];
+  let current: Port[] = [];
+  for (const { low, high } of ranges) {
+    const port: Port = low === high ? low : [low, high];
+    if (portSlots([...current, port]) > MAX_PORT_SLOTS) {
+      chunks.push(current);
+      current = [];
+    }
+    current.push(port);
+  }
+  if (current.length > 0) chunks.push(current);
+  return chunks;
+}
+
+/** ICMP exists in IPv4 only, ICMPv6 in IPv6 only. */
+function protocolOfVersion({ protocol }: Rule, version: IpVersion): boolean {
+  if (protocol === "ICMP" || protocol === 1) return version === 4;
+  if (protocol === "ICMPv6" || protocol === 58) return version === 6;
+  return true;
+}
+
+function protocolName(protocol: string | number): string | number {
+  return typeof protocol === "number" ? protocol : protocol.toLowerCase();
+}
