@@ -68,7 +68,7 @@ export function openNetlinkSocket(options: {
   try {
     enlarge(fd, SO_RCVBUFFORCE, SO_RCVBUF, options.receiveBufferBytes ?? BUFFER_BYTES);
     enlarge(fd, SO_SNDBUFFORCE, SO_SNDBUF, BUFFER_BYTES);
-    setSocketOption(fd, SOL_NETLINK, NETLINK_EXT_ACK, 1);
+    enable(fd, NETLINK_EXT_ACK);
     const address = new Uint8Array(12);
     address[0] = AddressFamily.NETLINK;
     bind(fd, address);
@@ -79,6 +79,15 @@ export function openNetlinkSocket(options: {
   } catch (error) {
     closeSync(fd);
     throw error;
+  }
+}
+
+/** An option that an old kernel may not know, and that everything works without. */
+function enable(fd: number, option: number): void {
+  try {
+    setSocketOption(fd, SOL_NETLINK, option, 1);
+  } catch (error) {
+    if (!(error instanceof SystemCallError) || error.code !== "ENOPROTOOPT") throw error;
   }
 }
 
@@ -111,10 +120,10 @@ export class NetlinkSocket {
   }): NetlinkSocket {
     const fd = openNetlinkSocket(options);
     try {
-      if (options.capAcknowledgements ?? true) setSocketOption(fd, SOL_NETLINK, NETLINK_CAP_ACK, 1);
+      if (options.capAcknowledgements ?? true) enable(fd, NETLINK_CAP_ACK);
       if (options.protocol === Protocol.ROUTE) {
         // Lets the kernel filter dumps. Linux < 4.20 has it not, and then sends everything: callers filter too.
-        setSocketOption(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1);
+        enable(fd, NETLINK_GET_STRICT_CHK);
       }
       const timeout = new BigInt64Array([BigInt(ANSWER_TIMEOUT_SECONDS), 0n]);
       setSocketOption(fd, SOL_SOCKET, SO_RCVTIMEO, new Uint8Array(timeout.buffer));
