@@ -43,6 +43,8 @@ export class FakeKernel {
   readonly sets = new Map<string, FakeSet>();
   /** Runs just before a restore takes effect: what another program does in that moment. */
   beforeRestore: ((input: string) => void) | undefined;
+  /** Lines of iptables-restore to refuse: a program that does not understand its own words. */
+  refuse: ((line: string) => boolean) | undefined;
   /** Results to give instead of running, first one first. */
   readonly failures: Partial<RunResult>[] = [];
   /** When false, the variant's programs are missing. */
@@ -128,6 +130,7 @@ export class FakeKernel {
       for (const [i, line] of input.split("\n").entries()) {
         const number = i + 1;
         if (line === "") continue;
+        if (this.refuse?.(line)) throw new Refused(number, "refused");
         if (line.startsWith("*")) {
           name = line.slice(1);
           if (!BUILT_IN[name]) throw new Refused(number, "no such table");

@@ -335,6 +335,20 @@ describe("Iptables", () => {
       assert.deepEqual(kernel.rules("filter", "INPUT"), ["-j DROP"]);
     });
 
+    it("is written with positions when the program does not recognise a rule in its own words", async () => {
+      const iptables = await start(kernel);
+      const filter = iptables.table("filter");
+      kernel.edit("filter", "-A INPUT -j LOG");
+      filter.setInsertions("INPUT", [drop]);
+      filter.setAppends("INPUT", [accept]);
+      await iptables.apply();
+      kernel.refuse = line => /^-D INPUT -/.test(line);
+      filter.setInsertions("INPUT", []);
+      filter.setAppends("INPUT", []);
+      assert.equal((await iptables.apply()).attempts, 3);
+      assert.deepEqual(kernel.rules("filter", "INPUT"), ["-j LOG"]);
+    });
+
     it("ends in an error that names the line, and the next apply starts afresh", async () => {
       const iptables = await start(kernel);
       const filter = iptables.table("filter");
