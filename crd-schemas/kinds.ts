@@ -73,7 +73,7 @@ export const KINDS = {
     aliases: ["kubecontrollersconfig", "kubecontrollersconfigs"],
     names: ["default"],
   },
-  LiveMigration: { plural: "livemigrations", namespaced: true },
+  LiveMigration: { plural: "livemigrations", namespaced: true, internal: true },
   NetworkPolicy: {
     plural: "networkpolicies",
     namespaced: true,

@@ -4,17 +4,20 @@ import type { ErrorObject } from "ajv";
 import type { Resource } from "./generated/types.ts";
 import { validators } from "./generated/validators.js";
 import { expectedFields } from "./known-fields.ts";
-import { type Path, type Problem, shown } from "./problem.ts";
+import { type Path, type Problem, pathText, shown } from "./problem.ts";
 
 /** Also fills in the schema's defaults and the case of enumerated values where any case is allowed. */
 export function schemaProblems(resource: Resource, unknownFields: "error" | "keep"): Problem[] {
   const { kind } = resource;
   const validate = validators[kind];
   if (validate(resource)) return [];
-  return (validate.errors ?? [])
+  const problems = (validate.errors ?? [])
     .filter(error => unknownFields === "error" || error.keyword !== "additionalProperties")
     .filter(error => !(ANY_CASE.has(kind) && error.keyword === "enum" && fixCase(resource, error)))
     .map(error => problemOf(resource, error));
+  // A value of the wrong type is also none of those enumerated: the first thing said of it is enough.
+  const first = new Map(problems.toReversed().map(problem => [pathText(problem.path), problem]));
+  return problems.filter(problem => first.get(pathText(problem.path)) === problem);
 }
 
 /** Configuration is also written as environment variables, in capitals, and copied from there. */
@@ -74,7 +77,7 @@ function expectation({ keyword, params }: ErrorObject): string {
       return types.map(type => TYPE_WORDS[type] ?? type).join(" or ");
     }
     case "enum":
-      return `one of ${params["allowedValues"].join(", ")}`;
+      return `one of ${params["allowedValues"].map((value: unknown) => value || '""').join(", ")}`;
     case "const":
       return String(params["allowedValue"]);
     case "minimum":
@@ -82,7 +85,7 @@ function expectation({ keyword, params }: ErrorObject): string {
     case "maximum":
       return `${params["limit"]} or less`;
     case "minLength":
-      return params["limit"] === 1 ? "non-empty" : `${params["limit"]} characters or more`;
+      return params["limit"] === 1 ? "non-empty text" : `${params["limit"]} characters or more`;
     case "maxLength":
       return `text of ${params["limit"]} characters or less`;
     case "minItems":
@@ -91,6 +94,10 @@ function expectation({ keyword, params }: ErrorObject): string {
       return `a list of ${params["limit"]} elements or less`;
     case "minProperties":
       return params["limit"] === 1 ? "a non-empty mapping" : `a mapping of ${params["limit"]} fields or more`;
+    case "maxProperties":
+      return params["limit"] === 1
+        ? "a mapping of one field"
+        : `a mapping of ${params["limit"]} fields or less`;
     case "pattern":
       return PATTERN_WORDS[params["pattern"]] ?? `text that matches ${params["pattern"]}`;
     default:

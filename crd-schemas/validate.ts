@@ -10,7 +10,7 @@
 import { completeResource, withoutNulls } from "./defaults.ts";
 import type { Resource } from "./generated/types.ts";
 import { API_VERSION, isKind, KINDS } from "./kinds.ts";
-import type { Problem, Report } from "./problem.ts";
+import { type Problem, pathText, type Report } from "./problem.ts";
 import { readScalars } from "./read-scalars.ts";
 import { schemaProblems } from "./schema-problems.ts";
 import { checkMetadata } from "./validate/metadata.ts";
@@ -52,7 +52,11 @@ export function validateResource(value: unknown, options: ValidateOptions = {}):
 
   completeResource(resource);
   problems.push(...schemaProblems(resource, options.unknownFields ?? "error"));
-  readScalars(resource, report, options.parseSelector);
+  const known = new Set(problems.map(({ path }) => pathText(path)));
+  const reportNew: Report = (path, message, expected) => {
+    if (!known.has(pathText(path))) report(path, message, expected);
+  };
+  readScalars(resource, reportNew, options.parseSelector);
   if (problems.length === 0) {
     checkMetadata(resource, report);
     checkKind(resource, report);

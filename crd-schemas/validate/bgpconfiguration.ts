@@ -9,7 +9,7 @@ import { checkVersion } from "./families.ts";
 const CLUSTER_ONLY = ["nodeToNodeMeshEnabled", "asNumber"] as const;
 
 export function checkBGPConfiguration({ metadata, spec }: BGPConfiguration, report: Report): void {
-  if (metadata.name !== "default") {
+  if (metadata.name.startsWith("node.")) {
     for (const field of CLUSTER_ONLY) {
       if (spec[field] === undefined) continue;
       report(

@@ -69,11 +69,8 @@ function checkSelector(selector: LabelSelector | undefined, path: Path, report: 
   for (const [i, { operator, values }] of (selector?.matchExpressions ?? []).entries()) {
     const needsValues = operator === "In" || operator === "NotIn";
     if (needsValues === (values !== undefined && values.length > 0)) continue;
-    const words = needsValues ? "at least one value" : "no values";
-    report(
-      [...path, "matchExpressions", i, "values"],
-      `${operator} has ${needsValues ? "no" : ""} values`.replace("  ", " "),
-      words,
-    );
+    const at = [...path, "matchExpressions", i, "values"];
+    if (needsValues) report(at, `${operator} has no values`, "at least one value");
+    else report(at, `${operator} takes no values`, "no values");
   }
 }
