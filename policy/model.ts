@@ -6,20 +6,24 @@
  * somebody else's knowledge and changes without touching the rule. Ids are those Calico gives the same sets.
  */
 
-import type { Protocol } from "../crd-schemas/index.ts";
+import {
+  PROTOCOL_NUMBERS,
+  type Protocol,
+  type ProtocolName,
+  parseProtocol,
+  protocolNumber,
+} from "../crd-schemas/index.ts";
 import { type Cidr, cidrVersion } from "../net/cidr.ts";
 import type { IpVersion } from "../net/ip.ts";
+import type { PortRange } from "./port-ranges.ts";
 import { hashedId, type Selector } from "./selector/index.ts";
+
+export type { PortRange } from "./port-ranges.ts";
 
 export type Direction = "ingress" | "egress";
 
 /** `pass` goes on with the next tier; `log` writes a line and goes on with the next rule. */
 export type Action = "allow" | "deny" | "pass" | "log";
-
-export interface PortRange {
-  readonly low: number;
-  readonly high: number;
-}
 
 export interface IcmpMatch {
   readonly type: number;
@@ -210,4 +214,16 @@ function entityForVersion(entity: EntityMatch, version: IpVersion): EntityMatch 
   const nets = entity.nets.filter(ofVersion);
   if (nets.length === 0 && entity.nets.length > 0) return undefined;
   return { ...entity, nets, notNets: entity.notNets.filter(ofVersion) };
+}
+
+const NAME_BY_NUMBER: ReadonlyMap<number, ProtocolName> = new Map(
+  (Object.keys(PROTOCOL_NUMBERS) as ProtocolName[]).map(name => [PROTOCOL_NUMBERS[name], name]),
+);
+
+/** By name where there is one, so that 6 and `tcp` are the same protocol. */
+export function canonicalProtocol(protocol: Protocol | undefined): Protocol | undefined {
+  const parsed = protocol === undefined ? undefined : parseProtocol(protocol);
+  if (parsed === undefined) return undefined;
+  const number = protocolNumber(parsed);
+  return NAME_BY_NUMBER.get(number) ?? number;
 }

@@ -15,13 +15,9 @@ import {
   type ICMPFields,
   type NetworkPolicy,
   type Port,
-  PROTOCOL_NUMBERS,
   type Profile as ProfileResource,
   type Protocol,
-  type ProtocolName,
   parsePort,
-  parseProtocol,
-  protocolNumber,
   type Rule as RuleResource,
   type Tier as TierResource,
 } from "../crd-schemas/index.ts";
@@ -30,19 +26,20 @@ import type { IpVersion } from "../net/ip.ts";
 import {
   type Action,
   ANY_ENTITY,
+  canonicalProtocol,
   type Direction,
   type EntityMatch,
   type IcmpMatch,
   type NamedPortRef,
   namedPortRef,
   type Policy,
-  type PortRange,
   type Profile,
   type Rule,
   selectorRef,
   serviceRef,
   type Tier,
 } from "./model.ts";
+import { mergeRanges, type PortRange } from "./port-ranges.ts";
 import { all, and, equals, has, mapLeaves, membership, not, type SelectorNode } from "./selector/ast.ts";
 import { parseSelector, Selector } from "./selector/index.ts";
 
@@ -224,32 +221,9 @@ function resolvePorts(
   return [mergeRanges(ranges), named];
 }
 
-/** Sorted, and those that touch as one: packet filters have room for few. */
-function mergeRanges(ranges: readonly PortRange[]): PortRange[] {
-  const merged: { low: number; high: number }[] = [];
-  for (const { low, high } of ranges.toSorted((a, b) => a.low - b.low)) {
-    const last = merged.at(-1);
-    if (last && low <= last.high + 1) last.high = Math.max(last.high, high);
-    else merged.push({ low, high });
-  }
-  return merged;
-}
-
 function icmpMatch(icmp: ICMPFields | undefined): IcmpMatch | undefined {
   if (icmp?.type === undefined) return undefined;
   return { type: icmp.type, ...(icmp.code !== undefined && { code: icmp.code }) };
-}
-
-const NAME_BY_NUMBER: ReadonlyMap<number, ProtocolName> = new Map(
-  (Object.keys(PROTOCOL_NUMBERS) as ProtocolName[]).map(name => [PROTOCOL_NUMBERS[name], name]),
-);
-
-/** By name where there is one, so that 6 and `tcp` are the same protocol. */
-function canonicalProtocol(protocol: Protocol | undefined): Protocol | undefined {
-  const parsed = protocol === undefined ? undefined : parseProtocol(protocol);
-  if (parsed === undefined) return undefined;
-  const number = protocolNumber(parsed);
-  return NAME_BY_NUMBER.get(number) ?? number;
 }
 
 /** ICMP exists once for each version, and an address in a positive list has one. */
