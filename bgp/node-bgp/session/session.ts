@@ -1,0 +1,247 @@
+/**
+ * One connection at work: bytes in and out, timers, and {@link connectionStep} deciding. It knows nothing of routes and
+ * nothing of the neighbor's other connection; it tells its owner.
+ *
+ * Keepalives go out from their timer and, where the event loop is late, from the read path, ahead of UPDATEs not yet encoded:
+ * whoever sends UPDATEs looks at {@link Session.writableLength} and encodes no more than the kernel takes.
+ */
+
+import type { Clock } from "../clock.ts";
+import { MessageError } from "../errors.ts";
+import { MessageType } from "../message/constants.ts";
+import { Framer, frame } from "../message/framing.ts";
+import { decodeNotification, encodeNotification } from "../message/notification.ts";
+import { decodeOpen, encodeOpen } from "../message/open.ts";
+import {
+  decodeRouteRefresh,
+  encodeRouteRefresh,
+  type RouteRefreshMessage,
+} from "../message/route-refresh.ts";
+import { decodeUpdate, type Update } from "../message/update.ts";
+import type { Connection } from "../transport/transport.ts";
+import {
+  type ConnectionAction,
+  type ConnectionEnd,
+  type ConnectionEvent,
+  type ConnectionPhase,
+  connectionStep,
+  INITIAL_CONNECTION,
+  type StopReason,
+} from "./connection-fsm.ts";
+import { LazyTimer } from "./lazy-timer.ts";
+import { type Negotiated, openMessage, type SessionConfig } from "./negotiation.ts";
+import type { Direction } from "./neighbor-fsm.ts";
+
+export interface SessionOwner {
+  onConnected(session: Session): void;
+  /** Answer with confirm() or stop(), now or later. */
+  onOpen(session: Session, negotiated: Negotiated): void;
+  onEstablished(session: Session, negotiated: Negotiated): void;
+  /** The NLRI are only valid during the call. Throw {@link MessageError} to end the session. */
+  onUpdate(session: Session, update: Update): void;
+  onRouteRefresh(session: Session, message: RouteRefreshMessage): void;
+  /** There is room to send again. */
+  onDrain(session: Session): void;
+  /** Once. */
+  onEnded(session: Session, end: ConnectionEnd): void;
+  count(direction: "sent" | "received", type: MessageType, messages?: number): void;
+}
+
+export class Session {
+  readonly id: number;
+  readonly direction: Direction;
+  readonly connection: Connection;
+  readonly #config: SessionConfig;
+  readonly #owner: SessionOwner;
+  readonly #random: () => number;
+  readonly #framer = new Framer();
+  readonly #hold: LazyTimer;
+  readonly #keepalive: LazyTimer;
+  readonly #sendHold: LazyTimer;
+  #state = INITIAL_CONNECTION;
+  #written = 0;
+  #deliveredAtCheck = 0;
+
+  constructor(options: {
+    id: number;
+    direction: Direction;
+    connection: Connection;
+    config: SessionConfig;
+    owner: SessionOwner;
+    clock: Clock;
+    random: () => number;
+  }) {
+    const { id, direction, connection, config, owner, clock, random } = options;
+    this.id = id;
+    this.direction = direction;
+    this.connection = connection;
+    this.#config = config;
+    this.#owner = owner;
+    this.#random = random;
+    this.#hold = new LazyTimer(clock, () => this.#dispatch({ type: "hold-expired" }), { recheck: true });
+    this.#keepalive = new LazyTimer(clock, () => this.#dispatch({ type: "keepalive-due" }));
+    this.#sendHold = new LazyTimer(clock, () => this.#checkSendHold());
+  }
+
+  /** To be called once; an incoming connection is connected already. */
+  start(): void {
+    this.connection.setHandler({
+      onConnect: () => this.#onConnect(),
+      onData: chunk => this.#onData(chunk),
+      onDrain: () => this.#onDrain(),
+      onClose: error => this.#dispatch({ type: "lost", error }),
+    });
+    if (this.direction === "incoming") this.#dispatch({ type: "connected" });
+  }
+
+  get phase(): ConnectionPhase {
+    return this.#state.phase;
+  }
+
+  get negotiated(): Negotiated | undefined {
+    return this.#state.negotiated;
+  }
+
+  get writableLength(): number {
+    return this.connection.writableLength;
+  }
+
+  confirm(): void {
+    this.#dispatch({ type: "confirm" });
+  }
+
+  stop(why: StopReason = {}): void {
+    this.#dispatch({ type: "stop", ...why });
+  }
+
+  /** Complete UPDATE messages. The bytes must not be changed afterwards. */
+  sendUpdates(bytes: Uint8Array, messages: number): void {
+    if (this.phase !== "Established") return;
+    this.#owner.count("sent", MessageType.update, messages);
+    this.#write(bytes);
+  }
+
+  sendRouteRefresh(message: RouteRefreshMessage): void {
+    if (this.phase === "Established") this.#send(MessageType.routeRefresh, encodeRouteRefresh(message));
+  }
+
+  #onConnect(): void {
+    this.#owner.onConnected(this);
+    this.#dispatch({ type: "connected" });
+  }
+
+  #onData(chunk: Uint8Array): void {
+    this.#hold.touch();
+    try {
+      this.#framer.push(chunk, (type, body) => this.#onMessage(type, body));
+    } catch (error) {
+      if (!(error instanceof MessageError)) throw error;
+      this.#dispatch({ type: "invalid", error });
+    }
+    this.#keepalive.poll();
+  }
+
+  #onMessage(type: MessageType, body: Uint8Array): boolean {
+    this.#owner.count("received", type);
+    switch (type) {
+      case MessageType.open:
+        this.#dispatch({ type: "open", open: decodeOpen(body) });
+        break;
+      case MessageType.update:
+        this.#dispatch({ type: "update" });
+        if (this.phase === "Established")
+          this.#owner.onUpdate(this, decodeUpdate(body, this.#state.negotiated!));
+        break;
+      case MessageType.notification:
+        this.#dispatch({ type: "notification", notification: decodeNotification(body) });
+        break;
+      case MessageType.keepalive:
+        this.#dispatch({ type: "keepalive" });
+        break;
+      case MessageType.routeRefresh: {
+        const message = decodeRouteRefresh(body);
+        this.#dispatch({ type: "route-refresh" });
+        if (this.phase === "Established") this.#owner.onRouteRefresh(this, message);
+      }
+    }
+    return this.phase !== "Closed";
+  }
+
+  #dispatch(event: ConnectionEvent): void {
+    const { state, actions } = connectionStep(this.#state, event, this.#config);
+    this.#state = state;
+    for (const action of actions) this.#perform(action);
+  }
+
+  #perform(action: ConnectionAction): void {
+    switch (action.do) {
+      case "send-open":
+        this.#send(MessageType.open, encodeOpen(openMessage(this.#config)));
+        break;
+      case "send-keepalive":
+        this.#send(MessageType.keepalive);
+        break;
+      case "send-notification":
+        this.#send(MessageType.notification, encodeNotification(action.notification));
+        break;
+      case "hold-timer":
+        this.#hold.start(action.seconds * 1000);
+        break;
+      case "keepalive-timer":
+        // RFC 4271 10: jitter of 75 to 100 % keeps a thousand sessions from beating together.
+        this.#keepalive.start(action.seconds * 1000 * (0.75 + this.#random() * 0.25));
+        break;
+      case "report-open":
+        this.#owner.onOpen(this, action.negotiated);
+        break;
+      case "report-established":
+        this.#owner.onEstablished(this, action.negotiated);
+        break;
+      case "close":
+        this.#hold.stop();
+        this.#keepalive.stop();
+        this.#sendHold.stop();
+        // An error must not leave a queue of UPDATEs behind for a peer that does not read.
+        if (action.end.reason === "send-hold-expired" || action.end.reason === "lost")
+          this.connection.destroy();
+        else this.connection.end();
+        this.#owner.onEnded(this, action.end);
+    }
+  }
+
+  #send(type: MessageType, body?: Uint8Array): void {
+    this.#owner.count("sent", type);
+    this.#write(frame(type, body));
+  }
+
+  #write(bytes: Uint8Array): void {
+    this.#written += bytes.length;
+    this.connection.write(bytes);
+    this.#keepalive.touch();
+    if (this.connection.writableLength === 0 || this.#sendHold.isRunning) return;
+    this.#deliveredAtCheck = this.#delivered;
+    this.#sendHold.start((this.#state.negotiated?.sendHoldTime ?? 0) * 1000);
+  }
+
+  get #delivered(): number {
+    return this.#written - this.connection.writableLength;
+  }
+
+  #onDrain(): void {
+    if (this.phase === "Closed") return;
+    this.#sendHold.stop();
+    this.#owner.onDrain(this);
+  }
+
+  /** RFC 9687: only a peer that has taken nothing at all in the whole time is given up. */
+  #checkSendHold(): void {
+    if (this.connection.writableLength === 0) return;
+    const delivered = this.#delivered;
+    if (delivered === this.#deliveredAtCheck) {
+      this.#dispatch({ type: "send-hold-expired" });
+      return;
+    }
+    this.#deliveredAtCheck = delivered;
+    this.#sendHold.touch();
+  }
+}

@@ -1,0 +1,76 @@
+/** Speakers in one simulated network, named by address, and what tests ask of them. */
+
+import {
+  BgpSpeaker,
+  type NeighborEvent,
+  type Route,
+  type RouteChange,
+  type SpeakerOptions,
+} from "../../index.ts";
+import { SimClock } from "./sim-clock.ts";
+import { SimNetwork } from "./sim-network.ts";
+
+export interface LabSpeaker extends BgpSpeaker {
+  readonly events: NeighborEvent[];
+  readonly changes: RouteChange[];
+}
+
+const running: BgpSpeaker[] = [];
+afterEach(async () => {
+  for (const speaker of running.splice(0)) await speaker.stop();
+});
+
+export class Lab {
+  readonly clock = new SimClock();
+  readonly network = new SimNetwork(this.clock);
+  #seed = 1;
+
+  /** A speaker at `address`, which is also its router id; not started. */
+  speaker(
+    address: string,
+    asn: number,
+    options: Partial<SpeakerOptions> & { also?: string[] } = {},
+  ): LabSpeaker {
+    const { also = [], ...rest } = options;
+    const speaker = new BgpSpeaker({
+      asn,
+      routerId: address,
+      clock: this.clock,
+      random: () => this.random(),
+      transport: this.network.host(address, ...also),
+      ...rest,
+    });
+    const events: NeighborEvent[] = [];
+    const changes: RouteChange[] = [];
+    speaker.onNeighbor(event => events.push(event));
+    speaker.onRoutes(batch => changes.push(...batch));
+    running.push(speaker);
+    return Object.assign(speaker, { events, changes });
+  }
+
+  async start(...speakers: BgpSpeaker[]): Promise<void> {
+    await Promise.all(speakers.map(speaker => speaker.start()));
+  }
+
+  /** Seconds. */
+  advance(seconds: number): void {
+    this.clock.advance(seconds * 1000);
+  }
+
+  random(): number {
+    this.#seed = (Math.imul(this.#seed, 1103515245) + 12345) & 0x7fffffff;
+    return this.#seed / 0x80000000;
+  }
+}
+
+export function stateOf(speaker: BgpSpeaker, neighbor: string): string | undefined {
+  return speaker.neighbor(neighbor)?.state;
+}
+
+export function prefixesOf(speaker: BgpSpeaker): string[] {
+  return [...speaker.routes()].map(({ prefix }) => prefix).sort();
+}
+
+export function routeOf(speaker: BgpSpeaker, prefix: string): Route | undefined {
+  return speaker.paths(prefix)[0];
+}
