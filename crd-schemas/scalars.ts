@@ -9,8 +9,8 @@
  * A parser gives undefined for text that is not of its type; empty text is "not given", as in Go's JSON.
  */
 
-import { networkAddress, parseCidr, parseInterfaceAddress } from "../net/cidr.ts";
-import { parseIp } from "../net/ip.ts";
+import { cidrOf, networkAddress, parseCidr, parseInterfaceAddress } from "../net/cidr.ts";
+import { addressBits, ipVersion, parseIp } from "../net/ip.ts";
 
 export const PROTOCOL_NUMBERS = {
   ICMP: 1,
@@ -157,7 +157,10 @@ export function formatDuration(ms: number): Duration {
 /** An address, or a block without bits beyond its prefix length. */
 function isNet(text: string): boolean {
   const parsed = parseInterfaceAddress(text);
-  return parsed !== undefined && parsed.ip === networkAddress(parseCidr(text)!);
+  if (parsed === undefined) return false;
+  const { ip, prefixLength } = parsed;
+  // Most are single addresses, of which there is nothing to mask.
+  return prefixLength === addressBits(ipVersion(ip)) || ip === networkAddress(cidrOf(ip, prefixLength));
 }
 
 /** How one scalar type is read: `parse` gives the canonical value or undefined. */
