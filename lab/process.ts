@@ -16,7 +16,8 @@ export interface ProcessRef {
 }
 
 export interface DetachedOptions {
-  readonly namespace: string;
+  /** Default: the machine's own. */
+  readonly namespace?: string;
   readonly log: string;
   readonly env?: Readonly<Record<string, string | undefined>>;
   readonly cwd?: string;
@@ -33,9 +34,8 @@ export function startDetached(command: readonly string[], options: DetachedOptio
       env: { ...process.env, ...options.env },
       cwd: options.cwd ?? "/",
     };
-    const child = inNamespace(options.namespace, () =>
-      spawn(command[0] as string, command.slice(1), spawned),
-    );
+    const start = () => spawn(command[0] as string, command.slice(1), spawned);
+    const child = options.namespace === undefined ? start() : inNamespace(options.namespace, start);
     child.on("error", () => {}); // the missing pid below says it
     child.unref();
     if (child.pid === undefined) throw new Error(`cannot start ${command.join(" ")}`);

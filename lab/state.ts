@@ -17,6 +17,8 @@ export type LabTopology = "mesh" | "rr" | "tor";
 export interface LabRecord {
   readonly name: string;
   readonly datastore: LabDatastore;
+  /** Where the machine itself reaches the lab's etcd. */
+  readonly etcdEndpoint?: string;
   readonly topology: LabTopology;
   /** In the order of their addresses. */
   readonly hosts: readonly HostRecord[];

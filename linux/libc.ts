@@ -84,7 +84,7 @@ function check(result: number, call: string, detail?: string): number {
 }
 
 export const AddressFamily = { UNSPEC: 0, INET: 2, BRIDGE: 7, INET6: 10, NETLINK: 16 } as const;
-export const SocketType = { STREAM: 1, RAW: 3, NONBLOCK: 0o4000, CLOEXEC: 0o2000000 } as const;
+export const SocketType = { STREAM: 1, DGRAM: 2, RAW: 3, NONBLOCK: 0o4000, CLOEXEC: 0o2000000 } as const;
 export const MessageFlag = { PEEK: 2, TRUNC: 0x20, DONTWAIT: 0x40 } as const;
 
 /** A new socket's file descriptor, closed on exec. The caller closes it with `fs.closeSync`. */

@@ -1,0 +1,522 @@
+/**
+ * A laboratory: hosts in network namespaces, each with its own felix and bgp, on one datastore. What the demo shows, what
+ * system tests use, and what a user plays with (`calctl lab`).
+ *
+ * A lab is a directory of records and a few namespaces; every command finds its way from these, so labs outlive the
+ * command that made them, and several can be up at once.
+ */
+
+import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import type { IPReservation, Profile, WorkloadEndpoint } from "../crd-schemas/index.ts";
+import { systemClock } from "../daemon/clock.ts";
+import { fetchStatus } from "../daemon/status-server.ts";
+import { CalicoClient } from "../datastore/client.ts";
+import { connect, datastoreConfig } from "../datastore/config.ts";
+import type { Datastore } from "../datastore/datastore.ts";
+import { isDatastoreError } from "../datastore/errors.ts";
+import { IpAllocator } from "../ipam/allocator.ts";
+import { deleteNamespace, inNamespace, listNamespaces } from "../linux/namespace.ts";
+import { Rtnetlink } from "../linux/rtnetlink.ts";
+import { type Cidr, cidr, nthAddress } from "../net/cidr.ts";
+import { type Ip, ip, ipVersion } from "../net/ip.ts";
+import { registerNode } from "../node/startup.ts";
+import { v1ProfileName } from "../policy/convert/v1-names.ts";
+import { parseSelector } from "../policy/selector/index.ts";
+import { ETCD_PORT, startEtcd } from "./etcd.ts";
+import { isAlive, killAndWait, type ProcessRef, processesIn, startDetached } from "./process.ts";
+import type { ServedPort } from "./serve.ts";
+import {
+  type Daemon,
+  type HostRecord,
+  type LabDatastore,
+  LabError,
+  LabErrorCode,
+  type LabRecord,
+  LabState,
+  type LabTopology,
+  type NetworkRecord,
+  type WorkloadRecord,
+} from "./state.ts";
+import { createFabric, plugHost, plugWorkload } from "./wiring.ts";
+
+const ROOT = join(import.meta.dirname, "..");
+/** 192.168.56.104 and up for hosts, as in Calico's Vagrant tutorials. */
+const FABRIC = cidr("192.168.56.0/24");
+const FABRIC_ADDRESS = nthAddress(FABRIC, 1);
+const FIRST_HOST = 104;
+const MAX_HOSTS = 100;
+const DAEMONS: readonly Daemon[] = ["felix", "bgp"];
+const READY_TIMEOUT_MS = 20_000;
+/** A network's pool in `--subnet`, an endpoint's orchestrator in WorkloadEndpoint names (calico.md 1.5). */
+const ORCHESTRATOR = "lab";
+
+export interface UpOptions {
+  readonly hosts: number;
+  readonly datastore?: LabDatastore;
+  readonly topology?: LabTopology;
+  readonly pool?: Cidr;
+}
+
+export interface RunOptions {
+  readonly host: string;
+  readonly network?: string | undefined;
+  readonly namespace?: string | undefined;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly ip?: Ip | undefined;
+  readonly serve?: readonly ServedPort[];
+}
+
+/** 1 to 12 characters, since names of interfaces and namespaces are made of it. */
+const LAB_NAME = /^[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?$/;
+
+export class Lab {
+  readonly name: string;
+  readonly state: LabState;
+  #connection: Promise<Datastore> | undefined;
+
+  constructor(name = "calyx") {
+    if (!LAB_NAME.test(name)) {
+      throw new LabError(
+        LabErrorCode.InvalidInput,
+        `lab name "${name}": expected 1 to 12 of a-z, 0-9 and "-"`,
+      );
+    }
+    this.name = name;
+    this.state = new LabState(name);
+  }
+
+  // Up and down
+
+  async up(options: UpOptions): Promise<LabRecord> {
+    requireRoot();
+    if (options.hosts < 1 || options.hosts > MAX_HOSTS) {
+      throw new LabError(LabErrorCode.InvalidInput, `--hosts ${options.hosts}: expected 1 to ${MAX_HOSTS}`);
+    }
+    if (this.state.exists)
+      throw new LabError(LabErrorCode.AlreadyExists, `lab "${this.name}" is up; "calctl lab down" ends it`);
+    const record: LabRecord = {
+      name: this.name,
+      datastore: options.datastore ?? "embedded",
+      topology: options.topology ?? "mesh",
+      pool: options.pool ?? cidr("192.168.0.0/16"),
+      fabric: this.#namespace("fabric"),
+      hosts: Array.from({ length: options.hosts }, (_, i) => ({
+        name: `host${i + 1}`,
+        namespace: this.#namespace(`host${i + 1}`),
+        address: nthAddress(FABRIC, FIRST_HOST + i),
+      })),
+    };
+    try {
+      this.state.writeLab(record);
+      createFabric(record.fabric, FABRIC_ADDRESS, 24);
+      for (const [i, host] of record.hosts.entries()) {
+        plugHost(host.namespace, host.address, 24, record.fabric, `port${i + 1}`, FABRIC_ADDRESS);
+      }
+      if (record.datastore === "etcd") {
+        const etcd = await startEtcd({
+          fabric: record.fabric,
+          address: FABRIC_ADDRESS,
+          directory: this.state.directory,
+        });
+        this.state.writeProcess("etcd", etcd.server);
+        this.state.writeProcess("relay", etcd.relay);
+        this.state.writeLab({ ...record, etcdEndpoint: etcd.endpoint });
+      }
+      for (const host of record.hosts) await this.#register(host);
+      await this.#reserveFabric();
+      if (record.topology === "rr") await this.#reflectRoutes(record);
+      for (const host of record.hosts) for (const daemon of DAEMONS) this.#start(host, daemon);
+      await Promise.all(record.hosts.flatMap(host => DAEMONS.map(daemon => this.#untilReady(host, daemon))));
+    } catch (error) {
+      await this.down();
+      throw error;
+    }
+    return record;
+  }
+
+  /** Ends every process in the lab's namespaces, and removes these and the records. Whatever is missing already is fine. */
+  async down(): Promise<void> {
+    requireRoot();
+    await this.close();
+    const mine = listNamespaces().filter(name => name.startsWith(this.#namespace("")));
+    const processes = [...this.state.processes(), ...mine.flatMap(namespace => processesIn(namespace))];
+    await Promise.all(processes.map(ref => killAndWait(ref)));
+    for (const namespace of mine) {
+      // Interfaces go with the namespace, but at the kernel's leisure: nothing of ours shall be seen once we return.
+      deleteLinks(namespace);
+      deleteNamespace(namespace);
+    }
+    this.state.remove();
+  }
+
+  /** Closes the connection to the datastore. The lab stays up. */
+  async close(): Promise<void> {
+    const connection = this.#connection;
+    this.#connection = undefined;
+    await (await connection?.catch(() => undefined))?.close();
+  }
+
+  get record(): LabRecord {
+    if (!this.state.exists)
+      throw new LabError(LabErrorCode.NotFound, `no lab "${this.name}" is up; "calctl lab up" starts one`);
+    return this.state.lab;
+  }
+
+  /** What a program needs in its environment to use the lab's datastore. */
+  datastoreEnvironment(): Record<string, string> {
+    const { etcdEndpoint } = this.record;
+    return etcdEndpoint === undefined
+      ? { DATASTORE_TYPE: "embedded", CALYX_DATASTORE_PATH: join(this.state.directory, "datastore.db") }
+      : { DATASTORE_TYPE: "etcdv3", ETCD_ENDPOINTS: etcdEndpoint };
+  }
+
+  // Daemons
+
+  /** Whether it was running. */
+  async kill(host: string, daemon: Daemon): Promise<boolean> {
+    const ref = this.state.process(`${host}-${daemon}`);
+    if (!ref || !isAlive(ref)) return false;
+    await killAndWait(ref);
+    return true;
+  }
+
+  async start(hostName: string, daemon: Daemon): Promise<void> {
+    const host = this.state.host(hostName);
+    const ref = this.state.process(`${hostName}-${daemon}`);
+    if (ref && isAlive(ref)) return;
+    this.#start(host, daemon);
+    await this.#untilReady(host, daemon);
+  }
+
+  #start(host: HostRecord, daemon: Daemon): ProcessRef {
+    const log = this.state.hostPath(host.name, `${daemon}.log`);
+    const ref = startDetached([join(ROOT, "bin", daemon)], {
+      namespace: host.namespace,
+      log,
+      env: this.#hostEnvironment(host),
+    });
+    this.state.writeProcess(`${host.name}-${daemon}`, ref);
+    return ref;
+  }
+
+  async #untilReady(host: HostRecord, daemon: Daemon): Promise<void> {
+    const socket = this.state.hostPath(host.name, "run", `${daemon}.sock`);
+    const ref = this.state.process(`${host.name}-${daemon}`);
+    let reason = "no answer";
+    const deadline = Date.now() + READY_TIMEOUT_MS;
+    while (Date.now() < deadline) {
+      const answer = await fetchStatus(socket, "/readiness");
+      if (answer?.code === 204) return;
+      if (answer) reason = answer.body.trim();
+      if (ref && !isAlive(ref)) reason = "it ended";
+      if (reason === "it ended") break;
+      await systemClock.sleep(20);
+    }
+    const log = this.state.hostPath(host.name, `${daemon}.log`);
+    const tail = existsSync(log) ? readFileSync(log, "utf8").trimEnd().split("\n").slice(-5).join("\n") : "";
+    throw new LabError(LabErrorCode.TimedOut, `${daemon} on ${host.name} is not ready: ${reason}\n${tail}`);
+  }
+
+  #hostEnvironment(host: HostRecord): Record<string, string> {
+    const run = this.state.hostPath(host.name, "run");
+    mkdirSync(run, { recursive: true });
+    return {
+      ...this.datastoreEnvironment(),
+      // On the wire, not on the machine's loopback.
+      ...(this.record.datastore === "etcd" && { ETCD_ENDPOINTS: `http://${FABRIC_ADDRESS}:${ETCD_PORT}` }),
+      NODENAME: host.name,
+      CALICO_NODENAME_FILE: this.state.hostPath(host.name, "lib", "nodename"),
+      CALYX_RUN_DIR: run,
+      FELIX_ENDPOINTSTATUSPATHPREFIX: run,
+      IP: `${host.address}/24`,
+      IP6: "none",
+      CALICO_IPV4POOL_CIDR: this.record.pool,
+    };
+  }
+
+  async #register(host: HostRecord): Promise<void> {
+    await registerNode({
+      datastore: await this.datastore(),
+      env: this.#hostEnvironment(host),
+      namespace: host.namespace,
+    });
+  }
+
+  /** The wire's own addresses lie in the pool: keep blocks off them. */
+  async #reserveFabric(): Promise<void> {
+    const reservation: IPReservation = {
+      apiVersion: "projectcalico.org/v3",
+      kind: "IPReservation",
+      metadata: { name: "lab-fabric" },
+      spec: { reservedCIDRs: [FABRIC] },
+    };
+    await (await this.client()).apply(reservation);
+  }
+
+  /** host1 reflects for all others, and the mesh is off. */
+  async #reflectRoutes(record: LabRecord): Promise<void> {
+    const client = await this.client();
+    const [reflector] = record.hosts as [HostRecord];
+    const node = await client.get("Node", reflector.name);
+    await client.update({
+      ...node,
+      metadata: { ...node.metadata, labels: { ...node.metadata.labels, "route-reflector": "true" } },
+      spec: { ...node.spec, bgp: { ...node.spec?.bgp, routeReflectorClusterID: "224.0.0.1" } },
+    });
+    const metadata = { name: "default" };
+    await client.apply({
+      apiVersion: "projectcalico.org/v3",
+      kind: "BGPConfiguration",
+      metadata,
+      spec: { nodeToNodeMeshEnabled: false },
+    });
+    await client.apply({
+      apiVersion: "projectcalico.org/v3",
+      kind: "BGPPeer",
+      metadata: { name: "with-route-reflectors" },
+      spec: { nodeSelector: "!has(route-reflector)", peerSelector: "has(route-reflector)" },
+    });
+  }
+
+  // Networks and workloads
+
+  /** A network is a profile: its members have a label named after it, and let in only each other. */
+  async createNetwork(name: string, subnet?: Cidr): Promise<NetworkRecord> {
+    const client = await this.client();
+    if (this.state.networks().some(network => network.name === name)) {
+      throw new LabError(LabErrorCode.AlreadyExists, `network "${name}" exists`);
+    }
+    if (subnet !== undefined) {
+      const pools = await client.list("IPPool");
+      if (!pools.some(pool => pool.spec.cidr === subnet)) {
+        throw new LabError(
+          LabErrorCode.InvalidInput,
+          `--subnet ${subnet}: The requested subnet must match the CIDR of a configured Calico IP Pool; there is: ${pools.map(pool => pool.spec.cidr).join(", ")}`,
+        );
+      }
+    }
+    const record: NetworkRecord = {
+      name,
+      profile: v1ProfileName(name),
+      ...(subnet !== undefined && { subnet }),
+    };
+    const profile: Profile = {
+      apiVersion: "projectcalico.org/v3",
+      kind: "Profile",
+      metadata: { name: record.profile },
+      spec: {
+        labelsToApply: { [name]: "" },
+        ingress: [{ action: "Allow", source: { selector: `${name} == ''` } }],
+        egress: [{ action: "Allow" }],
+      },
+    };
+    try {
+      await client.create(profile);
+    } catch (error) {
+      if (!isDatastoreError(error, "ALREADY_EXISTS")) throw error;
+    }
+    this.state.writeNetwork(record);
+    return record;
+  }
+
+  /** Starts a workload; resolves when its policy is in force and its ports answer. */
+  async run(name: string, options: RunOptions): Promise<WorkloadRecord> {
+    const host = this.state.host(options.host);
+    const network = options.network === undefined ? undefined : this.state.network(options.network);
+    if (this.state.workloads().some(workload => workload.name === name)) {
+      throw new LabError(LabErrorCode.AlreadyExists, `workload "${name}" exists`);
+    }
+    const interfaceName = `cali${createHash("sha1").update(`${this.name}.${name}`).digest("hex").slice(0, 11)}`;
+    const resourceNamespace = options.namespace ?? "default";
+    const handle = `${ORCHESTRATOR}.${this.name}.${name}`;
+    const draft: WorkloadRecord = {
+      name,
+      host: host.name,
+      namespace: this.#namespace(`w-${name}`),
+      ...(network && { network: network.name }),
+      resourceNamespace,
+      resourceName: [host.name, ORCHESTRATOR, name, "cali0"].map(escapeSegment).join("-"),
+      interfaceName,
+      addresses: [],
+      handle,
+      serve: options.serve ?? [],
+    };
+    // Recorded before anything exists: whoever cleans up after a crash must know where to look.
+    this.state.writeWorkload(draft);
+    try {
+      const addresses = await this.#assign(draft, network, options.ip);
+      let workload: WorkloadRecord = { ...draft, addresses };
+      this.state.writeWorkload(workload);
+      plugWorkload(workload.namespace, host.namespace, interfaceName, addresses);
+      await (await this.client()).create(endpointOf(workload, network, options.labels ?? {}));
+      const [server] = await Promise.all([this.#serve(workload), this.#untilInForce(workload)]);
+      if (server) {
+        workload = { ...workload, server };
+        this.state.writeWorkload(workload);
+      }
+      return workload;
+    } catch (error) {
+      await this.remove(name).catch(() => {});
+      throw error;
+    }
+  }
+
+  /** Ends a workload and gives its addresses back. */
+  async remove(name: string): Promise<void> {
+    const workload = this.state.workload(name);
+    const client = await this.client();
+    await client
+      .delete("WorkloadEndpoint", workload.resourceName, workload.resourceNamespace)
+      .catch(ignoreNotFound);
+    if (listNamespaces().includes(workload.namespace)) {
+      await Promise.all(processesIn(workload.namespace).map(ref => killAndWait(ref)));
+      deleteLinks(workload.namespace);
+      deleteNamespace(workload.namespace);
+    }
+    await new IpAllocator(await this.datastore()).releaseByHandle(workload.handle);
+    this.state.deleteWorkload(name);
+  }
+
+  async #assign(
+    workload: WorkloadRecord,
+    network: NetworkRecord | undefined,
+    wanted: Ip | undefined,
+  ): Promise<Ip[]> {
+    const allocator = new IpAllocator(await this.datastore());
+    const owner = { node: workload.host, use: "Workload" as const, handle: workload.handle };
+    if (wanted !== undefined) {
+      await allocator.assignIp({ ...owner, ip: wanted });
+      return [wanted];
+    }
+    const pools = network?.subnet === undefined ? undefined : [network.subnet];
+    const { ipv4 } = await allocator.autoAssign({ ...owner, num4: 1, ...(pools && { pools4: pools }) });
+    return ipv4.map(assigned => assigned.ip);
+  }
+
+  async #untilInForce(workload: WorkloadRecord): Promise<void> {
+    const file = this.state.hostPath(
+      workload.host,
+      "run",
+      "endpoint-status",
+      `${workload.resourceNamespace}.${workload.resourceName}`,
+    );
+    const deadline = Date.now() + READY_TIMEOUT_MS;
+    while (!existsSync(file)) {
+      if (Date.now() > deadline) {
+        throw new LabError(
+          LabErrorCode.TimedOut,
+          `felix on ${workload.host} did not put the policy of "${workload.name}" in force`,
+        );
+      }
+      await systemClock.sleep(5);
+    }
+  }
+
+  async #serve(workload: WorkloadRecord): Promise<ProcessRef | undefined> {
+    if (workload.serve.length === 0) return undefined;
+    const log = join(this.state.directory, "workloads", `${workload.name}.log`);
+    const specs = workload.serve.map(({ protocol, port }) => `${protocol}:${port}`);
+    const command = [process.execPath, join(ROOT, "lab", "serve.ts"), workload.name, ...specs];
+    const ref = startDetached(command, { namespace: workload.namespace, log });
+    const deadline = Date.now() + READY_TIMEOUT_MS;
+    for (;;) {
+      const said = existsSync(log) ? readFileSync(log, "utf8") : "";
+      if (/^ready$/m.test(said)) return ref;
+      if (/^failed: /m.test(said) || !isAlive(ref) || Date.now() > deadline) {
+        throw new LabError(
+          LabErrorCode.TimedOut,
+          `the server of "${workload.name}" did not start: ${said.trim()}`,
+        );
+      }
+      await systemClock.sleep(10);
+    }
+  }
+
+  // Inside
+
+  /** Runs a command inside a workload or a host; on a host, with the environment to reach the lab's datastore. */
+  exec(name: string, command: readonly string[], options: SpawnOptions = {}): ChildProcess {
+    const host = this.record.hosts.find(each => each.name === name);
+    const namespace = host?.namespace ?? this.state.workload(name).namespace;
+    const env = { ...process.env, ...(host && this.#hostEnvironment(host)), ...options.env };
+    return inNamespace(namespace, () => spawn(command[0] as string, command.slice(1), { ...options, env }));
+  }
+
+  /** The address of a workload or host, or the address that `text` is. */
+  addressOf(text: string): Ip {
+    if (/^[0-9a-f:.]+$/.test(text) && /[.:]/.test(text)) return ip(text);
+    const host = this.record.hosts.find(each => each.name === text);
+    const [address] = host ? [host.address] : this.state.workload(text).addresses;
+    if (address === undefined) throw new LabError(LabErrorCode.NotFound, `workload "${text}" has no address`);
+    return address;
+  }
+
+  namespaceOf(name: string): string {
+    return (
+      this.record.hosts.find(host => host.name === name)?.namespace ?? this.state.workload(name).namespace
+    );
+  }
+
+  datastore(): Promise<Datastore> {
+    this.#connection ??= connect(datastoreConfig({ env: this.datastoreEnvironment() }), {
+      clock: systemClock,
+    });
+    return this.#connection;
+  }
+
+  async client(): Promise<CalicoClient> {
+    return new CalicoClient(await this.datastore(), { parseSelector });
+  }
+
+  #namespace(what: string): string {
+    return `cx-${this.name}-${what}`;
+  }
+}
+
+function endpointOf(
+  workload: WorkloadRecord,
+  network: NetworkRecord | undefined,
+  labels: Readonly<Record<string, string>>,
+): WorkloadEndpoint {
+  return {
+    apiVersion: "projectcalico.org/v3",
+    kind: "WorkloadEndpoint",
+    metadata: { name: workload.resourceName, namespace: workload.resourceNamespace, labels: { ...labels } },
+    spec: {
+      orchestrator: ORCHESTRATOR,
+      workload: workload.name,
+      node: workload.host,
+      endpoint: "cali0",
+      interfaceName: workload.interfaceName,
+      ipNetworks: workload.addresses.map(address => `${address}/${ipVersion(address) === 4 ? 32 : 128}`),
+      profiles: network ? [network.profile] : [`kns.${workload.resourceNamespace}`],
+    },
+  };
+}
+
+/** Segments of an endpoint's name are joined by dashes, so their own are doubled (calico.md 1.5). */
+function escapeSegment(segment: string): string {
+  return segment.replaceAll("-", "--");
+}
+
+function deleteLinks(namespace: string): void {
+  using netlink = Rtnetlink.open({ namespace });
+  for (const link of netlink.listLinks()) if (link.name !== "lo") netlink.deleteLink(link.index);
+}
+
+function ignoreNotFound(error: unknown): void {
+  if (!isDatastoreError(error, "NOT_FOUND")) throw error;
+}
+
+function requireRoot(): void {
+  if (process.getuid?.() !== 0) {
+    throw new LabError(
+      LabErrorCode.NotRoot,
+      "a lab is made of network namespaces: please run as root (sudo)",
+    );
+  }
+}
