@@ -1,0 +1,45 @@
+/** `bgp`: the BGP daemon as a process. */
+
+import { join } from "node:path";
+import process from "node:process";
+import { systemClock } from "../daemon/clock.ts";
+import { createLogger } from "../daemon/log.ts";
+import { runDaemon } from "../daemon/main.ts";
+import { serveStatus } from "../daemon/status-server.ts";
+import { connect, datastoreConfig } from "../datastore/config.ts";
+import { determineNodeName } from "../node/name.ts";
+import { BgpDaemon } from "./daemon.ts";
+
+const env = process.env;
+const logger = createLogger("bgp", env["BGP_LOGSEVERITYSCREEN"]);
+
+await runDaemon(logger, async signal => {
+  const clock = systemClock;
+  const datastore = await connect(datastoreConfig({ env }), { logger, clock });
+  try {
+    const daemon = new BgpDaemon({
+      datastore,
+      nodeName: determineNodeName({ env }),
+      logger,
+      clock,
+      routerId: env["CALICO_ROUTER_ID"],
+      secretsDirectory: env["CALYX_SECRETS_DIR"] ?? "/etc/calyx/secrets",
+      interfacePrefixes: (env["FELIX_INTERFACEPREFIX"] ?? "cali").split(","),
+    });
+    const source = {
+      liveness: () => undefined,
+      readiness: () => daemon.notReady(),
+      status: () => daemon.status(),
+    };
+    const server = await serveStatus(source, {
+      path: join(env["CALYX_RUN_DIR"] ?? "/run/calyx", "bgp.sock"),
+    });
+    try {
+      await daemon.run(signal);
+    } finally {
+      await server.close();
+    }
+  } finally {
+    await datastore.close();
+  }
+});
