@@ -227,7 +227,9 @@ describe("with a real etcd", function () {
       await server.kill();
       await server.start();
       const raw = new Etcd3({ hosts: [server.endpoint] });
-      await retrying(() => raw.delete().key("/calico/resources/v3/projectcalico.org/globalnetworksets/gone"));
+      await retrying(
+        async () => await raw.delete().key("/calico/resources/v3/projectcalico.org/globalnetworksets/gone"),
+      );
       const { header } = await raw.kv.range({ key: Buffer.from("/") });
       await raw.kv.compact({ revision: header.revision, physical: true });
       raw.close();
