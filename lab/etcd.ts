@@ -13,6 +13,9 @@ import type { Ip } from "../net/ip.ts";
 import { isAlive, type ProcessRef, startDetached } from "./process.ts";
 import { LabError, LabErrorCode } from "./state.ts";
 
+/** Of the repository, from the sources as from the bundle in dist/. */
+const ROOT = join(import.meta.dirname, "..");
+
 /** Where hosts find it. */
 export const ETCD_PORT = 2379;
 const START_TIMEOUT_MS = 15_000;
@@ -59,7 +62,7 @@ export async function startEtcd(options: {
   const relay = startDetached(
     [
       process.execPath,
-      join(import.meta.dirname, "relay.ts"),
+      join(ROOT, "lab", "relay.ts"),
       options.fabric,
       options.address,
       String(ETCD_PORT),

@@ -25,7 +25,6 @@ import { type Cidr, cidr, nthAddress } from "../net/cidr.ts";
 import { type Ip, ip, ipVersion } from "../net/ip.ts";
 import { registerNode } from "../node/startup.ts";
 import { v1ProfileName } from "../policy/convert/v1-names.ts";
-import { parseSelector } from "../policy/selector/index.ts";
 import { ETCD_PORT, startEtcd } from "./etcd.ts";
 import { isAlive, killAndWait, type ProcessRef, processesIn, startDetached } from "./process.ts";
 import type { ServedPort } from "./serve.ts";
@@ -291,7 +290,7 @@ export class Lab {
       throw new LabError(LabErrorCode.AlreadyExists, `network "${name}" exists`);
     }
     if (subnet !== undefined) {
-      const pools = await client.list("IPPool");
+      const { items: pools } = await client.list("IPPool");
       if (!pools.some(pool => pool.spec.cidr === subnet)) {
         throw new LabError(
           LabErrorCode.InvalidInput,
@@ -469,7 +468,7 @@ export class Lab {
   }
 
   async client(): Promise<CalicoClient> {
-    return new CalicoClient(await this.datastore(), { parseSelector });
+    return new CalicoClient(await this.datastore());
   }
 
   #namespace(what: string): string {
