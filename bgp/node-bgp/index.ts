@@ -2,7 +2,21 @@
 
 export { type Clock, systemClock, type TimerHandle } from "./clock.ts";
 export { BgpError, type BgpErrorCode, MessageError, OptionError } from "./errors.ts";
+export type { UpdateProblem } from "./message/attributes.ts";
 export type { Capability } from "./message/capabilities.ts";
+export { Cease, MessageType, NotificationCode } from "./message/constants.ts";
+export { Framer, frame } from "./message/framing.ts";
+export { Nlri } from "./message/nlri.ts";
+export {
+  decodeNotification,
+  describeNotification,
+  encodeNotification,
+  type NotificationMessage,
+  shutdownText,
+} from "./message/notification.ts";
+export { decodeOpen, encodeOpen, type OpenMessage } from "./message/open.ts";
+export { decodeRouteRefresh, encodeRouteRefresh, type RouteRefreshMessage } from "./message/route-refresh.ts";
+export { type Announcement, decodeUpdate, encodeUpdate, type Update } from "./message/update.ts";
 export type * from "./neighbor.ts";
 export * from "./route.ts";
 export { BgpSpeaker } from "./speaker.ts";

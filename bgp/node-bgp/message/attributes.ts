@@ -26,7 +26,14 @@ import {
   type PathAttributes,
   type RawAttribute,
 } from "../route.ts";
-import { decodeAsPath, encodeAsPath, mergeAs4Path, needsAs4Path, withoutConfederation } from "./as-path.ts";
+import {
+  countInAsPath,
+  decodeAsPath,
+  encodeAsPath,
+  mergeAs4Path,
+  needsAs4Path,
+  withoutConfederation,
+} from "./as-path.ts";
 import {
   AS_TRANS,
   AttributeFlag,
@@ -117,6 +124,8 @@ const DECODERS: Partial<Record<number, Decoder>> = {
     decode(value, into, { fourOctetAs }) {
       const path = decodeAsPath(value, fourOctetAs);
       if (path === undefined) return "has a malformed segment";
+      // RFC 7607: nobody has AS 0.
+      if (countInAsPath(path, 0) > 0) return "has AS 0";
       into.values.asPath = path;
     },
   },
@@ -165,9 +174,11 @@ const DECODERS: Partial<Record<number, Decoder>> = {
     onError: "discard",
     decode(value, into, { fourOctetAs }) {
       if (value.length !== (fourOctetAs ? 8 : 6)) return badLength(value);
-      into.values.aggregator = fourOctetAs
+      const aggregator = fourOctetAs
         ? { asn: readUint32(value, 0), address: formatIpv4(value, 4) }
         : { asn: readUint16(value, 0), address: formatIpv4(value, 2) };
+      if (aggregator.asn === 0) return "has AS 0";
+      into.values.aggregator = aggregator;
     },
   },
   [AttributeType.communities]: {

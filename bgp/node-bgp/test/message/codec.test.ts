@@ -1,0 +1,354 @@
+/** Every message as bytes and as value, side by side; and the round trip for arbitrary values. */
+
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { MessageError } from "../../errors.ts";
+import { encodeAttributes } from "../../message/attributes.ts";
+import type { Capability } from "../../message/capabilities.ts";
+import { AttributeFlag, MessageType } from "../../message/constants.ts";
+import { Framer, frame } from "../../message/framing.ts";
+import { Nlri } from "../../message/nlri.ts";
+import {
+  decodeNotification,
+  describeNotification,
+  encodeNotification,
+  encodeShutdownText,
+  shutdownText,
+} from "../../message/notification.ts";
+import { decodeOpen, encodeOpen, type OpenMessage } from "../../message/open.ts";
+import { decodeRouteRefresh, encodeRouteRefresh } from "../../message/route-refresh.ts";
+import { decodeUpdate, encodeUpdate } from "../../message/update.ts";
+import { endOfRibBody } from "../../message/update-packer.ts";
+import { Family, type PathAttributes } from "../../route.ts";
+
+const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
+const bytes = (text: string) => new Uint8Array(Buffer.from(text.replace(/\s/g, ""), "hex"));
+const IBGP = { ebgp: false, fourOctetAs: true };
+
+describe("OPEN", () => {
+  const open: OpenMessage = {
+    asn: 4200000001,
+    holdTime: 90,
+    routerId: "10.0.0.1",
+    capabilities: [
+      { kind: "multiprotocol", afi: 1, safi: 1 },
+      { kind: "route-refresh" },
+      { kind: "four-octet-as", asn: 4200000001 },
+      {
+        kind: "graceful-restart",
+        restarting: true,
+        notification: false,
+        restartTime: 120,
+        families: [{ afi: 1, safi: 1, forwardingPreserved: true }],
+      },
+      { kind: "unknown", code: 73, value: bytes("0102") },
+    ],
+  };
+  const wire =
+    "04 5ba0 005a 0a000001 24 0206010400010001 02020200 02064104fa56ea01 0208400680780001 0180 020449020102";
+
+  it("is these bytes", () => {
+    assert.equal(hex(encodeOpen(open)), wire.replace(/\s/g, ""));
+  });
+  it("comes back as it went in", () => {
+    assert.deepEqual(decodeOpen(bytes(wire)), open);
+  });
+  it("takes the 2-byte AS where there is no capability", () => {
+    assert.equal(decodeOpen(bytes("04 fc00 00b4 0a000001 00")).asn, 64512);
+  });
+  it("understands extended optional parameters (RFC 9072)", () => {
+    const long = bytes(`04 fc00 005a 0a000001 ff ff 0009 02 0006 01 04 0001 00 01`);
+    assert.deepEqual(decodeOpen(long).capabilities, [{ kind: "multiprotocol", afi: 1, safi: 1 }]);
+  });
+  it("refuses what is malformed with the right subcode", () => {
+    const cases: [string, number][] = [
+      ["03 fc00 005a 0a000001 00", 1],
+      ["04 fc00 005a 0a000001 05 00", 0],
+      ["04 fc00 005a 0a000001 02 01 00", 4],
+      ["04 fc00 005a 0a000001 04 02 02 01 04", 0],
+    ];
+    for (const [text, subcode] of cases) {
+      assert.throws(
+        () => decodeOpen(bytes(text)),
+        (error: unknown) =>
+          error instanceof MessageError && error.notificationCode === 2 && error.subcode === subcode,
+        text,
+      );
+    }
+  });
+});
+
+describe("NOTIFICATION", () => {
+  it("is code, subcode and data", () => {
+    const message = { code: 6, subcode: 2, data: encodeShutdownText("rack 4") };
+    assert.equal(hex(encodeNotification(message)), "0602067261636b2034");
+    assert.deepEqual(decodeNotification(bytes("0602067261636b2034")), message);
+    assert.equal(describeNotification(message), "Cease/Administrative Shutdown (rack 4)");
+  });
+  it("cuts a long shutdown text between characters", () => {
+    const data = encodeShutdownText("ü".repeat(200));
+    assert.equal(data[0], 254);
+    assert.equal(shutdownText({ code: 6, subcode: 4, data }), "ü".repeat(127));
+  });
+  it("ignores a shutdown text that is no UTF-8 or overruns", () => {
+    assert.equal(shutdownText({ code: 6, subcode: 2, data: bytes("02ff") }), undefined);
+    assert.equal(shutdownText({ code: 6, subcode: 2, data: bytes("01ff") }), undefined);
+  });
+});
+
+describe("ROUTE-REFRESH", () => {
+  it("is AFI, subtype, SAFI", () => {
+    const message = { afi: 2, subtype: 0, safi: 1 };
+    assert.equal(hex(encodeRouteRefresh(message)), "00020001");
+    assert.deepEqual(decodeRouteRefresh(bytes("00020001")), message);
+    assert.throws(() => decodeRouteRefresh(bytes("000200")), MessageError);
+  });
+});
+
+describe("UPDATE", () => {
+  const attributes: PathAttributes = { origin: "igp", asPath: [], nextHop: "10.0.0.1", localPref: 100 };
+
+  it("announces IPv4 in the classic fields", () => {
+    const nlri = Nlri.of(Family.ipv4Unicast, ["10.1.0.0/26", "0.0.0.0/0"]);
+    const wire = encodeUpdate({ announced: [{ nlri, attributes }] }, IBGP);
+    const body = "0000 0015 40010100 400200 4003040a000001 40050400000064 1a0a010000 00";
+    assert.equal(hex(wire), `${"ff".repeat(16)}003202${body.replace(/\s/g, "")}`);
+    const update = decodeUpdate(wire.subarray(19), IBGP);
+    assert.deepEqual([...update.announced[0]!.nlri], ["10.1.0.0/26", "0.0.0.0/0"]);
+    assert.deepEqual(update.announced[0]!.attributes, attributes);
+    assert.deepEqual(update.problems, []);
+  });
+  it("announces IPv6 in MP_REACH_NLRI, which comes first", () => {
+    const v6 = { ...attributes, nextHop: "fd00::1" };
+    const nlri = Nlri.of(Family.ipv6Unicast, ["fd00:1::/64"]);
+    const wire = encodeUpdate({ announced: [{ nlri, attributes: v6 }] }, IBGP);
+    assert.equal(wire[19 + 4 + 1], 14);
+    const update = decodeUpdate(wire.subarray(19), IBGP);
+    assert.deepEqual([...update.announced[0]!.nlri], ["fd00:1::/64"]);
+    assert.deepEqual(update.announced[0]!.attributes, v6);
+  });
+  it("withdraws both families", () => {
+    for (const [family, prefix] of [
+      [Family.ipv4Unicast, "10.1.0.0/26"],
+      [Family.ipv6Unicast, "fd00:1::/64"],
+    ] as const) {
+      const wire = encodeUpdate({ withdrawn: [Nlri.of(family, [prefix])] }, IBGP);
+      const update = decodeUpdate(wire.subarray(19), IBGP);
+      assert.deepEqual([...update.withdrawn[0]!], [prefix]);
+      assert.deepEqual(update.announced, []);
+    }
+  });
+  it("knows End-of-RIB", () => {
+    for (const family of Object.values(Family)) {
+      assert.equal(decodeUpdate(endOfRibBody(family), IBGP).endOfRib, family);
+    }
+  });
+  it("fills messages up to 4096 bytes and no further", () => {
+    const prefixes = Array.from({ length: 3000 }, (_, i) => `10.${i >> 8}.${i & 255}.0/24`);
+    const nlri = Nlri.of(Family.ipv4Unicast, prefixes);
+    const seen: string[] = [];
+    const sizes: number[] = [];
+    new Framer().push(encodeUpdate({ announced: [{ nlri, attributes }] }, IBGP), (_type, body) => {
+      sizes.push(body.length + 19);
+      for (const { nlri: list } of decodeUpdate(body, IBGP).announced) seen.push(...list);
+      return true;
+    });
+    assert.deepEqual(seen, prefixes);
+    assert.equal(sizes.length, 3);
+    assert.ok(sizes.every(size => size <= 4096));
+  });
+  it("masks host bits it is sent", () => {
+    const body = bytes("0000 0015 40010100 400200 4003040a000001 40050400000064 09 0aff");
+    assert.deepEqual([...decodeUpdate(body, IBGP).announced[0]!.nlri], ["10.128.0.0/9"]);
+  });
+  it("carries unknown transitive attributes byte for byte, marked Partial", () => {
+    const unknown = [{ flags: 0xc0, type: 99, value: bytes("0102030405") }];
+    const wire = encodeAttributes({ ...attributes, unknown }, { fourOctetAs: true, withNextHop: true });
+    assert.ok(hex(wire).endsWith("e063050102030405"));
+  });
+  it("tells a neighbor without 4-byte AS the path in AS_TRANS and AS4_PATH", () => {
+    const asPath = [{ type: "sequence" as const, asns: [64512, 4200000001, 3] }];
+    const aggregator = { asn: 4200000002, address: "10.0.0.9" };
+    const context = { ebgp: false, fourOctetAs: false };
+    const nlri = Nlri.of(Family.ipv4Unicast, ["10.1.0.0/26"]);
+    const wire = encodeUpdate(
+      { announced: [{ nlri, attributes: { ...attributes, asPath, aggregator } }] },
+      context,
+    );
+    const [announced] = decodeUpdate(wire.subarray(19), context).announced;
+    assert.deepEqual(announced?.attributes.asPath, asPath);
+    assert.deepEqual(announced?.attributes.aggregator, aggregator);
+  });
+
+  const uint32 = fc.nat(0xffffffff);
+  const asn = fc.integer({ min: 1, max: 0xffffffff });
+  const ipv4 = fc.ipV4();
+  const parts = (count: number, max: number) =>
+    fc.array(fc.nat(max), { minLength: count, maxLength: count }).map(list => list.join(":"));
+  const some = <T>(item: fc.Arbitrary<T>) => fc.array(item, { minLength: 1, maxLength: 5 });
+  const anyAttributes = fc.record(
+    {
+      origin: fc.constantFrom("igp" as const, "egp" as const, "incomplete" as const),
+      asPath: fc.array(
+        fc.record(
+          {
+            type: fc.constantFrom("sequence" as const, "set" as const, "confed-sequence" as const),
+            asns: some(asn),
+          },
+          { noNullPrototype: true },
+        ),
+        { maxLength: 3 },
+      ),
+      nextHop: fc.constantFrom("10.0.0.1", "192.0.2.77"),
+      med: uint32,
+      localPref: uint32,
+      atomicAggregate: fc.constant(true),
+      aggregator: fc.record({ asn, address: ipv4 }, { noNullPrototype: true }),
+      communities: some(parts(2, 0xffff)),
+      originatorId: ipv4,
+      clusterList: some(ipv4),
+      extendedCommunities: some(fc.uint8Array({ minLength: 8, maxLength: 8 }).map(hex)),
+      largeCommunities: some(parts(3, 0xffffffff)),
+      unknown: fc.uint8Array({ maxLength: 300 }).map(value => [
+        {
+          flags: AttributeFlag.optional | AttributeFlag.transitive | AttributeFlag.partial,
+          type: 200,
+          value,
+        },
+      ]),
+    },
+    { requiredKeys: ["origin", "asPath", "nextHop"], noNullPrototype: true },
+  );
+
+  it("is the same after a round trip, whatever the attributes", () => {
+    const nlri = Nlri.of(Family.ipv4Unicast, ["10.1.0.0/26", "10.2.0.0/15"]);
+    fc.assert(
+      fc.property(anyAttributes, attributes => {
+        const wire = encodeUpdate({ announced: [{ nlri, attributes }] }, IBGP);
+        const update = decodeUpdate(wire.subarray(19), IBGP);
+        assert.deepEqual(update.problems, []);
+        assert.deepEqual(update.announced[0]!.attributes, attributes);
+        assert.deepEqual([...update.announced[0]!.nlri], [...nlri]);
+      }),
+    );
+  });
+  it("never throws anything but a MessageError, whatever the bytes", () => {
+    const context = fc.record({ ebgp: fc.boolean(), fourOctetAs: fc.boolean() });
+    // Lengths that fit make the random bytes reach the attribute decoders.
+    const framed = fc
+      .tuple(
+        fc.uint8Array({ maxLength: 6 }),
+        fc.array(fc.tuple(fc.nat(255), fc.nat(34), fc.uint8Array({ maxLength: 40 }))),
+        fc.uint8Array({ maxLength: 12 }),
+      )
+      .map(([withdrawn, list, nlri]) => {
+        const block = list.flatMap(([flags, type, value]) =>
+          flags & 0x10 ? [flags, type, 0, value.length, ...value] : [flags, type, value.length, ...value],
+        );
+        return Uint8Array.of(
+          0,
+          withdrawn.length,
+          ...withdrawn,
+          block.length >> 8,
+          block.length & 255,
+          ...block,
+          ...nlri,
+        );
+      });
+    const survives = (decode: () => unknown) => {
+      try {
+        decode();
+      } catch (error) {
+        assert.ok(error instanceof MessageError, String(error));
+      }
+    };
+    fc.assert(
+      fc.property(fc.oneof(framed, fc.uint8Array({ maxLength: 200 })), context, (body, settled) => {
+        survives(() => {
+          const update = decodeUpdate(body, settled);
+          for (const nlri of [...update.withdrawn, ...update.announced.map(({ nlri }) => nlri)]) [...nlri];
+          for (const { attributes } of update.announced)
+            encodeAttributes(attributes, { fourOctetAs: false, withNextHop: true });
+        });
+        survives(() => decodeOpen(body));
+        survives(() => decodeRouteRefresh(body));
+        describeNotification(decodeNotification(body));
+      }),
+      { numRuns: 2000 },
+    );
+  });
+});
+
+describe("capabilities", () => {
+  it("of a known code and an impossible length are kept as unknown", () => {
+    const open = decodeOpen(bytes("04 fc00 005a 0a000001 05 02 03 02 01 00"));
+    const expected: Capability[] = [{ kind: "unknown", code: 2, value: bytes("00") }];
+    assert.deepEqual(open.capabilities, expected);
+  });
+});
+
+describe("framing", () => {
+  const stream = Buffer.concat([
+    frame(MessageType.keepalive),
+    frame(MessageType.routeRefresh, bytes("00010001")),
+    frame(MessageType.update, new Uint8Array(4077)),
+    frame(MessageType.notification, bytes("0602")),
+  ]);
+
+  it("finds the same messages however the stream is cut", () => {
+    fc.assert(
+      fc.property(fc.array(fc.nat(stream.length), { maxLength: 30 }), cuts => {
+        const framer = new Framer();
+        const seen: string[] = [];
+        const at = [0, ...cuts.sort((a, b) => a - b), stream.length];
+        for (let i = 1; i < at.length; i++) {
+          framer.push(stream.subarray(at[i - 1], at[i]), (type, body) => {
+            seen.push(`${type}:${body.length}`);
+            return true;
+          });
+        }
+        assert.deepEqual(seen, ["4:0", "5:4", "2:4077", "3:2"]);
+      }),
+    );
+  });
+  it("takes single bytes", () => {
+    const framer = new Framer();
+    let count = 0;
+    for (const byte of stream) {
+      framer.push(Uint8Array.of(byte), () => {
+        count++;
+        return true;
+      });
+    }
+    assert.equal(count, 4);
+  });
+  it("answers what is no BGP with the header error that fits", () => {
+    const cases: [string, number][] = [
+      [`${"ff".repeat(15)}fe001304`, 1],
+      [`${"ff".repeat(16)}001204`, 2],
+      [`${"ff".repeat(16)}100104`, 2],
+      [`${"ff".repeat(16)}001404`, 2],
+      [`${"ff".repeat(16)}001309`, 3],
+    ];
+    for (const [text, subcode] of cases) {
+      assert.throws(
+        () => new Framer().push(bytes(text), () => true),
+        (error: unknown) =>
+          error instanceof MessageError && error.notificationCode === 1 && error.subcode === subcode,
+        text,
+      );
+    }
+  });
+  it("never throws anything but a MessageError", () => {
+    fc.assert(
+      fc.property(fc.array(fc.uint8Array({ maxLength: 60 }), { maxLength: 5 }), chunks => {
+        const framer = new Framer();
+        try {
+          for (const chunk of chunks) framer.push(Buffer.concat([Buffer.alloc(16, 255), chunk]), () => true);
+        } catch (error) {
+          assert.ok(error instanceof MessageError);
+        }
+      }),
+    );
+  });
+});
