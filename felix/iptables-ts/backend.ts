@@ -7,7 +7,8 @@
 
 import { IptablesError } from "./errors.ts";
 import type { TableName } from "./parse.ts";
-import { createRunner, type Run } from "./run.ts";
+import { createRunner, type Run, type RunResult } from "./run.ts";
+import { RestoreSession } from "./session.ts";
 
 export type Variant = "nft" | "legacy";
 export type IpVersion = 4 | 6;
@@ -19,6 +20,8 @@ export interface Backend {
   save(table?: TableName): Promise<string>;
   /** Applies a restore file without flushing what it does not name. Throws IptablesError. */
   restore(file: string): Promise<void>;
+  /** Lets go of the program kept for the next restore, if there is one. It may be used again. */
+  close?(): void;
 }
 
 export interface DetectOptions {
@@ -28,10 +31,18 @@ export interface DetectOptions {
   readonly run?: Run;
   /** Seconds to wait for the xtables lock, where the program knows how to. Default 10. */
   readonly lockWaitSeconds?: number;
+  /** Keep one restore program running between commits instead of starting one for each (see session.ts). Default true. */
+  readonly keepRunning?: boolean;
 }
 
 export async function detectBackend(options: DetectOptions): Promise<Backend> {
-  const { ipVersion, variant = "auto", run = createRunner(), lockWaitSeconds = 10 } = options;
+  const {
+    ipVersion,
+    variant = "auto",
+    run = createRunner(),
+    lockWaitSeconds = 10,
+    keepRunning = true,
+  } = options;
   const base = ipVersion === 4 ? "iptables" : "ip6tables";
   const candidates = variant === "auto" ? (["nft", "legacy"] as const) : [variant];
 
@@ -55,6 +66,7 @@ export async function detectBackend(options: DetectOptions): Promise<Backend> {
     program,
     run,
     waitSeconds: version.hasWait ? lockWaitSeconds : undefined,
+    keepRunning,
   });
 }
 
@@ -95,30 +107,46 @@ function processBackend(options: {
   program: string;
   run: Run;
   waitSeconds: number | undefined;
+  keepRunning: boolean;
 }): Backend {
   const { ipVersion, variant, program, run, waitSeconds } = options;
-  const start = async (command: string, args: string[], stdin?: string) => {
+  const attempt = async <T>(command: string, work: () => Promise<T>) => {
     try {
-      return await run(command, args, stdin);
+      return await work();
     } catch (error) {
       throw new IptablesError("unavailable", `${command}: ${(error as Error).message}`);
     }
   };
   const restoreArgs = ["--noflush", ...(waitSeconds === undefined ? [] : ["--wait", `${waitSeconds}`])];
+  const { start } = run;
+  let session =
+    options.keepRunning && start
+      ? new RestoreSession({ start: () => start(`${program}-restore`, [...restoreArgs, "--verbose"]) })
+      : undefined;
+
+  const restore = async (file: string): Promise<RunResult & { lineOffset?: number }> => {
+    const kept = await session?.commit(file);
+    if (kept) return kept;
+    session = undefined;
+    return run(`${program}-restore`, restoreArgs, file);
+  };
 
   return {
     ipVersion,
     variant,
     async save(table) {
-      const { code, stdout, stderr } = await start(`${program}-save`, table ? ["-t", table] : []);
+      const { code, stdout, stderr } = await attempt(`${program}-save`, () =>
+        run(`${program}-save`, table ? ["-t", table] : []),
+      );
       if (code !== 0)
         throw new IptablesError("unavailable", `${program}-save: ${firstLine(stderr)}`, { stderr });
       return stdout;
     },
     async restore(file) {
-      const { code, stderr } = await start(`${program}-restore`, restoreArgs, file);
+      const { code, stderr, lineOffset = 0 } = await attempt(`${program}-restore`, () => restore(file));
       if (code === 0) return;
-      const line = refusedLine(stderr);
+      const counted = refusedLine(stderr);
+      const line = counted === undefined ? undefined : counted - lineOffset;
       const text = line === undefined ? undefined : file.split("\n")[line - 1];
       const where = text === undefined ? "" : ` at line ${line}: ${text}`;
       throw new IptablesError(
@@ -127,6 +155,7 @@ function processBackend(options: {
         { stderr, line, text },
       );
     },
+    close: () => session?.close(),
   };
 }
 

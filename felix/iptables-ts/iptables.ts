@@ -88,6 +88,11 @@ export class Iptables {
     });
   }
 
+  /** Lets go of the restore program kept between commits. What is in the kernel stays; everything may be used again. */
+  close(): Promise<void> {
+    return this.#exclusive(async () => this.backend.close?.());
+  }
+
   async #apply(): Promise<ApplyResult> {
     if (!this.needsApply) return UNCHANGED;
     let deleteByIndex = false;

@@ -3,7 +3,7 @@
  * nothing but words before the command. Never blocks the event loop.
  */
 
-import { spawn } from "node:child_process";
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 
 export interface RunResult {
   /** Exit status; null when ended by a signal. */
@@ -12,8 +12,12 @@ export interface RunResult {
   readonly stderr: string;
 }
 
-/** Rejects (ENOENT, a timeout) only when the program could not be run to its end. */
-export type Run = (command: string, args: readonly string[], stdin?: string) => Promise<RunResult>;
+export interface Run {
+  /** Rejects (ENOENT, a timeout) only when the program could not be run to its end. */
+  (command: string, args: readonly string[], stdin?: string): Promise<RunResult>;
+  /** Starts a program that stays and is written to. A runner without this starts a program per commit. */
+  readonly start?: (command: string, args: readonly string[]) => ChildProcessWithoutNullStreams;
+}
 
 export interface RunnerOptions {
   /** Put before every command, e.g. ["ip", "netns", "exec", "red"]. */
@@ -24,10 +28,13 @@ export interface RunnerOptions {
 
 export function createRunner(options: RunnerOptions = {}): Run {
   const { prefix = [], timeoutMs = 60_000 } = options;
-  return (command, args, stdin) =>
-    new Promise((resolve, reject) => {
-      const [program = command, ...words] = [...prefix, command, ...args];
-      const child = spawn(program, words, { stdio: ["pipe", "pipe", "pipe"] });
+  const start = (command: string, args: readonly string[]) => {
+    const [program = command, ...words] = [...prefix, command, ...args];
+    return spawn(program, words, { stdio: ["pipe", "pipe", "pipe"] });
+  };
+  const run = (command: string, args: readonly string[], stdin?: string) =>
+    new Promise<RunResult>((resolve, reject) => {
+      const child = start(command, args);
       const stdout: Buffer[] = [];
       const stderr: Buffer[] = [];
       const timer = setTimeout(() => {
@@ -52,4 +59,5 @@ export function createRunner(options: RunnerOptions = {}): Run {
       });
       child.stdin.end(stdin ?? "");
     });
+  return Object.assign(run, { start });
 }

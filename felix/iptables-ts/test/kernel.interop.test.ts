@@ -144,6 +144,26 @@ for (const variant of ["nft", "legacy"] as const)
         assert.equal(saved("filter").length, 1);
       });
 
+      it("keeps no lock and no picture of the tables between two commits", async () => {
+        const iptables = await start();
+        const filter = iptables.table("filter");
+        filter.setInsertions("INPUT", [rule().drop()]);
+        await iptables.apply();
+        // The restore program is still there. Others must get the lock, and it must see what they did.
+        netns.sh(`${base} -w 1 -N cali-a; ${base} -w 1 -A cali-a -j ACCEPT; ${base} -w 1 -N THEIRS`);
+        filter.setChain("cali-a", [rule().source(any).raw("-j", "THEIRS")]);
+        filter.setInsertions("INPUT", [rule().jump("cali-a")]);
+        assert.equal((await iptables.apply()).attempts, 1);
+        assert.equal(saved("filter").filter(l => l.startsWith("-A cali-a")).length, 1);
+        netns.sh(`${base} -F INPUT; ${base} -F cali-a; ${base} -X cali-a`);
+        filter.setChain("cali-a", [rule().source(any).drop()]);
+        await iptables.apply();
+        await iptables.check();
+        await iptables.apply();
+        assert.equal(saved("filter").length, 2);
+        await iptables.close();
+      });
+
       it("leaves a chain empty when somebody else's rule leads to it", async () => {
         const iptables = await start();
         const filter = iptables.table("filter");
@@ -203,6 +223,8 @@ for (const variant of ["nft", "legacy"] as const)
         for (let n = 1; n <= 9; n++) {
           filter.setChain("cali-pi-1000", chain(1000, n));
           times.push(await time(() => iptables.apply()));
+          // Back to back, iptables-nft waits for the kernel to dispose of the rules before.
+          await new Promise(resolve => setTimeout(resolve, 30));
         }
         const check = await time(async () => assert.deepEqual(await iptables.check(), []));
         const median = times.toSorted((a, b) => a - b)[4]!;
