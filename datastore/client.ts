@@ -7,6 +7,7 @@
  */
 
 import {
+  API_VERSION,
   type Resource,
   type ResourceOfKind,
   type ValidateOptions,
@@ -17,7 +18,6 @@ import { selectorProblem } from "../policy/selector/index.ts";
 import type { Datastore, OperationOptions, Revision } from "./datastore.ts";
 import { DatastoreError, DatastoreErrorCode, isDatastoreError } from "./errors.ts";
 import { type Key, key, type ResourceKind } from "./key.ts";
-import { API_VERSION } from "./metadata.ts";
 import { type AddressRelease, emptyNode, emptyPool } from "./removal.ts";
 import { changeProblems, creationProblems, refuseTierDeletion } from "./resource-checks.ts";
 import { ValidationError } from "./validation-error.ts";

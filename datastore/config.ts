@@ -2,7 +2,7 @@
  * Which datastore, from where a Calico user already says it: the environment (each variable plain or with the
  * prefix CALICO_) and calicoctl's configuration file, of today (CalicoAPIConfig) or of old (calicoApiConfig).
  *
- * - A file that was named (`-c`) counts alone. Otherwise the environment counts, if it says anything about a
+ * - A file that was named (`calctl -c`) counts alone. Otherwise the environment counts, if it says anything about a
  *   datastore; otherwise the file at its usual place, if there is one.
  * - Without a type: etcd if endpoints are given, Kubernetes if a kubeconfig or API endpoint is, and otherwise the
  *   embedded store (where Calico would look for ~/.kube/config), so that nothing has to be set up to begin.
@@ -109,17 +109,17 @@ const V1_SETTINGS: ReadonlySet<string> = new Set(["etcdAuthority", "etcdScheme"]
 export interface ConfigSources {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The file a user named. */
-  readonly file?: string | undefined;
+  readonly configFile?: string | undefined;
   /** The text of a file, or undefined if there is none. */
   readonly readFile?: (path: string) => string | undefined;
 }
 
 /** @throws ConfigError */
-export function datastoreConfig({ env, file, readFile = readIfThere }: ConfigSources): DatastoreConfig {
-  if (file !== undefined) {
-    const text = readFile(file);
-    if (text === undefined) throw new ConfigError("there is no such file", { file });
-    return decide(fromFile(text, file), file);
+export function datastoreConfig({ env, configFile, readFile = readIfThere }: ConfigSources): DatastoreConfig {
+  if (configFile !== undefined) {
+    const text = readFile(configFile);
+    if (text === undefined) throw new ConfigError("there is no such file", { file: configFile });
+    return decide(fromFile(text, configFile), configFile);
   }
   const settings = fromEnvironment(env);
   if (DECISIVE.some(name => settings[name] !== undefined)) return decide(settings, undefined);

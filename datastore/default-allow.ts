@@ -3,11 +3,11 @@
  * always show it, watches never, and nothing can change it.
  */
 
+import { API_VERSION, DEFAULT_ALLOW_PROFILE } from "../crd-schemas/kinds.ts";
 import type { Entry, Revision } from "./datastore.ts";
 import { type Key, type Query, queryMatches } from "./key.ts";
-import { API_VERSION } from "./metadata.ts";
 
-const KEY: Key<"Profile"> = { kind: "Profile", name: "projectcalico-default-allow" };
+const KEY: Key<"Profile"> = { kind: "Profile", name: DEFAULT_ALLOW_PROFILE };
 const REVISION = "1" as Revision;
 
 export function isDefaultAllow(key: Key): boolean {

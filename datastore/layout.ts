@@ -6,6 +6,7 @@
  * Paths that do not parse belong to somebody else (historic host markers, newer kinds) and are skipped.
  */
 
+import { KINDS } from "../crd-schemas/kinds.ts";
 import { DatastoreError, DatastoreErrorCode } from "./errors.ts";
 import { IPAM_KINDS, type IpamKind, type Key, type Kind, key, type Query, type ResourceKind } from "./key.ts";
 import { type PathRange, prefixRange } from "./key-value-store.ts";
@@ -15,52 +16,12 @@ export const ROOT = "/calico/";
 const RESOURCES = `${ROOT}resources/v3/projectcalico.org/`;
 const IPAM = `${ROOT}ipam/v2/`;
 
-const PLURALS: Record<ResourceKind, string> = {
-  BGPConfiguration: "bgpconfigurations",
-  BGPFilter: "bgpfilters",
-  BGPPeer: "bgppeers",
-  CalicoNodeStatus: "caliconodestatuses",
-  ClusterInformation: "clusterinformations",
-  FelixConfiguration: "felixconfigurations",
-  GlobalNetworkPolicy: "globalnetworkpolicies",
-  GlobalNetworkSet: "globalnetworksets",
-  HostEndpoint: "hostendpoints",
-  IPAMConfiguration: "ipamconfigurations",
-  IPPool: "ippools",
-  IPReservation: "ipreservations",
-  KubeControllersConfiguration: "kubecontrollersconfigurations",
-  LiveMigration: "livemigrations",
-  NetworkPolicy: "networkpolicies",
-  NetworkSet: "networksets",
-  Node: "nodes",
-  Profile: "profiles",
-  StagedGlobalNetworkPolicy: "stagedglobalnetworkpolicies",
-  StagedKubernetesNetworkPolicy: "stagedkubernetesnetworkpolicies",
-  StagedNetworkPolicy: "stagednetworkpolicies",
-  Tier: "tiers",
-  WorkloadEndpoint: "workloadendpoints",
-};
-
-const NAMESPACED: ReadonlySet<Kind> = new Set<Kind>([
-  "LiveMigration",
-  "NetworkPolicy",
-  "NetworkSet",
-  "StagedKubernetesNetworkPolicy",
-  "StagedNetworkPolicy",
-  "WorkloadEndpoint",
-]);
-
 export function isNamespaced(kind: Kind): boolean {
-  return NAMESPACED.has(kind);
+  return !isIpamKind(kind) && KINDS[kind].namespaced;
 }
 
 export function isIpamKind(kind: Kind): kind is IpamKind {
   return (IPAM_KINDS as readonly string[]).includes(kind);
-}
-
-/** `networkpolicies` for NetworkPolicy: also what the Kubernetes API calls it. */
-export function pluralOf(kind: ResourceKind): string {
-  return PLURALS[kind];
 }
 
 /** @throws DatastoreError NotSupported for a key that has no place, such as a name with a slash. */
@@ -75,8 +36,8 @@ export function pathOf(k: Key): string {
     case "BlockAffinity":
       return `${IPAM}${ownerPath(k, k.namespace)}/${cidrPath(k)}`;
     default: {
-      const folder = `${RESOURCES}${PLURALS[k.kind]}/`;
-      if (NAMESPACED.has(k.kind) !== (k.namespace !== undefined)) {
+      const folder = `${RESOURCES}${KINDS[k.kind].plural}/`;
+      if (KINDS[k.kind].namespaced !== (k.namespace !== undefined)) {
         throw unplaceable(k, k.namespace === undefined ? "a namespace is required" : "has no namespaces");
       }
       return k.namespace === undefined
@@ -106,10 +67,10 @@ export function keyAt<K extends Kind>(kind: K, path: string): Key<K> | undefined
       return match && block !== undefined ? key(kind, block, `${match[1]}:${match[2]}`) : undefined;
     }
     default: {
-      const rest = after(`${RESOURCES}${PLURALS[kind as ResourceKind]}/`, path);
+      const rest = after(`${RESOURCES}${KINDS[kind as ResourceKind].plural}/`, path);
       if (!rest) return undefined;
       const slash = rest.indexOf("/");
-      if (!NAMESPACED.has(kind)) return slash < 0 ? key(kind, rest) : undefined;
+      if (!isNamespaced(kind)) return slash < 0 ? key(kind, rest) : undefined;
       const name = rest.slice(slash + 1);
       return slash > 0 && name !== "" && !name.includes("/")
         ? key(kind, name, rest.slice(0, slash))
@@ -133,8 +94,8 @@ export function rangeOf(query: Query): PathRange {
       // Of all that is below ipam/v2/, exactly `host/` and `virtual/` sort between these two.
       return { start: `${IPAM}host/`, end: prefixRange(`${IPAM}virtual/`).end };
     default: {
-      const folder = `${RESOURCES}${PLURALS[kind]}/`;
-      if (!NAMESPACED.has(kind)) return prefixRange(folder + namePrefix);
+      const folder = `${RESOURCES}${KINDS[kind].plural}/`;
+      if (!KINDS[kind].namespaced) return prefixRange(folder + namePrefix);
       return prefixRange(namespace === undefined ? folder : `${folder}${namespace}/${namePrefix}`);
     }
   }

@@ -6,12 +6,11 @@
  */
 
 import { randomUUID } from "node:crypto";
+import { API_VERSION } from "../crd-schemas/kinds.ts";
 import type { Revision, Value } from "./datastore.ts";
 import { type Key, type Kind, key } from "./key.ts";
 import { isIpamKind } from "./layout.ts";
 import { annotateName, effectiveName, isTieredPolicy, withoutNameAnnotation } from "./policy-name.ts";
-
-export const API_VERSION = "projectcalico.org/v3";
 
 const TIER_LABEL = "projectcalico.org/tier";
 const NAMESPACE_LABEL = "projectcalico.org/namespace";
