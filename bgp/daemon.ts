@@ -31,6 +31,13 @@ import { NORMAL_PRIORITY } from "./priority.ts";
 import { exportPolicy, importPolicy, type PolicyView } from "./route-policy.ts";
 import { BgpState, type Touched } from "./state.ts";
 
+/** How long routes of an earlier run outlive neighbors that are not there: the usual restart time. */
+const STALE_MS = 120_000;
+const SWEEP_CHECK_MS = 1000;
+
+/** Seconds between dials: hosts start together, and the one that dials first finds nobody listening yet. */
+const CONNECT_RETRY_SECONDS = 2;
+
 /** How long a passive side waits to be dialled before it dials itself: the other may not know of us yet. */
 const PASSIVE_FALLBACK_SECONDS = 10;
 
@@ -223,10 +230,23 @@ export class BgpDaemon {
     void speaker.ready.then(() => {
       if (speaker !== this.#speaker) return;
       this.#reinstall();
-      this.#kernel.sweep();
       this.#log.info({ routes: this.#kernel.routeCount }, "converged");
+      void this.#sweepWhenComplete(speaker);
     });
     this.#restarting = true;
+  }
+
+  /**
+   * Routes of an earlier run go once every neighbor has told us all it has. One that is down cannot: its routes stay as
+   * long as a neighbor of ours would keep ours (RFC 4724), since the hosts behind it may well be forwarding.
+   */
+  async #sweepWhenComplete(speaker: BgpSpeaker): Promise<void> {
+    const deadline = this.#options.clock.now() + STALE_MS;
+    while (speaker === this.#speaker && this.#options.clock.now() < deadline) {
+      if (speaker.neighbors().every(neighbor => neighbor.state === "Established")) break;
+      await this.#options.clock.sleep(SWEEP_CHECK_MS);
+    }
+    if (speaker === this.#speaker) this.#kernel.sweep();
   }
 
   #wantedIdentity(): Identity | undefined {
@@ -286,6 +306,7 @@ export class BgpDaemon {
       localAsn: peering.localAsn,
       passive: peering.passive,
       passiveFallback: PASSIVE_FALLBACK_SECONDS,
+      connectRetryTime: CONNECT_RETRY_SECONDS,
       reflectorClient: peering.reflectorClient,
       nextHopMode: peering.nextHopMode,
       importPolicy: policies.import,

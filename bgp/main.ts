@@ -13,7 +13,7 @@ import { BgpDaemon } from "./daemon.ts";
 const env = process.env;
 const logger = createLogger("bgp", env["BGP_LOGSEVERITYSCREEN"]);
 
-await runDaemon(logger, async signal => {
+void runDaemon(logger, async signal => {
   const clock = systemClock;
   const datastore = await connect(datastoreConfig({ env }), { logger, clock });
   try {

@@ -13,7 +13,7 @@ import { Agent, ConfigChanged } from "./agent.ts";
 const env = process.env;
 const logger = createLogger("felix", env["FELIX_LOGSEVERITYSCREEN"]);
 
-await runDaemon(logger, async signal => {
+void runDaemon(logger, async signal => {
   const nodeName = env["FELIX_FELIXHOSTNAME"] ?? determineNodeName({ env });
   const clock = systemClock;
   const datastore = await connect(datastoreConfig({ env }), { logger, clock });

@@ -130,6 +130,7 @@ export class Lab {
       if (record.topology === "rr") await this.#reflectRoutes(record);
       for (const host of record.hosts) for (const daemon of DAEMONS) this.#start(host, daemon);
       await Promise.all(record.hosts.flatMap(host => DAEMONS.map(daemon => this.#untilReady(host, daemon))));
+      await Promise.all(record.hosts.map(host => this.untilPeered(host.name)));
     } catch (error) {
       await this.down();
       throw error;
@@ -218,6 +219,28 @@ export class Lab {
     const log = this.state.hostPath(host.name, `${daemon}.log`);
     const tail = existsSync(log) ? readFileSync(log, "utf8").trimEnd().split("\n").slice(-5).join("\n") : "";
     throw new LabError(LabErrorCode.TimedOut, `${daemon} on ${host.name} is not ready: ${reason}\n${tail}`);
+  }
+
+  /** Resolves when every BGP session of the host is up. */
+  async untilPeered(hostName: string): Promise<void> {
+    const socket = this.state.hostPath(hostName, "run", "bgp.sock");
+    const deadline = Date.now() + READY_TIMEOUT_MS;
+    for (;;) {
+      const answer = await fetchStatus(socket);
+      const neighbors: { state?: string; name: string }[] = answer ? JSON.parse(answer.body).neighbors : [];
+      const down = neighbors
+        .filter(neighbor => neighbor.state !== "Established")
+        .map(neighbor => neighbor.name);
+      const expected = this.record.topology === "mesh" ? this.record.hosts.length - 1 : 1;
+      if (down.length === 0 && neighbors.length >= Math.min(expected, this.record.hosts.length - 1)) return;
+      if (Date.now() > deadline) {
+        throw new LabError(
+          LabErrorCode.TimedOut,
+          `BGP on ${hostName} is not up: ${down.join(", ") || "no neighbors yet"}`,
+        );
+      }
+      await systemClock.sleep(50);
+    }
   }
 
   #hostEnvironment(host: HostRecord): Record<string, string> {

@@ -3,8 +3,17 @@
  * lab do not overwrite each other's news. Whatever can be read off the kernel or the datastore is not kept here.
  */
 
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
 import process from "node:process";
 import type { Cidr } from "../net/cidr.ts";
 import type { Ip } from "../net/ip.ts";
@@ -154,8 +163,12 @@ export class LabState {
     ];
   }
 
+  /** And the directories above it, where they hold nothing else. */
   remove(): void {
     rmSync(this.directory, { recursive: true, force: true });
+    for (let parent = dirname(this.directory); parent.includes("calyx"); parent = dirname(parent)) {
+      if (existsSync(parent) && readdirSync(parent).length === 0) rmdirSync(parent);
+    }
   }
 
   #path(collection: Collection, name: string): string {

@@ -38,6 +38,7 @@ export class Dataplane {
   /** Endpoints whose rules are not yet known to be in the kernel. */
   readonly #awaiting = new Set<string>();
   #started = false;
+  #swept = false;
   #wake: (() => void) | undefined;
   #dirty = false;
   #failure: string | undefined;
@@ -70,7 +71,6 @@ export class Dataplane {
   start(): void {
     this.#options.status.start();
     this.#options.links.resync();
-    this.#options.links.sweep();
     this.#started = true;
     this.#kick();
   }
@@ -137,6 +137,12 @@ export class Dataplane {
     }
     links.applyRemovals();
     links.applyAdditions();
+    if (!this.#swept) {
+      // Only now: before the first endpoints are admitted, every route of an earlier run looks unwanted.
+      links.sweep();
+      links.applyRemovals();
+      this.#swept = true;
+    }
     for (const endpoint of inForce) status.write(endpoint);
   }
 
