@@ -23,5 +23,9 @@ export function chainHashes(chain: string, rules: readonly Rule[]): string[] {
 export function hashReader(hashPrefix: string): (rule: string) => string {
   const escaped = hashPrefix.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
   const pattern = new RegExp(`--comment "?${escaped}([A-Za-z0-9_-]{${HASH_LENGTH}})"?(?: |$)`);
-  return rule => pattern.exec(rule)?.[1] ?? "";
+  return rule => {
+    const found = pattern.exec(rule)?.[1];
+    // A copy: what a pattern finds in iptables-save's output would keep all of it in memory.
+    return found === undefined ? "" : Buffer.from(found).toString();
+  };
 }

@@ -15,8 +15,9 @@ export {
   type IptablesErrorCode,
 } from "./errors.ts";
 export { chainHashes } from "./hash.ts";
-export { type IpSetSpec, IpSets, type IpSetsOptions, ipSetName, parseIpSets } from "./ipset.ts";
+export { type IpSetSpec, IpSets, type IpSetsOptions, ipSetName } from "./ipset.ts";
 export { createIpSetBackend, type IpSetBackend } from "./ipset-backend.ts";
+export { parseIpSets } from "./ipset-parse.ts";
 export { type ApplyResult, Iptables, type IptablesOptions } from "./iptables.ts";
 export {
   type AddressType,

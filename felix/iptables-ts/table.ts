@@ -72,6 +72,10 @@ export class Table {
   readonly #kernelHooks = new Map<string, readonly HookEntry[]>();
   /** Our chains that somebody else's rules lead to: they can be emptied but not deleted. */
   readonly #pinnedByOthers = new Set<string>();
+  /** How the kernel printed our rules of a chain when it was last read, and which rules these were. */
+  readonly #printed = new Map<string, { readonly hashes: number; readonly texts: number }>();
+  /** Chains where the hashes are right and the rules are printed differently: edited in place, the comment kept. */
+  readonly #edited = new Set<string>();
   readonly #dirty = new Set<string>();
   #stale = true;
 
@@ -147,10 +151,14 @@ export class Table {
     this.#kernelChains.clear();
     this.#kernelHooks.clear();
     this.#pinnedByOthers.clear();
+    this.#edited.clear();
     this.#dirty.clear();
-    for (const [name, { rules }] of kernel ?? []) {
+    for (const [printedName, { rules }] of kernel ?? []) {
+      const name = detach(printedName);
       if (name.startsWith(this.#chainPrefix)) {
-        this.#kernelChains.set(name, rules.map(this.#hashOf));
+        const hashes = rules.map(this.#hashOf);
+        this.#kernelChains.set(name, hashes);
+        this.#notePrinted(name, hashes, rules);
         this.#dirty.add(name);
         continue;
       }
@@ -163,9 +171,16 @@ export class Table {
       });
       if (ours) {
         this.#kernelHooks.set(name, entries);
+        const own = entries.filter(e => e.hash !== "");
+        this.#notePrinted(
+          name,
+          own.map(e => e.hash),
+          own.map(e => e.text),
+        );
         this.#dirty.add(name);
       }
     }
+    for (const name of this.#printed.keys()) if (!kernel?.has(name)) this.#printed.delete(name);
     for (const name of this.#referenceCount.keys()) this.#dirty.add(name);
     for (const name of this.#hooks.keys()) this.#dirty.add(name);
     this.#stale = false;
@@ -190,7 +205,10 @@ export class Table {
         const change = this.#planHook(name, options.deleteByIndex ?? false);
         if (!change) continue;
         hookLines.push(...change.lines);
-        commits.push(() => this.#kernelHooks.set(name, change.entries));
+        commits.push(() => {
+          this.#kernelHooks.set(name, change.entries);
+          this.#forgetPrinted(name);
+        });
         written.push(name);
         continue;
       }
@@ -216,15 +234,18 @@ export class Table {
         );
       chain.hashes ??= chainHashes(name, chain.rules);
       const { hashes } = chain;
-      const same = actual ? commonPrefix(actual, hashes) : 0;
-      if (actual && same === actual.length && same === hashes.length) continue;
+      const same = actual && !this.#edited.has(name) ? commonPrefix(actual, hashes) : 0;
+      if (actual && same === actual.length && same === hashes.length && !this.#edited.has(name)) continue;
       // A chain that only grew is appended to; any other difference rewrites it.
       const from = actual && same === actual.length ? same : 0;
       if (!actual || from === 0) declared.push(declareChain(name));
       for (let i = from; i < hashes.length; i++)
         rules.push(appendRule(name, this.#hashPrefix + hashes[i], chain.rules[i]!.text));
       written.push(name);
-      commits.push(() => this.#kernelChains.set(name, hashes));
+      commits.push(() => {
+        this.#kernelChains.set(name, hashes);
+        this.#forgetPrinted(name);
+      });
     }
 
     this.#dirty.clear();
@@ -251,8 +272,8 @@ export class Table {
     const appends = this.#hookEntries(`${name} append`, hook?.appends ?? []);
     const others = entries.filter(e => e.hash === "");
     const wanted = [...insertions, ...others, ...appends];
-    if (wanted.length === entries.length && wanted.every((e, i) => e.hash === entries[i]!.hash))
-      return undefined;
+    const same = wanted.length === entries.length && wanted.every((e, i) => e.hash === entries[i]!.hash);
+    if (same && !this.#edited.has(name)) return undefined;
 
     const lines: string[] = [];
     for (let i = entries.length - 1; i >= 0; i--) {
@@ -285,6 +306,19 @@ export class Table {
     for (const target of this.#referencesOf(rules)) this.#acquire(target);
     for (const target of this.#referencesOf(old)) this.#release(target);
     this.#dirty.add(chain);
+  }
+
+  #notePrinted(name: string, hashes: readonly string[], texts: readonly string[]): void {
+    const before = this.#printed.get(name);
+    const now = { hashes: fingerprint(hashes), texts: fingerprint(texts) };
+    if (before?.hashes === now.hashes && before.texts !== now.texts) this.#edited.add(name);
+    else this.#printed.set(name, now);
+  }
+
+  /** Written anew: however it is printed next time is how it should be. */
+  #forgetPrinted(name: string): void {
+    this.#edited.delete(name);
+    this.#printed.delete(name);
   }
 
   #notePinned(text: string): void {
@@ -332,6 +366,19 @@ export class Table {
 function sameRules(a: readonly Rule[], b: readonly Rule[]): boolean {
   return a.length === b.length && a.every((rule, i) => rule === b[i] || rule.text === b[i]!.text);
 }
+
+/** FNV-1a: 20,000 rules are fingerprinted in a few milliseconds. Guards against accidents, not against forgery. */
+function fingerprint(texts: readonly string[]): number {
+  let h = 0x811c9dc5;
+  for (const text of texts) {
+    for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
+    h = Math.imul(h ^ 10, 0x01000193);
+  }
+  return h;
+}
+
+/** A copy of its own: a part cut out of a text keeps the whole text, here all of iptables-save, in memory. */
+const detach = (part: string) => Buffer.from(part).toString();
 
 function commonPrefix(a: readonly string[], b: readonly string[]): number {
   const n = Math.min(a.length, b.length);

@@ -284,6 +284,35 @@ describe("Iptables", () => {
         assert.deepEqual(await iptables.check(), []);
       });
 
+    it("a rule edited in place, its comment kept, is found once it has been seen before", async () => {
+      const iptables = await set();
+      assert.deepEqual(await iptables.check(), []);
+      for (const chain of ["cali-a", "FORWARD"]) {
+        const rules = kernel.table("filter").get(chain)!;
+        rules[0] = rules[0]!.replace(/-j .*|-s .*/, "-j LOG");
+      }
+      assert.deepEqual((await iptables.check()).toSorted(), ["filter/FORWARD", "filter/cali-a"]);
+      assert.deepEqual((await iptables.check()).toSorted(), ["filter/FORWARD", "filter/cali-a"]);
+      await iptables.apply();
+      assert.deepEqual(kernel.rules("filter", "FORWARD"), expected);
+      assert.equal(kernel.rules("filter", "cali-a")?.[0], "-s 10.0.0.1 -j ACCEPT");
+      assert.deepEqual(await iptables.check(), []);
+      assert.deepEqual(await iptables.check(), []);
+    });
+
+    it("a program that prints rules differently from one day on causes one rewrite, not one each time", async () => {
+      const iptables = await set();
+      await iptables.check();
+      const { save } = iptables.backend;
+      Object.assign(iptables.backend, {
+        save: async () => (await save()).replaceAll("-s 10.0.0.1 ", "-s 10.0.0.1/32 "),
+      });
+      assert.deepEqual(await iptables.check(), ["filter/cali-a"]);
+      await iptables.apply();
+      assert.deepEqual(await iptables.check(), []);
+      assert.deepEqual(await iptables.check(), []);
+    });
+
     it("a rule in front of ours is overtaken, and kept", async () => {
       const iptables = await set();
       kernel.edit("filter", "-I FORWARD -s 192.0.2.1 -j DROP", "-A FORWARD -j LOG");

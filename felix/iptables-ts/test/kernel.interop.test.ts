@@ -133,6 +133,19 @@ for (const variant of ["nft", "legacy"] as const)
         assert.deepEqual(saved("filter"), ["-A FORWARD -j DOCKER", "-A DOCKER -j RETURN"]);
       });
 
+      it("finds a rule edited in place with its comment kept", async () => {
+        const iptables = await start();
+        iptables.table("filter").setInsertions("INPUT", [rule().source(any).drop()]);
+        await iptables.apply();
+        assert.deepEqual(await iptables.check(), []);
+        const [good] = saved("filter");
+        netns.sh(`${base} -R INPUT 1 ${good!.replace("-A INPUT", "").replace("DROP", "ACCEPT")}`);
+        assert.deepEqual(await iptables.check(), ["filter/INPUT"]);
+        await iptables.apply();
+        assert.deepEqual(saved("filter"), [good]);
+        assert.deepEqual(await iptables.check(), []);
+      });
+
       it("survives somebody else's change between reading and writing", async () => {
         const iptables = await start();
         const filter = iptables.table("filter");
