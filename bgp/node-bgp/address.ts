@@ -3,12 +3,30 @@
  * bytes are what is on the wire and in the RIB; nothing else is ever compared.
  */
 
-import { isIPv4, isIPv6 } from "node:net";
+import { isIPv6 } from "node:net";
 import { Family } from "./route.ts";
 
+const DOT = 46;
+
+/** By hand, for every attribute set encoded passes here: four decimal numbers up to 255 without leading zeros. */
 export function parseIpv4(text: string): Uint8Array | undefined {
-  if (!isIPv4(text)) return undefined;
-  return Uint8Array.from(text.split("."), Number);
+  const bytes = new Uint8Array(4);
+  let part = 0;
+  let value = -1;
+  for (let i = 0; i <= text.length; i++) {
+    const code = i === text.length ? DOT : text.charCodeAt(i);
+    if (code === DOT) {
+      if (value < 0 || part > 3) return undefined;
+      bytes[part++] = value;
+      value = -1;
+    } else {
+      const digit = code - 48;
+      if (digit < 0 || digit > 9 || value === 0) return undefined;
+      value = value < 0 ? digit : value * 10 + digit;
+      if (value > 255) return undefined;
+    }
+  }
+  return part === 4 ? bytes : undefined;
 }
 
 export function parseIpv6(text: string): Uint8Array | undefined {

@@ -101,6 +101,10 @@ interface Decoder {
   decode(value: Uint8Array, into: DecodedAttributes, context: AttributeContext): Complaint | undefined;
 }
 
+/** Reused by every encoding: nothing in here is kept. */
+const LIST = new Writer();
+const VALUE = new Writer();
+
 const WELL_KNOWN = AttributeFlag.transitive;
 const OPTIONAL_TRANSITIVE = AttributeFlag.optional | AttributeFlag.transitive;
 const OPTIONAL = AttributeFlag.optional;
@@ -442,15 +446,15 @@ export function encodeAttributes(
   options: { readonly fourOctetAs: boolean; readonly withNextHop: boolean },
 ): Uint8Array {
   const { fourOctetAs } = options;
-  const writer = new Writer(256);
-  const value = new Writer(128);
+  const writer = LIST.reset();
+  const value = VALUE.reset();
   const put = (type: number, flags: number) => {
     const long = value.length > 255;
     writer.u8(flags | (long ? AttributeFlag.extendedLength : 0)).u8(type);
     if (long) writer.u16(value.length);
     else writer.u8(value.length);
-    writer.bytes(value.copy());
-    value.truncate(0);
+    writer.append(value);
+    value.reset();
   };
   value.u8(ORIGINS.indexOf(attributes.origin));
   put(AttributeType.origin, WELL_KNOWN);

@@ -46,8 +46,14 @@ export class Writer {
     this.#bytes[offset] = value;
   }
 
-  truncate(length: number): void {
-    this.#length = length;
+  /** Starts over in the same buffer. */
+  reset(): this {
+    this.#length = 0;
+    return this;
+  }
+
+  append(other: Writer): this {
+    return this.bytes(other.#bytes.subarray(0, other.#length));
   }
 
   /** A copy of what was written; the writer can go on. */
