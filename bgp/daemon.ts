@@ -243,7 +243,7 @@ export class BgpDaemon {
   async #sweepWhenComplete(speaker: BgpSpeaker): Promise<void> {
     const deadline = this.#options.clock.now() + STALE_MS;
     while (speaker === this.#speaker && this.#options.clock.now() < deadline) {
-      if (speaker.neighbors().every(neighbor => neighbor.state === "Established")) break;
+      if (speaker.neighbors().every(neighbor => neighbor.synchronized)) break;
       await this.#options.clock.sleep(SWEEP_CHECK_MS);
     }
     if (speaker === this.#speaker) this.#kernel.sweep();

@@ -144,6 +144,8 @@ export interface NeighborStatus {
   readonly families: readonly Family[];
   /** The neighbor is away and its routes are kept (RFC 4724 helper). */
   readonly restarting: boolean;
+  /** Established, and its End-of-RIB has come for every family: what we have of it is all it has. */
+  readonly synchronized: boolean;
   readonly sent: MessageCounters;
   readonly received: MessageCounters;
   readonly prefixes: { readonly received: number; readonly stale: number; readonly advertised: number };

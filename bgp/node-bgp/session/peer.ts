@@ -89,6 +89,8 @@ export class Peer implements SessionOwner {
   #established: Session | undefined;
   #members = new Map<Family, Member>();
   readonly #disabledFamilies = new Set<Family>();
+  /** Families whose End-of-RIB has come in this session. */
+  readonly #complete = new Set<Family>();
   #waitTimer: TimerHandle | undefined;
   #collisionTimer: TimerHandle | undefined;
   /** Runs while stale routes are kept. */
@@ -201,6 +203,7 @@ export class Peer implements SessionOwner {
       holdTime: negotiated?.holdTime,
       families: negotiated?.families ?? families,
       restarting: this.#staleTimer !== undefined,
+      synchronized: negotiated !== undefined && [...negotiated.families].every(f => this.#complete.has(f)),
       sent: this.#tally.snapshot("sent"),
       received: this.#tally.snapshot("received"),
       prefixes: {
@@ -238,6 +241,7 @@ export class Peer implements SessionOwner {
     this.#establishedCount++;
     this.#hasBeenEstablished = true;
     this.#disabledFamilies.clear();
+    this.#complete.clear();
     this.#step({ type: "established", id: session.id });
     table.updateSource(this.#source, { routerId: parseRouterId(negotiated.remoteRouterId)! });
     this.#afterReturn(negotiated);
@@ -429,6 +433,7 @@ export class Peer implements SessionOwner {
   }
 
   #onEndOfRib(family: Family): void {
+    this.#complete.add(family);
     this.#env.table.removeAll(this.#source, family, "stale");
     this.#env.deferral()?.endOfRib(this.#config.address, family);
     if (this.#staleLeft() === 0) this.#stopStaleTimer();
