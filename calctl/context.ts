@@ -4,7 +4,7 @@
  */
 
 import type { Clock } from "../daemon/clock.ts";
-import type { Connection } from "./connection.ts";
+import type { Datastore } from "../datastore/datastore.ts";
 
 export interface Output {
   write(text: string): unknown;
@@ -18,6 +18,6 @@ export interface Context {
   /** What relative file names are relative to. */
   readonly cwd: string;
   readonly clock: Clock;
-  /** Opens the datastore that the `--config` file or the environment names. @throws CommandError */
-  readonly connect: (context: Context, configFile: string | undefined) => Promise<Connection>;
+  /** Opens the datastore that the `--config` file or else the environment names. */
+  readonly openDatastore: (context: Context, configFile: string | undefined) => Promise<Datastore>;
 }

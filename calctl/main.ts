@@ -75,6 +75,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/datastore.ts")).datastoreCommand,
   },
   {
+    name: "lab",
+    description: "hosts in network namespaces on this machine: try things, break things",
+    load: async () => (await import("../lab/command.ts")).labCommand,
+  },
+  {
     name: "version",
     description: "print the versions of calctl and of the cluster",
     load: async () => (await import("./commands/version.ts")).versionCommand,
@@ -83,8 +88,9 @@ const COMMANDS: readonly CommandEntry[] = [
 
 const ABOUT = `calctl reads and writes the state of a Calyx or Calico network.
 
-The datastore is named by --config (default /etc/calico/calicoctl.cfg) or by the environment: DATASTORE_TYPE,
-ETCD_ENDPOINTS and so on, each also with the prefix CALICO_. Exit code: 0, or 1 on any error.`;
+The datastore is the one named by --config, else by the environment (DATASTORE_TYPE, ETCD_ENDPOINTS and so on, each also with the prefix CALICO_), else by /etc/calico/calicoctl.cfg, else a file on this machine.
+
+Exit code: 0, or 1 on any error.`;
 
 /** Runs one command line. @returns the exit code */
 export async function run(argv: readonly string[], context: Context, commands = COMMANDS): Promise<number> {
@@ -95,13 +101,13 @@ export async function run(argv: readonly string[], context: Context, commands = 
     .addOption(logLevel())
     .addOption(kubeContext())
     .addOption(mismatch());
-  const wanted = commandWord(argv);
-  for (const { name, description, load } of commands) {
-    const command = name === wanted ? (await load())(context) : new Command(name).description(description);
-    program.addCommand(command);
-  }
-  intoContext(program, context);
   try {
+    const wanted = commandWord(argv);
+    for (const { name, description, load } of commands) {
+      const command = name === wanted ? (await load())(context) : new Command(name).description(description);
+      program.addCommand(command);
+    }
+    intoContext(program, context);
     await program.parseAsync(argv, { from: "user" });
     return 0;
   } catch (error) {
@@ -148,15 +154,17 @@ function processContext(): Context {
     env: process.env,
     cwd: process.cwd(),
     clock: systemClock,
-    connect: async (context, configFile) =>
-      (await import("./connection.ts")).openConnection(context, configFile),
+    openDatastore: async (context, configFile) =>
+      (await import("./open-datastore.ts")).openDatastore(context, configFile),
   };
 }
 
-if (import.meta.main) {
+async function main(): Promise<void> {
   // `calctl get … | head` ends us in the middle of writing: that is no error.
   process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
   const code = await run(process.argv.slice(2), processContext());
   // A command that runs another program leaves that program's exit code.
   process.exit(code || process.exitCode);
 }
+
+if (import.meta.main) void main();

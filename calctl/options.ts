@@ -3,8 +3,6 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { Context } from "./context.ts";
 
-export const DEFAULT_CONFIG = "/etc/calico/calicoctl.cfg";
-
 export interface GlobalOptions {
   readonly logLevel: string;
   readonly context?: string;
@@ -51,7 +49,7 @@ export function mismatch(): Option {
 export function config(): Option {
   return new Option(
     "-c, --config <file>",
-    `the datastore's configuration; without the file the environment is read (default: ${DEFAULT_CONFIG})`,
+    "the datastore's configuration (default: the environment, then /etc/calico/calicoctl.cfg)",
   );
 }
 

@@ -1,5 +1,6 @@
 /** A connection for the length of one command, to a cluster that this client fits. */
 
+import type { Datastore } from "../datastore/datastore.ts";
 import { isDatastoreError } from "../datastore/errors.ts";
 import { key } from "../datastore/key.ts";
 import type { Connection } from "./connection.ts";
@@ -14,19 +15,19 @@ export async function withConnection<T>(
   options: DatastoreOptions,
   work: (connection: Connection) => Promise<T>,
 ): Promise<T> {
-  const connection = await context.connect(context, options.config);
+  const datastore = await context.openDatastore(context, options.config);
   try {
-    if (!options.allowVersionMismatch) await checkVersion(connection);
-    return await work(connection);
+    if (!options.allowVersionMismatch) await checkVersion(datastore);
+    // Loaded late: the schemas of all kinds come with it, which `version` has no use for.
+    const { connectionTo } = await import("./connection.ts");
+    return await work(connectionTo(datastore, context.clock));
   } finally {
-    await connection.close();
+    await datastore.close();
   }
 }
 
 /** The object in which a cluster says what it is; undefined where there is none yet. */
-export async function clusterInformation({
-  datastore,
-}: Connection): Promise<ClusterInformationSpec | undefined> {
+export async function clusterInformation(datastore: Datastore): Promise<ClusterInformationSpec | undefined> {
   try {
     return (await datastore.get(key("ClusterInformation", "default"))).value.spec;
   } catch (error) {
@@ -42,7 +43,7 @@ export interface ClusterInformationSpec {
   readonly datastoreReady?: boolean;
 }
 
-async function checkVersion(connection: Connection): Promise<void> {
-  const mismatch = versionMismatch((await clusterInformation(connection))?.calicoVersion);
+async function checkVersion(datastore: Datastore): Promise<void> {
+  const mismatch = versionMismatch((await clusterInformation(datastore))?.calicoVersion);
   if (mismatch !== undefined) throw new CommandError("VERSION_MISMATCH", mismatch);
 }

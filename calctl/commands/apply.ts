@@ -19,7 +19,7 @@ export function applyCommand(context: Context): Command {
       newCommand(
         "apply",
         "Create the resources of files, or bring those that exist to what the files say.\n\n" +
-          "Takes YAML and JSON, several documents and lists, projectcalico.org/v3 and the old v1 format. Everything is\n" +
+          "Takes YAML and JSON, several documents and lists, projectcalico.org/v3 and the old v1 format. Everything is " +
           "checked before anything is written.",
       ),
     ),

@@ -19,7 +19,7 @@ export function replaceCommand(context: Context): Command {
       newCommand(
         "replace",
         "Replace existing resources by those of files.\n\n" +
-          "A document with metadata.resourceVersion replaces that version only: if someone changed the resource\n" +
+          "A document with metadata.resourceVersion replaces that version only: if someone changed the resource " +
           "since, nothing is written.",
       ),
     ),

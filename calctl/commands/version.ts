@@ -38,12 +38,12 @@ export function versionCommand(context: Context): Command {
 
 async function clusterLines(context: Context, options: Options): Promise<string> {
   try {
-    const connection = await context.connect(context, options.config);
+    const datastore = await context.openDatastore(context, options.config);
     try {
-      const cluster = await clusterInformation(connection);
+      const cluster = await clusterInformation(datastore);
       return `Cluster Version:   ${cluster?.calicoVersion || "unknown"}\nCluster Type:      ${cluster?.clusterType || "unknown"}\n`;
     } finally {
-      await connection.close();
+      await datastore.close();
     }
   } catch (error) {
     throw new CommandError(

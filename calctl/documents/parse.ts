@@ -28,6 +28,9 @@ export interface Located {
 /** Above this many nodes out of aliases it is a bomb, not a document. */
 const MAX_ALIASES = 100;
 
+/** The parser is recursive and takes quadratic time to fail on such input, so it does not get to see it. */
+const DEEP_NESTING = /(?:[[{]\s*){200}/;
+
 /** Empty documents are left out. All problems of the source are found, and a document with one is not a result. */
 export function parseSource({ name: file, text }: Source): { documents: Located[]; problems: Problem[] } {
   const lines = new LineCounter();
@@ -40,6 +43,11 @@ export function parseSource({ name: file, text }: Source): { documents: Located[
   const problem = (offset: number, message: string, expected?: string) =>
     problems.push({ place: place(offset), path: [], message, expected });
 
+  const depths = DEEP_NESTING.exec(text);
+  if (depths) {
+    problem(depths.index, "too deeply nested");
+    return { documents, problems };
+  }
   let parsed: Document.Parsed[];
   try {
     const result = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false, merge: true });

@@ -65,7 +65,7 @@ async function releaseReported(context: Context, options: Options, reports: Chec
 }
 
 async function refuseUnlessSafe(connection: Connection, reports: readonly CheckReport[]): Promise<void> {
-  const cluster = await clusterInformation(connection);
+  const cluster = await clusterInformation(connection.datastore);
   for (const { clusterGUID } of reports)
     if (clusterGUID !== (cluster?.clusterGUID ?? ""))
       throw new CommandError(

@@ -24,7 +24,7 @@ export function splitCommand(context: Context): Command {
     .addOption(config())
     .action((parts: number, options: Options) =>
       withConnection(context, options, async connection => {
-        if ((await clusterInformation(connection))?.datastoreReady !== false)
+        if ((await clusterInformation(connection.datastore))?.datastoreReady !== false)
           throw new CommandError(
             "NOT_ALLOWED",
             "the datastore is not locked; lock it first with 'calctl datastore migrate lock'",

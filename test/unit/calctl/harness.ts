@@ -1,6 +1,5 @@
 /** A whole command line inside a test: arguments in, what came out on each stream, and the exit code. */
 
-import { type Connection, connectionTo } from "../../../calctl/connection.ts";
 import type { Context } from "../../../calctl/context.ts";
 import { run } from "../../../calctl/main.ts";
 import { CalicoClient } from "../../../datastore/client.ts";
@@ -20,6 +19,13 @@ export class Cluster {
   opened = 0;
   closed = 0;
 
+  constructor() {
+    // Each command closes what it opened; the next one finds the same state.
+    this.datastore.close = async () => {
+      this.closed++;
+    };
+  }
+
   /** Runs `calctl <argv>` with `stdin`; relative file names are relative to `cwd`. */
   async calctl(argv: readonly string[], { stdin = "", cwd = "/" } = {}): Promise<Ran> {
     let stdout = "";
@@ -38,15 +44,9 @@ export class Cluster {
           this.slept += ms;
         },
       },
-      connect: async (): Promise<Connection> => {
+      openDatastore: async () => {
         this.opened++;
-        const connection = connectionTo(this.datastore, context);
-        return {
-          ...connection,
-          close: async () => {
-            this.closed++;
-          },
-        };
+        return this.datastore;
       },
     };
     const code = await run(argv, context);
