@@ -1,12 +1,15 @@
 /**
  * Room kept for the day the disk is full. SQLite can then not even delete: a delete writes to the WAL first. So
- * a file of a megabyte lies beside the database, and is given up for what makes room: deletes, and updates that
- * do not grow. It comes back as soon as the disk has space for it.
+ * a file of two megabytes lies beside the database, and is given up for what makes room: deletes, and updates that
+ * do not grow. It comes back as soon as the disk has space for it, and for the WAL besides: taking the last bit
+ * of room for the reserve would leave none to work in.
  */
 
-import { existsSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 
-const BYTES = 1024 * 1024;
+const BYTES = 2 * 1024 * 1024;
+const WORKING_BYTES = 1024 * 1024;
 
 export class Reserve {
   readonly #path: string;
@@ -28,6 +31,8 @@ export class Reserve {
   restore(): void {
     if (existsSync(this.#path)) return;
     try {
+      const { bavail, bsize } = statfsSync(dirname(this.#path));
+      if (bavail * bsize < this.#bytes + WORKING_BYTES) return;
       // Not zeros: a file system that compresses would keep no room for them.
       writeFileSync(this.#path, noise(this.#bytes), { mode: 0o600 });
     } catch {

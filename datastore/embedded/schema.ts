@@ -17,8 +17,13 @@ import { DatastoreError, DatastoreErrorCode } from "../errors.ts";
 const SCHEMA_VERSION = 1;
 /** "Clyx": tells our file from any other SQLite database. */
 const APPLICATION_ID = 0x436c7978;
+/**
+ * After so many 4 KB pages the WAL is moved into the database. What is not moved yet may make the database grow
+ * by as much: on a full disk that room must come from the reserve, which is twice as large (`reserve.ts`).
+ */
+const CHECKPOINT_PAGES = 256;
 /** The WAL is cut to this after a checkpoint; it can be longer in between. */
-const WAL_LIMIT_BYTES = 4 * 1024 * 1024;
+const WAL_LIMIT_BYTES = CHECKPOINT_PAGES * 4096;
 
 const SCHEMA = `
   CREATE TABLE counter (
@@ -59,7 +64,9 @@ export function openDatabase(path: string): DatabaseSync {
         message: `the datastore ${path} has format ${version}; this version of Calyx reads ${SCHEMA_VERSION}`,
       });
     }
-    db.exec(`PRAGMA synchronous = FULL; PRAGMA journal_size_limit = ${WAL_LIMIT_BYTES}`);
+    db.exec(`PRAGMA synchronous = FULL;
+      PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES};
+      PRAGMA journal_size_limit = ${WAL_LIMIT_BYTES}`);
     return db;
   } catch (error) {
     db.close();

@@ -23,7 +23,7 @@ export function isBusy(error: unknown): boolean {
   return code === BUSY || code === LOCKED || code === PROTOCOL;
 }
 
-export function isFull(error: unknown): boolean {
+function isFull(error: unknown): boolean {
   return resultCode(error) === FULL || (error as NodeJS.ErrnoException).code === "ENOSPC";
 }
 

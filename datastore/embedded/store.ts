@@ -16,7 +16,7 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { type Clock, systemClock } from "../../daemon/clock.ts";
 import type { Logger } from "../../daemon/log.ts";
 import type { OperationOptions, Revision } from "../datastore.ts";
-import { DatastoreError, DatastoreErrorCode } from "../errors.ts";
+import { DatastoreError, DatastoreErrorCode, isDatastoreError } from "../errors.ts";
 import type {
   DeleteResult,
   KeyValue,
@@ -29,7 +29,7 @@ import { ChangeFeed, type ChangeLog, type ChangeRow } from "./change-feed.ts";
 import { Doorbell } from "./doorbell.ts";
 import { Reserve } from "./reserve.ts";
 import { openDatabase } from "./schema.ts";
-import { isBusy, isFull, toDatastoreError } from "./sqlite-error.ts";
+import { isBusy, toDatastoreError } from "./sqlite-error.ts";
 
 export const DEFAULT_PATH = "/var/lib/calyx/datastore.db";
 
@@ -148,7 +148,7 @@ export class EmbeddedStore implements KeyValueStore {
     try {
       return await write(false);
     } catch (error) {
-      if (!(error instanceof DatastoreError && error.code === DatastoreErrorCode.Full)) throw error;
+      if (!isDatastoreError(error, DatastoreErrorCode.Full)) throw error;
       // Releasing an address is an update: it must go through on a full disk, as deletes do.
       const current = await this.get(path, options);
       if (!current || value.length > current.value.length) throw error;
@@ -219,25 +219,34 @@ export class EmbeddedStore implements KeyValueStore {
         throw error;
       }
     };
-    let result: T;
-    try {
-      result = await this.#attempt(transaction, signal);
-    } catch (error) {
-      if (!(makesRoom && isFullError(error) && this.#reserve.release())) throw error;
-      this.#logger?.warn(
-        { path: this.path },
-        "the disk is full: giving up the datastore's reserve to make room",
-      );
-      result = await this.#attempt(transaction, signal);
-      await this.#makeRoom(signal);
-    }
+    const result = await this.#attempt(transaction, signal).catch(error =>
+      this.#writeOnFullDisk(error, makesRoom, () => this.#attempt(transaction, signal)),
+    );
     this.#bell.ring();
     this.#feed.poke();
     return result;
   }
 
+  /** The disk may be full of what can be moved (the WAL), or given up (the reserve). */
+  async #writeOnFullDisk<T>(error: unknown, makesRoom: boolean, again: () => Promise<T>): Promise<T> {
+    if (!isDatastoreError(error, DatastoreErrorCode.Full)) throw error;
+    const { path } = this;
+    if (this.#connection && this.#checkpoint(this.#connection.db)) {
+      try {
+        return await again();
+      } catch (stillFull) {
+        if (!isDatastoreError(stillFull, DatastoreErrorCode.Full)) throw stillFull;
+      }
+    }
+    if (!(makesRoom && this.#reserve.release())) throw error;
+    this.#logger?.warn({ path }, "the disk is full: giving up the datastore's reserve to make room");
+    const result = await again();
+    await this.#makeRoom();
+    return result;
+  }
+
   /** Gives back what history and the WAL take, then tries to put the reserve back. */
-  async #makeRoom(signal: AbortSignal | undefined): Promise<void> {
+  async #makeRoom(): Promise<void> {
     try {
       await this.#attempt(({ db, sql }) => {
         db.exec("BEGIN IMMEDIATE");
@@ -249,7 +258,7 @@ export class EmbeddedStore implements KeyValueStore {
           throw error;
         }
         this.#checkpoint(db);
-      }, signal);
+      });
     } catch (error) {
       this.#logger?.warn({ err: error }, "cannot make room in the datastore");
     }
@@ -257,12 +266,14 @@ export class EmbeddedStore implements KeyValueStore {
   }
 
   /** Moves the WAL into the database and cuts it; where somebody is reading, another time. */
-  #checkpoint(db: DatabaseSync): void {
+  #checkpoint(db: DatabaseSync): boolean {
     try {
       db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
       this.#reserve.restore();
+      return true;
     } catch (error) {
       this.#logger?.debug({ err: error }, "checkpoint of the datastore put off");
+      return false;
     }
   }
 
@@ -374,8 +385,4 @@ function text(revision: number): Revision {
 
 function inodeOf(path: string): number | undefined {
   return statSync(path, { throwIfNoEntry: false })?.ino;
-}
-
-function isFullError(error: unknown): boolean {
-  return error instanceof DatastoreError ? error.code === DatastoreErrorCode.Full : isFull(error);
 }

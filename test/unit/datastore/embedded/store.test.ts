@@ -99,12 +99,12 @@ describe("datastore/embedded", () => {
   });
 
   it("forgets old history, and tells a watch that needs it", async () => {
-    const store = open({ history: 300 });
+    const store = open({ history: 40 });
     const start = (await store.range(EVERYTHING)).revision;
     let revision = start;
-    for (let i = 0; i < 600; i++) {
+    for (let i = 0; i < 270; i++) {
       const result = await store.create(`/calico/${i}`, "x");
-      if (result.written && i === 590) revision = result.revision;
+      if (result.written && i === 260) revision = result.revision;
     }
     const tooOld = store.watch(EVERYTHING, start)[Symbol.asyncIterator]();
     await assert.rejects(tooOld.next(), refuses("COMPACTED", /no longer known/));
