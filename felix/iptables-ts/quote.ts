@@ -21,9 +21,11 @@ export function quote(word: string): string {
 
 /** Free text for people (comments, log prefixes): made fit, never refused, because it changes no verdict. */
 export function quoteText(text: string, maxBytes: number): string {
-  let fit = text.replace(CONTROLS, "_");
-  while (Buffer.byteLength(fit) > maxBytes) fit = fit.slice(0, maxBytes < fit.length ? maxBytes : -1);
-  return `"${fit.replace(/["\\]/g, "\\$&")}"`;
+  const bytes = Buffer.from(text.replace(CONTROLS, "_"));
+  let end = Math.min(bytes.length, maxBytes);
+  // Not in the middle of a character.
+  while (end < bytes.length && (bytes[end]! & 0xc0) === 0x80) end--;
+  return `"${bytes.toString("utf8", 0, end).replace(/["\\]/g, "\\$&")}"`;
 }
 
 /** The words of one line. Inverse of `words.map(quote).join(" ")`. */

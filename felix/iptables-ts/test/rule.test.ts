@@ -126,7 +126,7 @@ describe("a rule", () => {
 
   it("cuts texts for people instead of refusing them", () => {
     assert.equal(rule().comment("x".repeat(300)).text, `-m comment --comment "${"x".repeat(255)}"`);
-    assert.ok(Buffer.byteLength(splitWords(rule().comment("ü".repeat(300)).text)[3]!) <= 255);
+    assert.equal(splitWords(rule().comment("ü".repeat(300)).text)[3], "ü".repeat(127));
     assert.equal(rule().log({ prefix: "y".repeat(40) }).text, `-j LOG --log-prefix "${"y".repeat(29)}"`);
   });
 });
@@ -144,12 +144,13 @@ describe("words", () => {
 
   it("never break out of their line or their word, whatever a comment says", () => {
     fc.assert(
-      fc.property(fc.string({ unit: "binary", maxLength: 400 }), text => {
-        const words = splitWords(rule().comment(text).drop().text);
-        assert.equal(words.length, 6);
-        assert.deepEqual(words.slice(4), ["-j", "DROP"]);
+      fc.property(fc.uint16Array({ maxLength: 300 }), units => {
+        const text = String.fromCharCode(...units, ...units.map(u => u & 127));
+        const rendered = rule().comment(text).drop().text;
+        assert.ok(rendered.endsWith(" -j DROP"));
+        assert.equal(splitWords(rendered).length, 6);
         // biome-ignore lint/suspicious/noControlCharactersInRegex: exactly what must not pass
-        assert.doesNotMatch(rule().comment(text).text, /[\u0000-\u001f]/);
+        assert.doesNotMatch(rendered, /[\u0000-\u001f]/);
       }),
     );
   });
