@@ -7,7 +7,9 @@ import { createLogger } from "../daemon/log.ts";
 import { runDaemon } from "../daemon/main.ts";
 import { serveStatus } from "../daemon/status-server.ts";
 import { connect, datastoreConfig } from "../datastore/config.ts";
-import { determineNodeName } from "../node/name.ts";
+import { readEnvironment } from "../node/environment.ts";
+import { lockHost } from "../node/host-lock.ts";
+import { determineNodeName } from "../node/node-name.ts";
 import { BgpDaemon } from "./daemon.ts";
 
 const env = process.env;
@@ -15,11 +17,13 @@ const logger = createLogger("bgp", env["BGP_LOGSEVERITYSCREEN"]);
 
 void runDaemon(logger, async signal => {
   const clock = systemClock;
+  const runDirectory = env["CALYX_RUN_DIR"] ?? "/run/calyx";
+  using _lock = lockHost(runDirectory, "bgp");
   const datastore = await connect(datastoreConfig({ env }), { logger, clock });
   try {
     const daemon = new BgpDaemon({
       datastore,
-      nodeName: determineNodeName({ env }),
+      nodeName: determineNodeName(readEnvironment(env)),
       logger,
       clock,
       routerId: env["CALICO_ROUTER_ID"],
@@ -32,7 +36,7 @@ void runDaemon(logger, async signal => {
       status: () => daemon.status(),
     };
     const server = await serveStatus(source, {
-      path: join(env["CALYX_RUN_DIR"] ?? "/run/calyx", "bgp.sock"),
+      path: join(runDirectory, "bgp.sock"),
     });
     try {
       await daemon.run(signal);

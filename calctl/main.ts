@@ -80,6 +80,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("../lab/command.ts")).labCommand,
   },
   {
+    name: "node",
+    description: "make this host a node of the cluster",
+    load: async () => (await import("../node/command.ts")).nodeCommand,
+  },
+  {
     name: "version",
     description: "print the versions of calctl and of the cluster",
     load: async () => (await import("./commands/version.ts")).versionCommand,

@@ -5,36 +5,35 @@ import process from "node:process";
 import { systemClock } from "../daemon/clock.ts";
 import { createLogger } from "../daemon/log.ts";
 import { runDaemon } from "../daemon/main.ts";
-import { serveStatus } from "../daemon/status-server.ts";
+import { type ListenAddress, serveStatus } from "../daemon/status-server.ts";
 import { connect, datastoreConfig } from "../datastore/config.ts";
-import { determineNodeName } from "../node/name.ts";
+import { readEnvironment } from "../node/environment.ts";
+import { lockHost } from "../node/host-lock.ts";
+import { defendNodeName, machineIdentity } from "../node/identity.ts";
+import { determineNodeName } from "../node/node-name.ts";
 import { Agent, ConfigChanged } from "./agent.ts";
+import type { FelixConfig } from "./calc/config.ts";
 
 const env = process.env;
 const logger = createLogger("felix", env["FELIX_LOGSEVERITYSCREEN"]);
+const clock = systemClock;
 
 void runDaemon(logger, async signal => {
-  const nodeName = env["FELIX_FELIXHOSTNAME"] ?? determineNodeName({ env });
-  const clock = systemClock;
+  const runDirectory = env["CALYX_RUN_DIR"] ?? "/run/calyx";
+  using _lock = lockHost(runDirectory, "felix");
+  const environment = readEnvironment(env);
+  const nodeName = env["FELIX_FELIXHOSTNAME"] ?? determineNodeName(environment);
   const datastore = await connect(datastoreConfig({ env }), { logger, clock });
   try {
+    const identity = machineIdentity(environment.nodenameFile);
+    void defendNodeName({ datastore, nodeName, identity, logger, clock, signal, onLost: () => {} });
     // A changed configuration means a new agent in the same process: the kernel keeps what is in force meanwhile.
     while (!signal.aborted) {
       const agent = new Agent({ datastore, nodeName, env, logger, clock });
-      const socket = await serveStatus(agent, {
-        path: join(env["CALYX_RUN_DIR"] ?? "/run/calyx", "felix.sock"),
-      });
-      const servers = [socket];
+      const servers = [await serveStatus(agent, { path: join(runDirectory, "felix.sock") })];
       void agent.configured.then(async config => {
         logger.level = createLogger("felix", config.logSeverityScreen).level;
-        const { healthEnabled, healthHost, healthPort } = config;
-        if (healthEnabled) servers.push(await serveStatus(agent, { host: healthHost, port: healthPort }));
-        const { prometheusMetricsEnabled, prometheusMetricsHost, prometheusMetricsPort } = config;
-        if (prometheusMetricsEnabled) {
-          servers.push(
-            await serveStatus(agent, { host: prometheusMetricsHost || "::", port: prometheusMetricsPort }),
-          );
-        }
+        for (const address of listenAddresses(config)) servers.push(await serveStatus(agent, address));
       });
       try {
         await agent.run(signal);
@@ -49,3 +48,13 @@ void runDaemon(logger, async signal => {
     await datastore.close();
   }
 });
+
+/** Ports for Kubernetes probes and for Prometheus, where configured. */
+function listenAddresses(config: FelixConfig): ListenAddress[] {
+  const addresses: ListenAddress[] = [];
+  if (config.healthEnabled) addresses.push({ host: config.healthHost, port: config.healthPort });
+  if (config.prometheusMetricsEnabled) {
+    addresses.push({ host: config.prometheusMetricsHost || "::", port: config.prometheusMetricsPort });
+  }
+  return addresses;
+}

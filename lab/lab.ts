@@ -23,7 +23,8 @@ import { deleteNamespace, inNamespace, listNamespaces } from "../linux/namespace
 import { Rtnetlink } from "../linux/rtnetlink.ts";
 import { type Cidr, cidr, nthAddress } from "../net/cidr.ts";
 import { type Ip, ip, ipVersion } from "../net/ip.ts";
-import { registerNode } from "../node/startup.ts";
+import { hostInterfaces } from "../node/interfaces.ts";
+import { startNode } from "../node/startup.ts";
 import { v1ProfileName } from "../policy/convert/v1-names.ts";
 import { ETCD_PORT, startEtcd } from "./etcd.ts";
 import { isAlive, killAndWait, type ProcessRef, processesIn, startDetached } from "./process.ts";
@@ -261,10 +262,11 @@ export class Lab {
   }
 
   async #register(host: HostRecord): Promise<void> {
-    await registerNode({
+    using kernel = Rtnetlink.open({ namespace: host.namespace });
+    await startNode({
       datastore: await this.datastore(),
       env: this.#hostEnvironment(host),
-      namespace: host.namespace,
+      interfaces: () => hostInterfaces(kernel),
     });
   }
 

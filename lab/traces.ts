@@ -23,7 +23,8 @@ const STATE_DIRECTORIES = [
 
 export function takeTraces(): Traces {
   return {
-    namespaces: existsSync("/run/netns") ? readdirSync("/run/netns").sort() : [],
+    // Other programs make namespaces too; ours are called so.
+    namespaces: existsSync("/run/netns") ? readdirSync("/run/netns").filter(name => name.startsWith("cx-")) : [],
     links: lines("ip", "-o", "link").map(line => line.split(/[:@]/)[1]?.trim() ?? line),
     addresses: lines("ip", "-br", "address"),
     routes: [
