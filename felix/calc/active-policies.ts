@@ -1,8 +1,8 @@
 /**
  * Which policies and profiles local endpoints need, and in which order each endpoint is judged by them.
  *
- * A policy is active while its selector matches a local endpoint; only active ones reach the dataplane, and only their
- * sets are kept. Tiers and orders are sorted per endpoint when it is handed over: an endpoint has few policies, the
+ * A policy is active while its selector matches a local endpoint, or if it asks to be always; only active ones reach the
+ * dataplane, and only their sets are kept. Tiers and orders are sorted per endpoint when it is handed over: an endpoint has few policies, the
  * cluster may have many.
  */
 
@@ -67,7 +67,9 @@ export class ActivePolicies {
     this.#sets = sets;
   }
 
-  setPolicy(key: string, policy: Policy | undefined): void {
+  setPolicy(key: string, given: Policy | undefined): void {
+    // Policies before connection tracking or DNAT are for host endpoints; workloads are not judged by them.
+    const policy = given?.doNotTrack || given?.preDNAT ? undefined : given;
     const former = this.#policies.get(key);
     this.#dirtyPolicies.add(key);
     if (!policy) {
@@ -121,12 +123,24 @@ export class ActivePolicies {
     profiles: Map<string, Profile | undefined>;
     endpoints: Map<string, LocalEndpoint | undefined>;
   } {
-    const policies = this.#drainActive(this.#dirtyPolicies, this.#activePolicies, key =>
-      this.#matched.has(key) ? this.#policies.get(key) : undefined,
+    const released: SetRef[] = [];
+    const policies = this.#drainActive(
+      this.#dirtyPolicies,
+      this.#activePolicies,
+      key => {
+        const policy = this.#policies.get(key);
+        return this.#matched.has(key) || policy?.assumeNeededOnEveryNode ? policy : undefined;
+      },
+      released,
     );
-    const profiles = this.#drainActive(this.#dirtyProfiles, this.#activeProfiles, name =>
-      this.#members.has(name) ? (this.#profiles.get(name) ?? emptyProfile(name)) : undefined,
+    const profiles = this.#drainActive(
+      this.#dirtyProfiles,
+      this.#activeProfiles,
+      name => (this.#members.has(name) ? (this.#profiles.get(name) ?? emptyProfile(name)) : undefined),
+      released,
     );
+    // Last: a set that passes from one policy to another is not to be built anew.
+    for (const ref of released) this.#sets.release(ref);
     const endpoints = new Map<string, LocalEndpoint | undefined>();
     for (const id of this.#dirtyEndpoints) {
       const input = this.#endpoints.get(id);
@@ -148,15 +162,15 @@ export class ActivePolicies {
     dirty: Set<string>,
     active: Map<string, T>,
     wanted: (name: string) => T | undefined,
+    released: SetRef[],
   ): Map<string, T | undefined> {
     const changes = new Map<string, T | undefined>();
     for (const name of dirty) {
       const former = active.get(name);
       const now = wanted(name);
       if (former === now) continue;
-      // Use before release: a set that both versions need is not to be emptied in between.
       if (now) for (const ref of setsOf(now)) this.#sets.use(ref);
-      if (former) for (const ref of setsOf(former)) this.#sets.release(ref);
+      if (former) released.push(...setsOf(former));
       if (now) active.set(name, now);
       else active.delete(name);
       changes.set(name, now);

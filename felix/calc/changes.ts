@@ -59,6 +59,7 @@ export interface Changes {
   /** Policies that some local endpoint needs, by id (`np/default/allow-web`). */
   readonly policies: ReadonlyMap<string, Policy | undefined>;
   readonly profiles: ReadonlyMap<string, Profile | undefined>;
+  /** All applied, no two endpoints have one interface; halfway, in any order, they may. */
   readonly endpoints: ReadonlyMap<string, LocalEndpoint | undefined>;
   readonly pools: ReadonlyMap<string, PoolInfo | undefined>;
 }

@@ -1,18 +1,28 @@
-/** From stored resources to what the calculation works with: endpoints and network sets as set items, local ones as endpoints. */
+/**
+ * From stored resources to what the calculation works with: endpoints and network sets as set items, local ones as
+ * endpoints.
+ *
+ * The input has passed validation. What still cannot be read throws, for the caller to report: a network set of which
+ * half were silently left out would be worse than none.
+ */
 
 import type {
   GlobalNetworkSet,
   HostEndpoint,
   NetworkSet,
+  Protocol,
   WorkloadEndpoint,
 } from "../../crd-schemas/index.ts";
-import { type Cidr, isHostCidr, networkAddress, parseCidr } from "../../net/cidr.ts";
-import { type Ip, parseIp } from "../../net/ip.ts";
+import { type Cidr, cidr, isHostCidr, networkAddress } from "../../net/cidr.ts";
+import type { Ip } from "../../net/ip.ts";
 import { mac } from "../../net/mac.ts";
+import { canonicalProtocol } from "../../policy/model.ts";
+import { NAMESPACE_LABEL } from "../../policy/resolve.ts";
+import type { LabelRecord } from "../../policy/selector/label-index.ts";
 import type { EndpointInput } from "./active-policies.ts";
 import type { NamedPort, SetItem } from "./set-index.ts";
 
-/** Labels that only profiles may give: on an endpoint of its own they would be a forgery. */
+/** Labels that only profiles may give: among a resource's own they would be a forgery. */
 const RESERVED = /^pc(ns|sa)\./;
 
 /** Addresses without length, blocks with: how set members are written. */
@@ -20,62 +30,54 @@ function member(block: Cidr): string {
   return isHostCidr(block) ? networkAddress(block) : block;
 }
 
-function members(nets: readonly string[]): string[] {
-  return nets
-    .map(net => parseCidr(net))
-    .filter(net => net !== undefined)
-    .map(member);
-}
-
-/** Workloads without an address take part in nothing: undefined. */
+/** Undefined for workloads without an address: they take part in nothing. */
 export function workloadItem(resource: WorkloadEndpoint): SetItem | undefined {
   const { spec, metadata } = resource;
-  const nets = members(spec?.ipNetworks ?? []);
+  const nets = spec.ipNetworks?.map(workloadAddress) ?? [];
   if (nets.length === 0) return undefined;
   return {
     labels: ownLabels(metadata.labels),
-    parents: spec?.profiles ?? [],
+    parents: spec.profiles ?? [],
     nets,
-    ports: namedPorts(spec?.ports),
+    ports: namedPorts(spec.ports),
   };
 }
 
-export function hostEndpointItem(resource: HostEndpoint): SetItem {
-  const { spec, metadata } = resource;
+export function hostEndpointItem({ spec, metadata }: HostEndpoint): SetItem {
   return {
     labels: metadata.labels ?? {},
-    parents: spec?.profiles ?? [],
-    nets: members(spec?.expectedIPs ?? []),
-    ports: namedPorts(spec?.ports),
+    parents: spec.profiles ?? [],
+    nets: (spec.expectedIPs ?? []).map(net => member(cidr(net))),
+    ports: namedPorts(spec.ports),
   };
 }
 
-/** A namespaced network set inherits the labels of its namespace, which is the profile `kns.<namespace>`. */
-export function networkSetItem(resource: NetworkSet | GlobalNetworkSet): SetItem {
-  const { metadata, spec } = resource;
-  const parents = metadata.namespace ? [`kns.${metadata.namespace}`] : [];
-  return { labels: metadata.labels ?? {}, parents, nets: members(spec?.nets ?? []), ports: [] };
+/**
+ * A namespaced network set has the label of its namespace, which selectors of that namespace's policies demand, and
+ * inherits the namespace's own labels, which are those of profile `kns.<namespace>`.
+ */
+export function networkSetItem({ metadata, spec }: NetworkSet | GlobalNetworkSet): SetItem {
+  const { namespace } = metadata;
+  const nets = (spec.nets ?? []).map(net => member(cidr(net)));
+  if (!namespace) return { labels: metadata.labels ?? {}, parents: [], nets, ports: [] };
+  const labels = { ...ownLabels(metadata.labels), [NAMESPACE_LABEL]: namespace };
+  return { labels, parents: [`kns.${namespace}`], nets, ports: [] };
 }
 
 /** Undefined where it has no address or no interface. */
-export function localEndpoint(resource: WorkloadEndpoint): EndpointInput | undefined {
-  const { spec, metadata } = resource;
-  const addresses = (spec?.ipNetworks ?? [])
-    .map(net => parseIp(net.split("/")[0] ?? ""))
-    .filter(address => address !== undefined);
-  if (!spec?.interfaceName || addresses.length === 0) return undefined;
+export function localEndpoint({ spec, metadata }: WorkloadEndpoint): EndpointInput | undefined {
+  const addresses = spec.ipNetworks?.map(workloadAddress) ?? [];
+  if (!spec.interfaceName || addresses.length === 0) return undefined;
   return {
     labels: ownLabels(metadata.labels),
     endpoint: {
       id: endpointId(metadata.namespace ?? "default", metadata.name),
       interfaceName: spec.interfaceName,
       enabled: true,
-      addresses: addresses as Ip[],
+      addresses,
       mac: spec.mac ? mac(spec.mac) : undefined,
       profiles: spec.profiles ?? [],
-      allowedSources: (spec.allowSpoofedSourcePrefixes ?? [])
-        .map(net => parseCidr(net))
-        .filter(net => net !== undefined),
+      allowedSources: (spec.allowSpoofedSourcePrefixes ?? []).map(cidr),
     },
   };
 }
@@ -85,7 +87,12 @@ export function endpointId(namespace: string, name: string): string {
   return `${namespace}.${name}`;
 }
 
-function ownLabels(labels: Readonly<Record<string, string>> | undefined): Readonly<Record<string, string>> {
+/** `10.0.0.1/32` as the address; validation refuses larger blocks. */
+function workloadAddress(network: string): Ip {
+  return networkAddress(cidr(network));
+}
+
+function ownLabels(labels: LabelRecord | undefined): LabelRecord {
   if (!labels) return {};
   const names = Object.keys(labels);
   if (!names.some(name => RESERVED.test(name))) return labels;
@@ -94,10 +101,10 @@ function ownLabels(labels: Readonly<Record<string, string>> | undefined): Readon
 
 function namedPorts(
   ports:
-    | readonly { readonly name?: string; readonly protocol?: string | number; readonly port?: number }[]
+    | readonly { readonly name?: string; readonly protocol: Protocol; readonly port: number }[]
     | undefined,
 ): NamedPort[] {
   return (ports ?? []).flatMap(({ name, protocol, port }) =>
-    name && port ? [{ name, protocol: String(protocol ?? "TCP").toLowerCase(), port }] : [],
+    name && port ? [{ name, protocol: String(canonicalProtocol(protocol)).toLowerCase(), port }] : [],
   );
 }

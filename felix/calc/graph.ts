@@ -8,22 +8,24 @@
  *                      v                          |   |
  *   Policy, Tier --> ActivePolicies --------------|---+----> policies, profiles
  *   Profile -------->     |  ---------------------+
- *                         +------------------------------------> endpoints (with their tiers in order)
+ *                         +--> InterfaceClaims ----------------> endpoints (with their tiers in order)
  *   IPPool -------------------------------------------------------> pools
  *
- * Pure: no I/O, no clock. `apply` costs what the updates touch; `drain` gives what came of all of them. Resources that
+ * Pure: no I/O, no clock. `apply` costs what the updates touch; `drain` gives what came of all of them. Everything is
+ * validated here once more, because not everybody who can write to the datastore has to do it first: resources that
  * make no sense are reported and treated as absent, as Calico does.
  */
 
-import type { IPPool, WorkloadEndpoint } from "../../crd-schemas/index.ts";
+import { type IPPool, pathText, validateResource, type WorkloadEndpoint } from "../../crd-schemas/index.ts";
 import { type Key, keyText, type Query } from "../../datastore/key.ts";
 import type { Update } from "../../datastore/reflector.ts";
-import { parseCidr } from "../../net/cidr.ts";
+import { cidr } from "../../net/cidr.ts";
 import { policyKey } from "../../policy/model.ts";
 import { resolvePolicy, resolveProfile, resolveTier } from "../../policy/resolve.ts";
 import { ActivePolicies } from "./active-policies.ts";
 import type { Changes, PoolInfo } from "./changes.ts";
 import { hostEndpointItem, localEndpoint, networkSetItem, workloadItem } from "./endpoints.ts";
+import { InterfaceClaims } from "./interface-claims.ts";
 import { SetIndex } from "./set-index.ts";
 
 export interface CalcProblem {
@@ -41,6 +43,11 @@ export class CalcGraph {
   readonly #sets = new SetIndex();
   readonly #active = new ActivePolicies(this.#sets);
   readonly #pools = new Map<string, PoolInfo | undefined>();
+  readonly #localKeys = new Map<string, Key>();
+  readonly #claims = new InterfaceClaims((id, winner, interfaceName) => {
+    const message = `interface ${interfaceName} is already that of ${winner}: the endpoint is ignored`;
+    this.#options.onProblem({ key: this.#localKeys.get(id) as Key, message });
+  });
 
   constructor(options: CalcOptions) {
     this.#options = options;
@@ -61,11 +68,16 @@ export class CalcGraph {
 
   apply(updates: Iterable<Update>): void {
     for (const update of updates) {
+      const { key } = update;
+      if (update.type === "delete") {
+        this.#applyOne(key, undefined);
+        continue;
+      }
       try {
-        this.#applyOne(update.key, update.type === "put" ? update.value : undefined);
+        this.#applyOne(key, validated(update.value));
       } catch (error) {
-        this.#options.onProblem({ key: update.key, message: (error as Error).message });
-        this.#applyOne(update.key, undefined);
+        this.#options.onProblem({ key, message: (error as Error).message });
+        this.#applyOne(key, undefined);
       }
     }
   }
@@ -76,7 +88,13 @@ export class CalcGraph {
     const { policies, profiles, endpoints } = this.#active.drain();
     const pools = new Map(this.#pools);
     this.#pools.clear();
-    return { sets: this.#sets.drain(), policies, profiles, endpoints, pools };
+    return {
+      sets: this.#sets.drain(),
+      policies,
+      profiles,
+      endpoints: this.#claims.resolve(endpoints),
+      pools,
+    };
   }
 
   get sizes(): {
@@ -132,7 +150,9 @@ export class CalcGraph {
   #applyWorkload(key: Key, value: WorkloadEndpoint | undefined): void {
     const id = keyText(key);
     this.#setItem(id, value && workloadItem(value));
-    const local = value && value.spec?.node === this.#options.nodeName ? localEndpoint(value) : undefined;
+    const local = value && value.spec.node === this.#options.nodeName ? localEndpoint(value) : undefined;
+    if (local) this.#localKeys.set(id, key);
+    else this.#localKeys.delete(id);
     this.#active.setEndpoint(id, local);
   }
 
@@ -142,7 +162,13 @@ export class CalcGraph {
   }
 }
 
-function poolInfo({ spec }: IPPool): PoolInfo | undefined {
-  const cidr = parseCidr(spec.cidr);
-  return cidr && { cidr, masquerade: spec.natOutgoing ?? false };
+/** @throws with everything that is wrong in the message */
+function validated(value: unknown): unknown {
+  const { resource, problems } = validateResource(value, { unknownFields: "keep" });
+  if (!problems) return resource;
+  throw new TypeError(problems.map(({ path, message }) => `${pathText(path)}: ${message}`).join("; "));
+}
+
+function poolInfo({ spec }: IPPool): PoolInfo {
+  return { cidr: cidr(spec.cidr), masquerade: spec.natOutgoing ?? false };
 }

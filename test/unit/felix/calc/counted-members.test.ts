@@ -7,7 +7,10 @@ describe("felix/calc/counted-members", () => {
     const sets = new CountedMembers();
     sets.create("s", "net");
     sets.add("s", "10.0.0.1");
-    assert.deepEqual([...sets.drain()], [["s", { kind: "whole", type: "net", members: new Set(["10.0.0.1"]) }]]);
+    assert.deepEqual(
+      [...sets.drain()],
+      [["s", { kind: "whole", type: "net", members: new Set(["10.0.0.1"]) }]],
+    );
     sets.add("s", "10.0.0.2");
     sets.remove("s", "10.0.0.1");
     assert.deepEqual(

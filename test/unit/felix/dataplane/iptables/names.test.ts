@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
-import { policyChain, profileChain, setName } from "../../../../../felix/dataplane/iptables/names.ts";
 import { allocateMarks } from "../../../../../felix/dataplane/iptables/marks.ts";
+import { policyChain, profileChain, setName } from "../../../../../felix/dataplane/iptables/names.ts";
 
 describe("felix/dataplane/iptables/names", () => {
   it("names chains as Calico does", () => {
     assert.equal(policyChain("ingress", "gnp/allow-web"), "cali-pi-gnp/allow-web");
-    assert.equal(policyChain("egress", "np/default/allow-frontend-to-backend"), "cali-po-_owbIPjETZHWce0m416k");
+    assert.equal(
+      policyChain("egress", "np/default/allow-frontend-to-backend"),
+      "cali-po-_owbIPjETZHWce0m416k",
+    );
     assert.equal(profileChain("ingress", "ksa.default.default"), "cali-pri-ksa.default.default");
   });
 
@@ -18,7 +21,10 @@ describe("felix/dataplane/iptables/names", () => {
 describe("felix/dataplane/iptables/marks", () => {
   it("takes the lowest bits of the mask", () => {
     const marks = allocateMarks(0xffff0000);
-    assert.deepEqual([marks.accept, marks.pass, marks.scratch0, marks.scratch1], [0x10000, 0x20000, 0x80000, 0x100000]);
+    assert.deepEqual(
+      [marks.accept, marks.pass, marks.scratch0, marks.scratch1],
+      [0x10000, 0x20000, 0x80000, 0x100000],
+    );
   });
 
   it("refuses a mask too small", () => {
