@@ -1,7 +1,7 @@
 /**
  * Where the next addresses of a host come from, in this order:
  *
- *   1. its own blocks, as remembered: no reads at all
+ *   1. its own blocks, as remembered: mostly no reads at all
  *   2. its own blocks, read afresh
  *   3. blocks it half owns (a claim cut short by a crash)
  *   4. new blocks: never claimed ones; where there are none, empty ones that other hosts have had for a while
@@ -58,8 +58,12 @@ export async function autoAssign(
 ): Promise<FamilyResult> {
   const search = new Search(work, host, request);
   const remembered = work.surroundings.remembered();
-  if (remembered && host.listed) await search.ownBlocks(remembered).catch(ignoreNoPool);
-  if (search.missing > 0) await search.everywhere(await work.surroundings.read());
+  let fresh = remembered ? undefined : await work.surroundings.read();
+  if (host.listed) await search.ownBlocks(fresh ?? remembered!).catch(ignoreNoPool);
+  if (search.missing > 0) {
+    fresh ??= await work.surroundings.read();
+    await search.everywhere(fresh);
+  }
   return search.result();
 }
 

@@ -218,6 +218,7 @@ export function addressesOf(block: AllocationBlock, handle: string): Ip[] {
 
 /** Frees what has cooled for `cooldownSeconds`; the same block where nothing has. To be applied to every block read. */
 export function freeCooled(block: AllocationBlock, cooldownSeconds: number, now: number): AllocationBlock {
+  if (!block.attributes.some(isCooling)) return block;
   const cooled = new Set<number>();
   for (const [index, { releasedAt }] of block.attributes.entries()) {
     if (releasedAt && Date.parse(releasedAt) + cooldownSeconds * 1000 <= now) cooled.add(index);

@@ -1,9 +1,10 @@
 /**
  * What an assignment depends on besides blocks: configuration, pools, reservations, the node's labels.
  *
- * Remembered for a moment, because reading them for each address would cost more than the address. Calico waits
- * 500 ms between disabling a pool and taking its blocks away; what we remember is younger than that. And only
- * what is found is taken from memory: "there is no pool" is always said after a fresh look.
+ * Remembered for a second, because reading them for each address would cost more than the address. What is
+ * remembered is only used for addresses out of blocks this host owns already, where the worst it can do is to
+ * honour a change of pools a second late; claiming and borrowing, and every "there is none", follow a fresh look.
+ * (A pool that is being deleted takes its blocks away, and with them what is remembered: the write fails.)
  */
 
 import type { Clock } from "../daemon/clock.ts";
@@ -14,7 +15,7 @@ import { type LabelSet, type Pool, parsePool, selectsEveryNode } from "./pools.t
 import { DEFAULT_CONFIG, type IpamConfig } from "./records.ts";
 import type { IpamStore } from "./store.ts";
 
-const MAX_AGE_MS = 400;
+const MAX_AGE_MS = 1000;
 
 export interface Surroundings {
   readonly config: IpamConfig;
