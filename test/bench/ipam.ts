@@ -30,6 +30,7 @@ interface ShareResult {
   readonly addresses: [ip: string, handle: string][];
   /** Milliseconds. */
   readonly latencies: number[];
+  readonly cpuMs: number;
   readonly releaseMs: number;
 }
 
@@ -45,6 +46,7 @@ async function race({ endpoint, hosts }: Share): Promise<void> {
   await once(process, "message");
   const addresses: [string, string][] = [];
   const latencies: number[] = [];
+  const cpuBefore = process.cpuUsage();
   const end = performance.now() + SECONDS * 1000;
   await Promise.all(
     allocators.map(async ({ node, ipam }) => {
@@ -57,6 +59,7 @@ async function race({ endpoint, hosts }: Share): Promise<void> {
       }
     }),
   );
+  const cpu = process.cpuUsage(cpuBefore);
   process.send!("assigned");
   await once(process, "message");
   const begin = performance.now();
@@ -66,7 +69,12 @@ async function race({ endpoint, hosts }: Share): Promise<void> {
       for (const [, handle] of addresses) if (handle.startsWith(prefix)) await ipam.releaseByHandle(handle);
     }),
   );
-  const result: ShareResult = { addresses, latencies, releaseMs: performance.now() - begin };
+  const result: ShareResult = {
+    addresses,
+    latencies,
+    cpuMs: (cpu.user + cpu.system) / 1000,
+    releaseMs: performance.now() - begin,
+  };
   process.send!(result);
   for (const { datastore } of allocators) await datastore.close();
   process.disconnect();
@@ -116,6 +124,8 @@ async function round(hosts: number) {
       hosts,
       allocations: given.length,
       perSecond: given.length / seconds,
+      /** What the hosts themselves spend, etcd not counted: does not depend on who else uses the machine. */
+      cpuMs: results.reduce((sum, each) => sum + each.cpuMs, 0) / given.length,
       p50Ms: latencies[Math.floor(latencies.length * 0.5)]!,
       p99Ms: latencies[Math.floor(latencies.length * 0.99)]!,
       releasesPerSecond: (given.length / Math.max(...results.map(each => each.releaseMs))) * 1000,
