@@ -4,7 +4,7 @@ SHELL := /bin/sh
 export PATH := $(CURDIR)/.tools:$(CURDIR)/node_modules/.bin:$(PATH)
 export DATASTORE ?= embedded
 
-.PHONY: help demo test setup setup-test check format types lint unit interop system fault bench clean
+.PHONY: help packages demo test setup setup-test check format types lint unit interop system fault bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -49,6 +49,9 @@ bench: setup-test ## all benchmarks; each prints a table and a JSON line (bench-
 
 bench-%: setup-test
 	@.tools/node test/bench/$*.ts
+
+packages: setup ## the two libraries as npm packages, in dist/packages
+	@.tools/node setup/pack-library.ts
 
 clean: ## remove what set-up built (not apt packages)
 	rm -rf dist node_modules crd-schemas/generated .tools setup/node/node_modules

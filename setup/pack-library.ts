@@ -1,0 +1,67 @@
+/**
+ * `node setup/pack-library.ts`: the two libraries as npm packages in dist/packages/. Inside the repository they are TypeScript that Node
+ * runs as it is; Node does not do that for files in node_modules, so what is published is JavaScript with declarations.
+ */
+
+import { execFileSync } from "node:child_process";
+import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+
+const ROOT = join(import.meta.dirname, "..");
+const OUT = join(ROOT, "dist", "packages");
+const LIBRARIES = ["bgp/node-bgp", "felix/iptables-ts"];
+
+/** The path of the tarball. */
+export function packLibrary(library: string): string {
+  const source = join(ROOT, library);
+  const manifest = JSON.parse(readFileSync(join(source, "package.json"), "utf8"));
+  const target = join(OUT, manifest.name);
+  rmSync(target, { recursive: true, force: true });
+  mkdirSync(target, { recursive: true });
+  compile(source, target);
+  for (const [file, from] of [
+    ["README.md", source],
+    ["LICENSE", ROOT],
+  ] as const)
+    copyFileSync(join(from, file), join(target, file));
+  const published = {
+    ...manifest,
+    exports: { ".": { types: "./index.d.ts", default: "./index.js" } },
+    types: "./index.d.ts",
+  };
+  delete published.private;
+  delete published.scripts;
+  delete published.files;
+  writeFileSync(join(target, "package.json"), `${JSON.stringify(published, undefined, 2)}\n`);
+  const packed = execFileSync("npm", ["pack", "--silent", "--pack-destination", OUT], {
+    cwd: target,
+    encoding: "utf8",
+  });
+  return join(OUT, packed.trim().split("\n").at(-1) as string);
+}
+
+function compile(source: string, target: string): void {
+  const config = join(OUT, "tsconfig.json");
+  const compilerOptions = {
+    noEmit: false,
+    declaration: true,
+    rewriteRelativeImportExtensions: true,
+    rootDir: source,
+    outDir: target,
+    typeRoots: [join(ROOT, "node_modules", "@types")],
+    types: ["node"],
+  };
+  writeFileSync(
+    config,
+    JSON.stringify({
+      extends: join(ROOT, "tsconfig.json"),
+      compilerOptions,
+      include: [join(source, "**/*.ts")],
+      exclude: [join(source, "test")],
+    }),
+  );
+  execFileSync(join(ROOT, "node_modules", ".bin", "tsc"), ["--project", config], { stdio: "inherit" });
+}
+
+if (import.meta.main) for (const library of LIBRARIES) process.stdout.write(`${packLibrary(library)}\n`);
