@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { type ExecFileSyncOptionsWithStringEncoding, execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,7 +13,11 @@ describe("the libraries as npm packages", function () {
   after(() => rmSync(project, { recursive: true, force: true }));
 
   function use(library: string, program: string): string {
-    const options = { cwd: project, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] } as const;
+    const options: ExecFileSyncOptionsWithStringEncoding = {
+      cwd: project,
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "ignore"],
+    };
     writeFileSync(join(project, "package.json"), '{ "type": "module" }');
     execFileSync("npm", ["install", "--offline", "--no-audit", "--no-fund", packLibrary(library)], options);
     return execFileSync(process.execPath, ["--input-type=module", "--eval", program], options).trim();
@@ -22,13 +26,13 @@ describe("the libraries as npm packages", function () {
   it("node-bgp speaks from its package", () => {
     const program = `
       import { BgpSpeaker } from "node-bgp";
-      const options = asn => ({ asn, routerId: "10.0.0." + (asn - 64511), listen: { port: 0, address: "127.0.0.1" } });
-      const [a, b] = [new BgpSpeaker(options(64512)), new BgpSpeaker(options(64513))];
+      const speaker = n => new BgpSpeaker({ asn: 64512 + n, routerId: "10.0.0." + n, listen: { port: 0, address: "127.0.0." + n } });
+      const [a, b] = [speaker(1), speaker(2)];
       await a.start();
       await b.start();
-      b.addNeighbor({ address: "127.0.0.1", asn: 64512, passive: true });
+      b.addNeighbor({ address: "127.0.0.1", asn: 64513, passive: true });
       a.announce({ prefix: "10.0.0.0/24" });
-      a.addNeighbor({ address: "127.0.0.1", asn: 64513, port: b.port });
+      a.addNeighbor({ address: "127.0.0.2", asn: 64514, port: b.port, localAddress: "127.0.0.1" });
       b.onRoutes(changes => {
         console.log(changes[0].prefix);
         process.exit(0);
