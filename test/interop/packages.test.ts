@@ -31,8 +31,8 @@ describe("the libraries as npm packages", function () {
       await a.start();
       await b.start();
       b.addNeighbor({ address: "127.0.0.1", asn: 64513, passive: true });
-      a.announce({ prefix: "10.0.0.0/24" });
-      a.addNeighbor({ address: "127.0.0.2", asn: 64514, port: b.port, localAddress: "127.0.0.1" });
+      a.announce({ prefix: "10.0.0.0/24", nextHop: "192.0.2.1" });
+      a.addNeighbor({ address: "127.0.0.2", asn: 64514, port: b.port, localAddress: "127.0.0.1", nextHopMode: "keep" });
       b.onRoutes(changes => {
         console.log(changes[0].prefix);
         process.exit(0);
