@@ -68,7 +68,10 @@ export function decodeValue<K extends Kind>(
   if (stored.kind === "BlockAffinity" && text === "") {
     return { key: stored, value: { state: "confirmed", deleted: false } };
   }
-  const value = JSON.parse(text);
+  const value = JSON.parse(
+    text,
+    stored.kind === "IPAMBlock" ? (exactInteger as Parameters<typeof JSON.parse>[1]) : undefined,
+  );
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new Error("not a JSON object");
   }
@@ -85,6 +88,16 @@ export function decodeValue<K extends Kind>(
     metadata.labels = { [TIER_LABEL]: value.spec?.tier || "default", ...metadata.labels };
   }
   return { key: own, value: { ...value, kind: stored.kind, apiVersion: API_VERSION, metadata } };
+}
+
+/**
+ * Integers that no JavaScript number holds, as bigints: Calico counts a block's writes from the time in nanoseconds, and a
+ * rounded count written back would look like another writer's to it.
+ */
+function exactInteger(_key: string, value: unknown, context: { readonly source?: string }): unknown {
+  if (typeof value !== "number" || Number.isSafeInteger(value) || !/^-?\d+$/.test(context.source ?? ""))
+    return value;
+  return BigInt(context.source as string);
 }
 
 /** Kubernetes' timestamps: UTC, whole seconds. */
