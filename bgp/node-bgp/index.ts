@@ -2,7 +2,7 @@
 
 export { type Clock, systemClock, type TimerHandle } from "./clock.ts";
 export { BgpError, type BgpErrorCode, MessageError, OptionError } from "./errors.ts";
-export type { UpdateProblem } from "./message/attributes.ts";
+export type { UpdateProblem } from "./message/attribute-decoder.ts";
 export type { Capability } from "./message/capabilities.ts";
 export { Cease, MessageType, NotificationCode } from "./message/constants.ts";
 export { Framer, frame } from "./message/framing.ts";

@@ -46,7 +46,7 @@ export class BgpSpeaker {
   readonly #problemListeners = new Set<(event: UpdateProblemEvent) => void>();
   #deferral: SelectionDeferral | undefined;
   #listener: Listener | undefined;
-  #phase: "new" | "running" | "stopped" = "new";
+  #phase: "new" | "starting" | "running" | "stopped" = "new";
 
   /** Throws {@link OptionError}. */
   constructor(options: SpeakerOptions) {
@@ -90,7 +90,8 @@ export class BgpSpeaker {
 
   /** Route selection waits for neighbors after a restart. */
   get deferring(): boolean {
-    return this.#isRestart && (this.#phase === "new" || this.#deferral !== undefined);
+    const hasNotBegun = this.#phase === "new" || this.#phase === "starting";
+    return this.#isRestart && (hasNotBegun || this.#deferral !== undefined);
   }
 
   /** Where we listen; undefined while not started and with `listen: false`. */
@@ -101,15 +102,14 @@ export class BgpSpeaker {
   /** Throws {@link BgpError} `ListenFailed` where the port cannot be had, `SocketOption` where a password cannot be set. */
   async start(): Promise<void> {
     if (this.#phase !== "new") throw new BgpError("State", "a speaker is started once");
-    this.#phase = "running";
-    const { listen = {} } = this.#options;
-    if (listen !== false) {
-      const { port = DEFAULT_PORT, address } = listen;
-      this.#listener = await this.#transport.listen({ port, address }, connection =>
-        this.#onIncoming(connection),
-      );
-      for (const { config } of this.#peers.values()) this.#setPassword(config);
+    this.#phase = "starting";
+    try {
+      await this.#listen();
+    } catch (error) {
+      this.#phase = "new";
+      throw error;
     }
+    this.#phase = "running";
     this.#startDeferral();
     for (const peer of this.#peers.values()) {
       this.#deferral?.neighborAdded(peer.config.address);
@@ -223,6 +223,22 @@ export class BgpSpeaker {
       peer.requestRefresh();
   }
 
+  async #listen(): Promise<void> {
+    const { listen = {} } = this.#options;
+    if (listen === false) return;
+    const { port = DEFAULT_PORT, address } = listen;
+    this.#listener = await this.#transport.listen({ port, address }, connection =>
+      this.#onIncoming(connection),
+    );
+    try {
+      for (const { config } of this.#peers.values()) this.#setPassword(config);
+    } catch (error) {
+      await this.#listener.close();
+      this.#listener = undefined;
+      throw error;
+    }
+  }
+
   #peer(address: string): Peer {
     const peer = this.#peers.get(canonicalAddress(address) ?? address);
     if (peer === undefined) throw new BgpError("State", `there is no neighbor ${address}`);
@@ -230,7 +246,7 @@ export class BgpSpeaker {
   }
 
   #add(config: NeighborConfig): void {
-    if (this.#phase === "running") this.#setPassword(config);
+    this.#setPassword(config);
     const addressBytes = parseAddress(config.address.replace(/%.*$/, ""))!;
     const peer = new Peer(this.#environment, config, addressBytes);
     this.#peers.set(config.address, peer);

@@ -12,10 +12,9 @@ import {
   type AttributeContext,
   type DecodedAttributes,
   decodeAttributes,
-  encodeAttributes,
-  encodeNextHop,
   type UpdateProblem,
-} from "./attributes.ts";
+} from "./attribute-decoder.ts";
+import { encodeAttributes, encodeNextHop } from "./attribute-encoder.ts";
 import { NotificationCode, UpdateError } from "./constants.ts";
 import { Nlri } from "./nlri.ts";
 import { UpdatePacker } from "./update-packer.ts";

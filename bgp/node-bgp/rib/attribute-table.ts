@@ -11,7 +11,7 @@
 
 import { parseRouterId } from "../address.ts";
 import { asPathLength, neighborAs } from "../message/as-path.ts";
-import { encodeAttributes, encodeNextHop } from "../message/attributes.ts";
+import { encodeAttributes, encodeNextHop } from "../message/attribute-encoder.ts";
 import { Origin, type PathAttributes } from "../route.ts";
 
 export const DEFAULT_LOCAL_PREF = 100;

@@ -11,7 +11,7 @@
  * its own pace, and costs the others nothing. Being in step means `out` is exactly what it has been told.
  */
 
-import { encodeNextHop } from "../message/attributes.ts";
+import { encodeNextHop } from "../message/attribute-encoder.ts";
 import { MessageType } from "../message/constants.ts";
 import { frame } from "../message/framing.ts";
 import { endOfRibBody, UpdatePacker } from "../message/update-packer.ts";

@@ -1,8 +1,7 @@
 /**
  * A neighbor at work: performs what {@link neighborStep} decides on its connections, and joins the Established one to the routing table.
  *
- * It is also the helper of RFC 4724 4.2: when the connection of a neighbor that announced graceful restart is lost without a
- * NOTIFICATION, its routes stay, stale, until it has sent them again (End-of-RIB) or its restart time is over.
+ * Sessions come and go; the routing table sees one source (what the neighbor sends) and one member per family (what it is sent).
  */
 
 import { familyOfAddress, parseRouterId } from "../address.ts";
@@ -35,6 +34,7 @@ import {
   type NeighborFsmEvent,
   neighborStep,
 } from "./neighbor-fsm.ts";
+import { RestartHelper } from "./restart-helper.ts";
 import type { SelectionDeferral } from "./selection-deferral.ts";
 import { Session, type SessionOwner } from "./session.ts";
 
@@ -52,9 +52,6 @@ export interface PeerEnvironment {
   onNeighbor(event: NeighborEvent): void;
   onUpdateProblem(event: UpdateProblemEvent): void;
 }
-
-/** Milliseconds an answer to a restart may take after the session is back. */
-const STALE_AFTER_RETURN_MS = 60_000;
 
 const ERROR_REASONS: Record<ConnectionEnd["reason"], NeighborErrorReason> = {
   "connect-failed": "connect-failed",
@@ -93,8 +90,7 @@ export class Peer implements SessionOwner {
   readonly #complete = new Set<Family>();
   #waitTimer: TimerHandle | undefined;
   #collisionTimer: TimerHandle | undefined;
-  /** Runs while stale routes are kept. */
-  #staleTimer: TimerHandle | undefined;
+  readonly #helper: RestartHelper;
   /** It has been Established since this speaker started: the R bit is for the first time only. */
   #hasBeenEstablished = false;
   readonly #tally = new MessageTally();
@@ -114,6 +110,7 @@ export class Peer implements SessionOwner {
       reflectorClient: config.reflectorClient,
       routerId: 0,
     }).index;
+    this.#helper = new RestartHelper(env.clock, env.table, this.#source);
   }
 
   get config(): NeighborConfig {
@@ -128,7 +125,7 @@ export class Peer implements SessionOwner {
   stop(sent?: NotificationMessage): void {
     this.#step({ type: "stop" });
     for (const session of [...this.#sessions.values()]) session.stop({ notification: sent });
-    if (sent !== undefined) this.#dropStale();
+    if (sent !== undefined) this.#helper.drop();
     this.#update();
   }
 
@@ -202,7 +199,7 @@ export class Peer implements SessionOwner {
       remoteCapabilities: negotiated?.remoteCapabilities,
       holdTime: negotiated?.holdTime,
       families: negotiated?.families ?? families,
-      restarting: this.#staleTimer !== undefined,
+      restarting: this.#helper.isKeeping,
       synchronized: negotiated !== undefined && [...negotiated.families].every(f => this.#complete.has(f)),
       sent: this.#tally.snapshot("sent"),
       received: this.#tally.snapshot("received"),
@@ -244,7 +241,7 @@ export class Peer implements SessionOwner {
     this.#complete.clear();
     this.#step({ type: "established", id: session.id });
     table.updateSource(this.#source, { routerId: parseRouterId(negotiated.remoteRouterId)! });
-    this.#afterReturn(negotiated);
+    this.#helper.onReturn(negotiated);
     for (const family of negotiated.families) {
       const member: Member = {
         source: this.#source,
@@ -433,69 +430,23 @@ export class Peer implements SessionOwner {
   }
 
   #onEndOfRib(family: Family): void {
-    this.#complete.add(family);
-    this.#env.table.removeAll(this.#source, family, "stale");
+    this.#helper.onEndOfRib(family);
     this.#env.deferral()?.endOfRib(this.#config.address, family);
-    if (this.#staleLeft() === 0) this.#stopStaleTimer();
-  }
-
-  // --- graceful restart of the neighbor
-
-  #isHelper(negotiated: Negotiated): boolean {
-    const { gracefulRestart } = negotiated;
-    return (
-      this.#config.gracefulRestartTime > 0 &&
-      gracefulRestart !== undefined &&
-      gracefulRestart.restartTime > 0 &&
-      gracefulRestart.families.size > 0
-    );
   }
 
   #onSessionLost(session: Session, end: ConnectionEnd): void {
-    const { table } = this.#env;
-    const negotiated = session.negotiated!;
     this.#established = undefined;
-    for (const [family, member] of this.#members) table.leave(member, family);
+    for (const [family, member] of this.#members) this.#env.table.leave(member, family);
     this.#members = new Map();
     this.#env.deferral()?.lost(this.#config.address);
+    const negotiated = session.negotiated!;
     const mayReturn = end.reason === "lost" && this.#isHelper(negotiated);
-    for (const family of negotiated.families) {
-      const isKept = mayReturn && negotiated.gracefulRestart!.families.has(family);
-      // Routes stale from an earlier restart have had their chance (RFC 4724 4.2).
-      table.removeAll(this.#source, family, isKept ? "stale" : "all");
-      if (isKept) table.markStale(this.#source, family);
-    }
-    this.#stopStaleTimer();
-    if (this.#staleLeft() > 0) this.#keepStaleFor(negotiated.gracefulRestart!.restartTime * 1000);
+    this.#helper.onLost(negotiated, mayReturn);
   }
 
-  /** The session is back: what the neighbor says it has lost goes, the rest has until End-of-RIB. */
-  #afterReturn({ gracefulRestart }: Negotiated): void {
-    if (this.#staleTimer === undefined) return;
-    for (const family of Object.values(Family)) {
-      const isPreserved = gracefulRestart?.families.get(family) ?? false;
-      if (!isPreserved) this.#env.table.removeAll(this.#source, family, "stale");
-    }
-    this.#stopStaleTimer();
-    if (this.#staleLeft() > 0) this.#keepStaleFor(STALE_AFTER_RETURN_MS);
-  }
-
-  #keepStaleFor(ms: number): void {
-    this.#staleTimer = this.#env.clock.setTimeout(() => this.#dropStale(), ms);
-  }
-
-  #dropStale(): void {
-    this.#stopStaleTimer();
-    for (const family of Object.values(Family)) this.#env.table.removeAll(this.#source, family, "stale");
-  }
-
-  #stopStaleTimer(): void {
-    if (this.#staleTimer !== undefined) this.#env.clock.clearTimeout(this.#staleTimer);
-    this.#staleTimer = undefined;
-  }
-
-  #staleLeft(): number {
-    return sum(Object.values(Family).map(family => this.#env.table.pathCount(this.#source, family).stale));
+  #isHelper({ gracefulRestart }: Negotiated): boolean {
+    if (this.#config.gracefulRestartTime === 0 || gracefulRestart === undefined) return false;
+    return gracefulRestart.restartTime > 0 && gracefulRestart.families.size > 0;
   }
 
   // --- what is shown

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { MessageError } from "../../errors.ts";
-import { encodeAttributes } from "../../message/attributes.ts";
+import { encodeAttributes } from "../../message/attribute-encoder.ts";
 import type { Capability } from "../../message/capabilities.ts";
 import { AttributeFlag, MessageType } from "../../message/constants.ts";
 import { Framer, frame } from "../../message/framing.ts";

@@ -1,5 +1,5 @@
 /**
- * Path attributes: bytes <-> values, judged by RFC 7606.
+ * Path attributes from bytes to values, judged by RFC 7606.
  *
  * Each known attribute is one entry of {@link DECODERS}: which flags it must have, what to do when it is malformed,
  * and how to read it. An entry returns a complaint instead of throwing. Three severities are kept here: `discard` (the attribute is
@@ -7,16 +7,7 @@
  * end the session is thrown as {@link MessageError}, which is worse than all of them.
  */
 
-import {
-  formatAddress,
-  formatIpv4,
-  isLinkLocal,
-  parseAddress,
-  parseIpv4,
-  parseRouterId,
-  readUint16,
-  readUint32,
-} from "../address.ts";
+import { formatAddress, formatIpv4, isLinkLocal, readUint16, readUint32 } from "../address.ts";
 import { MessageError } from "../errors.ts";
 import {
   type Aggregator,
@@ -26,14 +17,7 @@ import {
   type PathAttributes,
   type RawAttribute,
 } from "../route.ts";
-import {
-  countInAsPath,
-  decodeAsPath,
-  encodeAsPath,
-  mergeAs4Path,
-  needsAs4Path,
-  withoutConfederation,
-} from "./as-path.ts";
+import { countInAsPath, decodeAsPath, mergeAs4Path } from "./as-path.ts";
 import {
   AS_TRANS,
   AttributeFlag,
@@ -42,7 +26,6 @@ import {
   NotificationCode,
   UpdateError,
 } from "./constants.ts";
-import { Writer } from "./writer.ts";
 
 export type ProblemAction = "discard" | "withdraw" | "disable-family";
 
@@ -100,10 +83,6 @@ interface Decoder {
   /** Returns a complaint where the value is malformed. */
   decode(value: Uint8Array, into: DecodedAttributes, context: AttributeContext): Complaint | undefined;
 }
-
-/** Reused by every encoding: nothing in here is kept. */
-const LIST = new Writer();
-const VALUE = new Writer();
 
 const WELL_KNOWN = AttributeFlag.transitive;
 const OPTIONAL_TRANSITIVE = AttributeFlag.optional | AttributeFlag.transitive;
@@ -435,96 +414,4 @@ function items(value: Uint8Array, size: number, read: (offset: number) => string
 
 function mpError(text: string, subcode: number = UpdateError.optionalAttribute): MessageError {
   return new MessageError(NotificationCode.update, subcode, text);
-}
-
-/**
- * Encodes everything but MP_REACH and MP_UNREACH, in order of type. NEXT_HOP is written where the next hop is IPv4 and
- * `withNextHop`. Nothing is left out for the neighbor's sake: what may go to whom is decided in rib/export.ts.
- */
-export function encodeAttributes(
-  attributes: PathAttributes,
-  options: { readonly fourOctetAs: boolean; readonly withNextHop: boolean },
-): Uint8Array {
-  const { fourOctetAs } = options;
-  const writer = LIST.reset();
-  const value = VALUE.reset();
-  const put = (type: number, flags: number) => {
-    const long = value.length > 255;
-    writer.u8(flags | (long ? AttributeFlag.extendedLength : 0)).u8(type);
-    if (long) writer.u16(value.length);
-    else writer.u8(value.length);
-    writer.append(value);
-    value.reset();
-  };
-  value.u8(ORIGINS.indexOf(attributes.origin));
-  put(AttributeType.origin, WELL_KNOWN);
-  encodeAsPath(value, attributes.asPath, fourOctetAs);
-  put(AttributeType.asPath, WELL_KNOWN);
-  const nextHop = options.withNextHop && attributes.nextHop ? parseIpv4(attributes.nextHop) : undefined;
-  if (nextHop !== undefined) {
-    value.bytes(nextHop);
-    put(AttributeType.nextHop, WELL_KNOWN);
-  }
-  if (attributes.med !== undefined) {
-    value.u32(attributes.med);
-    put(AttributeType.med, OPTIONAL);
-  }
-  if (attributes.localPref !== undefined) {
-    value.u32(attributes.localPref);
-    put(AttributeType.localPref, WELL_KNOWN);
-  }
-  if (attributes.atomicAggregate) put(AttributeType.atomicAggregate, WELL_KNOWN);
-  if (attributes.aggregator !== undefined) {
-    const { asn, address } = attributes.aggregator;
-    if (fourOctetAs) value.u32(asn);
-    else value.u16(asn > 0xffff ? AS_TRANS : asn);
-    value.bytes(parseIpv4(address)!);
-    put(AttributeType.aggregator, OPTIONAL_TRANSITIVE);
-  }
-  if (attributes.communities?.length) {
-    for (const community of attributes.communities)
-      for (const part of community.split(":")) value.u16(Number(part));
-    put(AttributeType.communities, OPTIONAL_TRANSITIVE);
-  }
-  if (attributes.originatorId !== undefined) {
-    value.u32(parseRouterId(attributes.originatorId)!);
-    put(AttributeType.originatorId, OPTIONAL);
-  }
-  if (attributes.clusterList?.length) {
-    for (const id of attributes.clusterList) value.u32(parseRouterId(id)!);
-    put(AttributeType.clusterList, OPTIONAL);
-  }
-  if (attributes.extendedCommunities?.length) {
-    for (const community of attributes.extendedCommunities) value.bytes(Buffer.from(community, "hex"));
-    put(AttributeType.extendedCommunities, OPTIONAL_TRANSITIVE);
-  }
-  if (!fourOctetAs) {
-    if (needsAs4Path(attributes.asPath)) {
-      encodeAsPath(value, withoutConfederation(attributes.asPath), true);
-      put(AttributeType.as4Path, OPTIONAL_TRANSITIVE);
-    }
-    if (attributes.aggregator !== undefined && attributes.aggregator.asn > 0xffff) {
-      value.u32(attributes.aggregator.asn).bytes(parseIpv4(attributes.aggregator.address)!);
-      put(AttributeType.as4Aggregator, OPTIONAL_TRANSITIVE);
-    }
-  }
-  if (attributes.largeCommunities?.length) {
-    for (const community of attributes.largeCommunities)
-      for (const part of community.split(":")) value.u32(Number(part));
-    put(AttributeType.largeCommunities, OPTIONAL_TRANSITIVE);
-  }
-  for (const { flags, type, value: raw } of attributes.unknown ?? []) {
-    value.bytes(raw);
-    put(type, flags | AttributeFlag.partial);
-  }
-  return writer.copy();
-}
-
-/** The next hop as MP_REACH_NLRI has it: 4, 16 or, with a link-local one, 32 bytes. */
-export function encodeNextHop(attributes: PathAttributes): Uint8Array | undefined {
-  const first = attributes.nextHop === undefined ? undefined : parseAddress(attributes.nextHop);
-  const second =
-    attributes.linkLocalNextHop === undefined ? undefined : parseAddress(attributes.linkLocalNextHop);
-  if (first?.length !== 16 || second === undefined) return first;
-  return Uint8Array.of(...first, ...second);
 }
