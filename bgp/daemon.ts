@@ -11,55 +11,46 @@
  * the kernel the speaker announces itself as restarting, and stale routes go when it has converged.
  */
 
-import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
-import { BgpSpeaker, type NeighborOptions, type Route, type RoutePolicy } from "node-bgp";
-import type { BGPConfiguration } from "../crd-schemas/index.ts";
+import { BgpSpeaker, type Route, type SpeakerOptions, type StopOptions } from "node-bgp";
 import type { Clock } from "../daemon/clock.ts";
 import type { Logger } from "../daemon/log.ts";
 import type { Datastore } from "../datastore/datastore.ts";
 import { Reflector, type Update } from "../datastore/reflector.ts";
 import type { Cidr } from "../net/cidr.ts";
-import { parseInterfaceAddress } from "../net/cidr.ts";
-import { type ForwardingRoute, forwardingRoute } from "./forwarding.ts";
-import { Kernel } from "./kernel.ts";
+import type { Ip } from "../net/ip.ts";
+import { type ForwardingRoute, type ForwardingView, forwardingRoute } from "./forwarding.ts";
+import { effectiveConfiguration, type Identity, identityOf } from "./identity.ts";
+import type { Kernel } from "./kernel.ts";
+import { Neighbors } from "./neighbors.ts";
 import { computeOrigination } from "./origination.ts";
-import { computePeerings, DEFAULT_PORT, localAs, type Peering } from "./peering.ts";
+import type { PeeringInput } from "./peering.ts";
 import { poolViews } from "./pool-view.ts";
-import { NORMAL_PRIORITY } from "./priority.ts";
-import { exportPolicy, importPolicy, type PolicyView } from "./route-policy.ts";
-import { BgpState, type Touched } from "./state.ts";
+import { NORMAL_PRIORITY, type NormalPriority } from "./priority.ts";
+import { EMPTY_VIEW, type PolicyView, policyView } from "./route-policy.ts";
+import { BgpState, NOTHING, type Touched } from "./state.ts";
 
 /** How long routes of an earlier run outlive neighbors that are not there: the usual restart time. */
 const STALE_MS = 120_000;
 const SWEEP_CHECK_MS = 1000;
 
-/** Seconds between dials: hosts start together, and the one that dials first finds nobody listening yet. */
-const CONNECT_RETRY_SECONDS = 2;
+/** Passwords are files that somebody mounts: they appear and change without an event of the datastore. */
+const SECRETS_CHECK_MS = 10_000;
 
-/** How long a passive side waits to be dialled before it dials itself: the other may not know of us yet. */
-const PASSIVE_FALLBACK_SECONDS = 10;
+/** When the speaker could not start: the port or the address may be free or there later. */
+const START_RETRY_MS = 5000;
 
 export interface BgpDaemonOptions {
   readonly datastore: Datastore;
   readonly nodeName: string;
   readonly logger: Logger;
   readonly clock: Clock;
+  readonly kernel: Kernel;
   /** CALICO_ROUTER_ID: empty, `hash`, or a dotted quad. */
   readonly routerId?: string | undefined;
   /** Where passwords are: `<directory>/<secret name>/<key>`. */
   readonly secretsDirectory: string;
-  readonly interfacePrefixes: readonly string[];
-}
-
-/** What a speaker cannot change while it runs. */
-interface Identity {
-  readonly asn: number;
-  readonly routerId: string;
-  readonly port: number;
-  readonly address: string | undefined;
-  readonly clusterId: string | undefined;
+  /** Default: one on TCP sockets. */
+  readonly createSpeaker?: (options: SpeakerOptions) => BgpSpeaker;
 }
 
 export class BgpDaemon {
@@ -68,14 +59,18 @@ export class BgpDaemon {
   readonly #state = new BgpState();
   readonly #kernel: Kernel;
   readonly #reflector: Reflector;
+  readonly #neighbors: Neighbors;
+  readonly #stop = new AbortController();
   #speaker: BgpSpeaker | undefined;
   #identity: Identity | undefined;
-  #view: PolicyView = { pools: [], filters: new Map(), configuration: {}, reflector: false };
-  readonly #peerings = new Map<string, Peering>();
+  #view: PolicyView = EMPTY_VIEW;
+  #forwardingView: ForwardingView = {
+    pools: [],
+    normalPriority: () => NORMAL_PRIORITY,
+    rejected: [],
+    poolRoutes: true,
+  };
   readonly #announced = new Map<Cidr, number>();
-  /** One policy function per list of filters, so that peerings with equal ones share what node-bgp computes for them. */
-  readonly #policies = new Map<string, { export: RoutePolicy; import: RoutePolicy }>();
-  readonly #problems = new Set<string>();
   #inSync = false;
   #restarting = false;
   #changing: Promise<void> = Promise.resolve();
@@ -83,11 +78,11 @@ export class BgpDaemon {
   constructor(options: BgpDaemonOptions) {
     this.#options = options;
     this.#log = options.logger;
-    this.#kernel = new Kernel({
-      interfacePrefixes: options.interfacePrefixes,
+    this.#kernel = options.kernel;
+    this.#neighbors = new Neighbors({
       logger: options.logger,
-      clock: options.clock,
-      onLocalChange: () => this.#originate(),
+      secretsDirectory: options.secretsDirectory,
+      view: () => this.#view,
     });
     this.#reflector = new Reflector({
       datastore: options.datastore,
@@ -102,13 +97,18 @@ export class BgpDaemon {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    this.#kernel.start();
+    this.#kernel.start(() => this.#originate());
     this.#restarting = this.#kernel.hasRoutes;
-    await this.#reflector.run(signal);
-    await this.#changing;
-    // Not a word to the neighbors: they keep our routes until the next start, as the kernel does.
-    await this.#speaker?.stop({ graceful: true });
-    this.#kernel.stop();
+    void this.#watchSecrets();
+    try {
+      await this.#reflector.run(signal);
+    } finally {
+      this.#stop.abort();
+      await this.#changing;
+      // Not a word to the neighbors: they keep our routes until the next start, as the kernel does.
+      await this.#stopSpeaker({ graceful: true });
+      this.#kernel.stop();
+    }
   }
 
   /** Undefined when ready: in sync, and the first routes are in. */
@@ -126,13 +126,13 @@ export class BgpDaemon {
       identity: this.#identity ?? null,
       kernelRoutes: this.#kernel.routeCount,
       announced: [...this.#announced.keys()],
-      neighbors: [...this.#peerings.values()].map(peering => ({
-        name: peering.name,
-        type: peering.type,
-        passive: peering.passive,
-        ...this.#speaker?.neighbor(peering.address),
+      neighbors: this.#neighbors.peerings.map(({ name, type, passive, address }) => ({
+        name,
+        type,
+        passive,
+        ...this.#speaker?.neighbor(address),
       })),
-      problems: [...this.#problems],
+      problems: this.#neighbors.problems,
     };
   }
 
@@ -147,7 +147,7 @@ export class BgpDaemon {
       { nodes: this.#state.nodes.size, blocks: this.#state.blocks.size },
       "in sync with the datastore",
     );
-    this.#react({ peerings: true, policies: true, origination: true });
+    this.#react({ peerings: true, exports: true, imports: false, origination: true });
   }
 
   /** Changes are worked off one after the other: starting and stopping a speaker takes time. */
@@ -158,40 +158,44 @@ export class BgpDaemon {
   }
 
   async #reactNow(touched: Touched): Promise<void> {
-    if (touched.policies || touched.peerings) this.#view = this.#policyView();
+    if (touched.peerings || touched.exports) this.#readViews();
     if (touched.peerings) {
       await this.#ensureSpeaker();
       this.#updateNeighbors();
     }
-    if (touched.policies) {
+    if (touched.exports) {
       this.#speaker?.refreshExports();
-      this.#speaker?.refreshImports();
       this.#reinstall();
     }
-    this.#originate();
+    if (touched.imports) this.#speaker?.refreshImports();
+    if (touched.peerings || touched.origination) this.#originate();
   }
 
-  #policyView(): PolicyView {
+  #readViews(): void {
     const { nodeName } = this.#options;
-    return {
-      pools: poolViews(this.#state.pools.values()),
-      filters: this.#state.filters,
-      configuration: effectiveConfiguration(this.#state.configurations, nodeName),
-      reflector: Boolean(this.#state.nodes.get(nodeName)?.spec?.bgp?.routeReflectorClusterID),
-    };
+    const configuration = effectiveConfiguration(this.#state.configurations, nodeName);
+    const pools = poolViews(this.#state.pools.values());
+    const reflector = Boolean(this.#state.nodes.get(nodeName)?.spec?.bgp?.routeReflectorClusterID);
+    this.#view = policyView({ pools, filters: this.#state.filters, configuration, reflector });
+    const { ipv4NormalRoutePriority, ipv6NormalRoutePriority, programClusterRoutes } = configuration;
+    const normalPriority: NormalPriority = version =>
+      (version === 4 ? ipv4NormalRoutePriority : ipv6NormalRoutePriority) ?? NORMAL_PRIORITY;
+    const poolRoutes = programClusterRoutes !== "Disabled" && programClusterRoutes !== "EnabledIPIPOnly";
+    this.#forwardingView = { pools, normalPriority, rejected: [], poolRoutes };
+  }
+
+  get #peeringInput(): PeeringInput {
+    const { nodes, peers, configurations } = this.#state;
+    return { nodeName: this.#options.nodeName, nodes, peers, configurations };
   }
 
   async #ensureSpeaker(): Promise<void> {
-    const wanted = this.#wantedIdentity();
+    const wanted = identityOf(this.#peeringInput, this.#options.routerId);
     if (JSON.stringify(wanted) === JSON.stringify(this.#identity)) return;
     if (this.#speaker) {
       this.#log.info({ from: this.#identity, to: wanted }, "identity changed, starting the speaker anew");
-      await this.#speaker.stop({ message: "configuration changed" });
-      this.#speaker = undefined;
-      this.#peerings.clear();
-      this.#announced.clear();
+      await this.#stopSpeaker({ message: "configuration changed" });
     }
-    this.#identity = undefined;
     if (!wanted) {
       this.#log.warn(
         { node: this.#options.nodeName },
@@ -199,7 +203,32 @@ export class BgpDaemon {
       );
       return;
     }
-    const speaker = new BgpSpeaker({
+    try {
+      await this.#startSpeaker(wanted);
+    } catch (error) {
+      this.#log.error({ err: error, ...wanted }, "could not start the speaker, trying again");
+      await this.#stopSpeaker({});
+      void this.#retryStart();
+    }
+  }
+
+  /** The kernel keeps what the speaker has learned. */
+  async #stopSpeaker(options: StopOptions): Promise<void> {
+    const speaker = this.#speaker;
+    this.#speaker = undefined;
+    this.#identity = undefined;
+    this.#announced.clear();
+    await speaker?.stop(options);
+  }
+
+  async #retryStart(): Promise<void> {
+    await this.#options.clock.sleep(START_RETRY_MS, this.#stop.signal).catch(() => {});
+    if (!this.#stop.signal.aborted) this.#react({ ...NOTHING, peerings: true });
+  }
+
+  async #startSpeaker(wanted: Identity): Promise<void> {
+    const { createSpeaker = options => new BgpSpeaker(options) } = this.#options;
+    const speaker = createSpeaker({
       asn: wanted.asn,
       routerId: wanted.routerId,
       listen:
@@ -214,10 +243,9 @@ export class BgpDaemon {
       );
     });
     speaker.onNeighbor(({ address, state, previous, error }) => {
-      const name = this.#peerings.get(address)?.name;
-      if (state === "Established" || previous === "Established") {
-        this.#log.info({ neighbor: name ?? address, state, previous, reason: error?.text }, "neighbor");
-      } else this.#log.debug({ neighbor: name ?? address, state, previous, reason: error?.text }, "neighbor");
+      const change = { neighbor: this.#neighbors.nameOf(address), state, previous, reason: error?.text };
+      if (state === "Established" || previous === "Established") this.#log.info(change, "neighbor");
+      else this.#log.debug(change, "neighbor");
     });
     speaker.onUpdateProblem(event => this.#log.warn(event, "malformed routes from a neighbor"));
     // What is ours must be known before the first neighbor asks, or a restart would look like a withdrawal.
@@ -227,13 +255,12 @@ export class BgpDaemon {
     this.#updateNeighbors();
     await speaker.start();
     this.#log.info(wanted, this.#restarting ? "speaker restarted" : "speaker started");
+    this.#restarting = true;
     void speaker.ready.then(() => {
       if (speaker !== this.#speaker) return;
-      this.#reinstall();
       this.#log.info({ routes: this.#kernel.routeCount }, "converged");
       void this.#sweepWhenComplete(speaker);
     });
-    this.#restarting = true;
   }
 
   /**
@@ -241,113 +268,33 @@ export class BgpDaemon {
    * long as a neighbor of ours would keep ours (RFC 4724), since the hosts behind it may well be forwarding.
    */
   async #sweepWhenComplete(speaker: BgpSpeaker): Promise<void> {
-    const deadline = this.#options.clock.now() + STALE_MS;
-    while (speaker === this.#speaker && this.#options.clock.now() < deadline) {
+    const { clock } = this.#options;
+    const { signal } = this.#stop;
+    const deadline = clock.now() + STALE_MS;
+    while (clock.now() < deadline) {
       if (speaker.neighbors().every(neighbor => neighbor.synchronized)) break;
-      await this.#options.clock.sleep(SWEEP_CHECK_MS);
+      await clock.sleep(SWEEP_CHECK_MS, signal).catch(() => {});
+      if (speaker !== this.#speaker || signal.aborted) return;
     }
-    if (speaker === this.#speaker) this.#kernel.sweep();
-  }
-
-  #wantedIdentity(): Identity | undefined {
-    const { nodeName, routerId } = this.#options;
-    const node = this.#state.nodes.get(nodeName);
-    const bgp = node?.spec?.bgp;
-    const v4 = bgp?.ipv4Address ? parseInterfaceAddress(bgp.ipv4Address)?.ip : undefined;
-    const v6 = bgp?.ipv6Address ? parseInterfaceAddress(bgp.ipv6Address)?.ip : undefined;
-    if (v4 === undefined && v6 === undefined) return undefined;
-    const id =
-      routerId === "hash" || (!routerId && v4 === undefined) ? hashedRouterId(nodeName) : routerId || v4;
-    const { listenPort, bindMode } = this.#view.configuration;
-    return {
-      asn: localAs({
-        nodeName,
-        nodes: this.#state.nodes,
-        peers: this.#state.peers,
-        configurations: this.#state.configurations,
-      }),
-      routerId: id as string,
-      port: listenPort ?? DEFAULT_PORT,
-      address: bindMode === "NodeIP" ? (v4 ?? v6) : undefined,
-      clusterId: bgp?.routeReflectorClusterID || undefined,
-    };
+    this.#reinstall();
+    this.#kernel.sweep();
   }
 
   #updateNeighbors(): void {
-    const speaker = this.#speaker;
-    if (!speaker) return;
-    const { nodeName } = this.#options;
-    const { nodes, peers, configurations } = this.#state;
-    const { peerings, problems } = computePeerings({ nodeName, nodes, peers, configurations });
-    this.#reportProblems(problems.map(({ peer, message }) => `BGPPeer ${peer}: ${message}`));
-    const wanted = new Map(peerings.map(peering => [peering.address as string, peering]));
-    for (const address of [...this.#peerings.keys()]) {
-      if (wanted.has(address)) continue;
-      this.#peerings.delete(address);
-      speaker.removeNeighbor(address);
+    if (!this.#speaker) return;
+    this.#neighbors.update(this.#speaker, this.#peeringInput);
+    const gateways = new Map<Ip, Ip>();
+    for (const { address, reachableBy } of this.#neighbors.peerings) {
+      if (reachableBy !== undefined) gateways.set(address, reachableBy);
     }
-    for (const [address, peering] of wanted) {
-      const known = this.#peerings.get(address);
-      if (known && JSON.stringify(known) === JSON.stringify(peering)) continue;
-      this.#peerings.set(address, peering);
-      const options = this.#neighborOptions(peering);
-      if (known) speaker.updateNeighbor(options);
-      else speaker.addNeighbor(options);
-    }
+    this.#kernel.setPeerGateways(gateways);
   }
 
-  #neighborOptions(peering: Peering): NeighborOptions {
-    const policies = this.#policiesFor(peering.filters);
-    const password = this.#password(peering);
-    return {
-      address: peering.address,
-      asn: peering.asn,
-      port: peering.port,
-      localAsn: peering.localAsn,
-      passive: peering.passive,
-      passiveFallback: PASSIVE_FALLBACK_SECONDS,
-      connectRetryTime: CONNECT_RETRY_SECONDS,
-      reflectorClient: peering.reflectorClient,
-      nextHopMode: peering.nextHopMode,
-      importPolicy: policies.import,
-      exportPolicy: policies.export,
-      exportGroup: peering.filters.join(" "),
-      description: peering.name,
-      ...(peering.localAddress !== undefined && { localAddress: peering.localAddress }),
-      ...(password !== undefined && { password }),
-      ...(peering.ttlSecurity !== undefined && { ttlSecurity: peering.ttlSecurity }),
-      ...(peering.allowedLocalAs !== undefined && { allowedLocalAs: peering.allowedLocalAs }),
-      ...(peering.keepaliveSeconds !== undefined && {
-        keepaliveTime: peering.keepaliveSeconds,
-        holdTime: 3 * peering.keepaliveSeconds,
-      }),
-      ...(peering.restartSeconds !== undefined && { gracefulRestartTime: peering.restartSeconds }),
-    };
-  }
-
-  #policiesFor(filters: readonly string[]): { export: RoutePolicy; import: RoutePolicy } {
-    const key = filters.join(" ");
-    let policies = this.#policies.get(key);
-    if (!policies) {
-      const view = () => this.#view;
-      policies = { export: exportPolicy(view, filters), import: importPolicy(view, filters) };
-      this.#policies.set(key, policies);
-    }
-    return policies;
-  }
-
-  #password(peering: Peering): string | undefined {
-    if (!peering.passwordSecret) return undefined;
-    const { name, key } = peering.passwordSecret;
-    const path = join(this.#options.secretsDirectory, name, key);
-    try {
-      return readFileSync(path, "utf8").trimEnd();
-    } catch (error) {
-      this.#log.warn(
-        { peering: peering.name, path, err: error },
-        "password not readable: the session runs without one",
-      );
-      return undefined;
+  async #watchSecrets(): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      await this.#options.clock.sleep(SECRETS_CHECK_MS, signal).catch(() => {});
+      if (!signal.aborted && this.#neighbors.hasSecrets) this.#react({ ...NOTHING, peerings: true });
     }
   }
 
@@ -359,6 +306,7 @@ export class BgpDaemon {
       workloads: this.#kernel.workloads,
       pools: this.#view.pools,
       hostAddresses: this.#kernel.hostAddresses,
+      normalPriority: this.#forwardingView.normalPriority,
     });
     for (const prefix of [...this.#announced.keys()]) {
       if (announce.has(prefix)) continue;
@@ -374,7 +322,7 @@ export class BgpDaemon {
   }
 
   #forwarding(route: Route): ForwardingRoute | undefined {
-    return forwardingRoute(route, { pools: this.#view.pools, normalPriority: NORMAL_PRIORITY, rejected: [] });
+    return forwardingRoute(route, this.#forwardingView);
   }
 
   /** Pools decide what may be installed: look at every best path again. */
@@ -387,33 +335,4 @@ export class BgpDaemon {
     }
     this.#kernel.replaceLearned(routes);
   }
-
-  #reportProblems(problems: readonly string[]): void {
-    for (const problem of problems) {
-      if (!this.#problems.has(problem)) this.#log.error({ problem }, "peering ignored");
-    }
-    this.#problems.clear();
-    for (const problem of problems) this.#problems.add(problem);
-  }
-}
-
-/** The node's object over the default one, for the fields a node may set (calico.md 2.12). */
-function effectiveConfiguration(
-  configurations: ReadonlyMap<string, BGPConfiguration>,
-  nodeName: string,
-): NonNullable<BGPConfiguration["spec"]> {
-  const common = configurations.get("default")?.spec ?? {};
-  const own = configurations.get(`node.${nodeName}`)?.spec ?? {};
-  return {
-    ...common,
-    ...(own.listenPort !== undefined && { listenPort: own.listenPort }),
-    ...(own.prefixAdvertisements && { prefixAdvertisements: own.prefixAdvertisements }),
-    ...(own.communities && { communities: own.communities }),
-  };
-}
-
-/** For nodes without an IPv4 address: four bytes of a hash, kept out of 0.x and multicast. */
-function hashedRouterId(nodeName: string): string {
-  const [a = 1, b = 0, c = 0, d = 1] = createHash("sha256").update(nodeName).digest();
-  return [1 + (a % 223), b, c, d].join(".");
 }

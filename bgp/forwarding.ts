@@ -6,10 +6,10 @@
  */
 
 import type { Route } from "node-bgp";
-import { type Cidr, contains } from "../net/cidr.ts";
+import { type Cidr, cidrVersion } from "../net/cidr.ts";
 import type { Ip } from "../net/ip.ts";
 import { type PoolView, poolOf } from "./pool-view.ts";
-import { metricOf } from "./priority.ts";
+import { metricOf, type NormalPriority } from "./priority.ts";
 
 export interface ForwardingRoute {
   readonly prefix: Cidr;
@@ -20,7 +20,9 @@ export interface ForwardingRoute {
 
 export interface ForwardingView {
   readonly pools: readonly PoolView[];
-  readonly normalPriority: number;
+  readonly normalPriority: NormalPriority;
+  /** BGPConfiguration programClusterRoutes: whether routes of pools without encapsulation are ours to install. */
+  readonly poolRoutes: boolean;
   /** Service prefixes that we announce ourselves. */
   readonly rejected: readonly Cidr[];
 }
@@ -31,29 +33,7 @@ export function forwardingRoute(route: Route, view: ForwardingView): ForwardingR
   const prefix = route.prefix as Cidr;
   if (view.rejected.includes(prefix)) return undefined;
   const pool = poolOf(view.pools, prefix);
-  if (pool && pool.encapsulation !== "none") return undefined;
-  return { prefix, metric: metricOf(route.localPref, view.normalPriority), nextHops: route.nextHops as Ip[] };
-}
-
-/** A route of somebody else's that may lead to a next hop. */
-export interface UnderlayRoute {
-  readonly destination: Cidr;
-  readonly gateway: Ip | undefined;
-}
-
-/**
- * The gateway to hand to the kernel for a BGP next hop: the hop itself where it is on a connected subnet, else the
- * gateway of the longest other route towards it (recursive resolution). Undefined: unreachable now.
- */
-export function resolveNextHop(nextHop: Ip, underlay: readonly UnderlayRoute[]): Ip | undefined {
-  let best: UnderlayRoute | undefined;
-  let bestLength = -1;
-  for (const route of underlay) {
-    const length = Number(route.destination.slice(route.destination.indexOf("/") + 1));
-    if (length > bestLength && contains(route.destination, nextHop)) {
-      best = route;
-      bestLength = length;
-    }
-  }
-  return best && (best.gateway ?? nextHop);
+  if (pool && (pool.encapsulation !== "none" || !view.poolRoutes)) return undefined;
+  const normal = view.normalPriority(cidrVersion(prefix));
+  return { prefix, metric: metricOf(route.localPref, normal), nextHops: route.nextHops as Ip[] };
 }

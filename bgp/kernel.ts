@@ -4,59 +4,79 @@
  *
  * Routes are never taken away because we stop: they carry traffic until the next start has read them back and
  * compared (graceful restart). Nothing of other protocols is ever changed.
+ *
+ * Cost: an event costs what it touches (next-hops.ts, linux/owned-routes.ts); everything is only read again every
+ * half a minute, and when events were lost.
  */
 
 import type { Clock } from "../daemon/clock.ts";
 import type { Logger } from "../daemon/log.ts";
-import { EventSubscription, type KernelEvent } from "../linux/events.ts";
+import type { KernelEvent, SubscriptionOptions } from "../linux/events.ts";
 import { OwnedRoutes, type RouteFailure } from "../linux/owned-routes.ts";
-import { type Route, RouteProtocol, RouteTable, Rtnetlink, routeKey } from "../linux/rtnetlink.ts";
+import {
+  type LinkAddress,
+  type Route,
+  RouteProtocol,
+  RouteTable,
+  type Rtnetlink,
+  routeKey,
+} from "../linux/rtnetlink.ts";
 import { type Cidr, cidrOf, hostCidr, isHostCidr, networkAddress } from "../net/cidr.ts";
 import { type Ip, ipVersion } from "../net/ip.ts";
-import { type ForwardingRoute, resolveNextHop, type UnderlayRoute } from "./forwarding.ts";
+import type { ForwardingRoute } from "./forwarding.ts";
+import { NextHops, type UnderlayRoute } from "./next-hops.ts";
 import type { WorkloadRoute } from "./origination.ts";
 
 const RESYNC_INTERVAL_MS = 30_000;
 const RETRY_INTERVAL_MS = 1_000;
+
+/** Of blackholes and of routes to peers: everything that is not learned. */
+const OWN_METRIC = 1024;
 
 export interface KernelOptions {
   /** Interfaces of workloads begin with one of these. */
   readonly interfacePrefixes: readonly string[];
   readonly logger: Logger;
   readonly clock: Clock;
-  /** Workload routes or host addresses changed. */
-  readonly onLocalChange: () => void;
+  readonly rtnetlink: Pick<
+    Rtnetlink,
+    "listLinks" | "listAddresses" | "listRoutes" | "replaceRoutes" | "deleteRoutes" | "close"
+  >;
+  /** EventSubscription.open */
+  readonly subscribe: (options: SubscriptionOptions) => { stop(): void };
 }
 
 export class Kernel {
   readonly #options: KernelOptions;
-  readonly #rtnetlink: Rtnetlink;
   readonly #routes: OwnedRoutes;
-  #events: EventSubscription | undefined;
+  #events: { stop(): void } | undefined;
+  #onLocalChange: () => void = () => {};
   readonly #stop = new AbortController();
 
   readonly #learned = new Map<Cidr, ForwardingRoute>();
   readonly #blackholes = new Set<Cidr>();
+  /** Peers that are reached through a gateway we were told. */
+  readonly #peerGateways = new Map<Cidr, Ip>();
   /** Interface indexes of workloads. */
   readonly #workloadLinks = new Set<number>();
-  readonly #workloadRoutes = new Map<string, WorkloadRoute>();
-  readonly #underlay = new Map<string, UnderlayRoute>();
-  #hostAddresses: Cidr[] = [];
+  readonly #workloadRoutes = new Map<string, WorkloadRoute & { interfaceIndex: number }>();
+  readonly #nextHops = new NextHops();
+  #hostAddresses: readonly Cidr[] = [];
   #applying = false;
   /** Failures already reported, so that a retry every second does not fill the log. */
   readonly #reported = new Set<string>();
 
   constructor(options: KernelOptions) {
     this.#options = options;
-    this.#rtnetlink = Rtnetlink.open();
     this.#routes = new OwnedRoutes({
-      rtnetlink: this.#rtnetlink,
+      rtnetlink: options.rtnetlink,
       owns: route => route.protocol === RouteProtocol.BGP,
     });
   }
 
-  /** Reads what is there; from then on follows it. */
-  start(): void {
+  /** Reads what is there; from then on follows it. `onLocalChange`: workload routes or host addresses changed. */
+  start(onLocalChange: () => void): void {
+    this.#onLocalChange = onLocalChange;
     this.#subscribe();
     this.#resync();
     void this.#everySoOften(RESYNC_INTERVAL_MS, () => this.#resync());
@@ -66,7 +86,7 @@ export class Kernel {
   stop(): void {
     this.#stop.abort();
     this.#events?.stop();
-    this.#rtnetlink.close();
+    this.#options.rtnetlink.close();
   }
 
   /** Routes of ours were found: this is not the first run since boot. */
@@ -78,8 +98,13 @@ export class Kernel {
     return this.#routes.size;
   }
 
-  get workloads(): WorkloadRoute[] {
-    return [...this.#workloadRoutes.values()];
+  /** How often a next hop was looked up: what a flood of events costs beyond reading it. */
+  get nextHopLookups(): number {
+    return this.#nextHops.lookups;
+  }
+
+  get workloads(): Iterable<WorkloadRoute> {
+    return this.#workloadRoutes.values();
   }
 
   get hostAddresses(): readonly Cidr[] {
@@ -89,7 +114,7 @@ export class Kernel {
   setLearned(changes: Iterable<readonly [Cidr, ForwardingRoute | undefined]>): void {
     for (const [prefix, route] of changes) {
       if (route) this.#learned.set(prefix, route);
-      else this.#learned.delete(prefix);
+      else if (!this.#learned.delete(prefix)) continue;
       this.#want(prefix);
     }
     this.#apply();
@@ -102,7 +127,7 @@ export class Kernel {
   }
 
   setBlackholes(blocks: ReadonlySet<Cidr>): void {
-    for (const block of [...this.#blackholes]) {
+    for (const block of this.#blackholes) {
       if (blocks.has(block)) continue;
       this.#blackholes.delete(block);
       this.#want(block);
@@ -112,6 +137,25 @@ export class Kernel {
       this.#blackholes.add(block);
       this.#want(block);
     }
+    this.#apply();
+  }
+
+  /** Routes to peers that are reached through a gateway (BGPPeer reachableBy). */
+  setPeerGateways(gateways: ReadonlyMap<Ip, Ip>): void {
+    const wanted = new Map([...gateways].map(([peer, gateway]) => [hostCidr(peer), gateway]));
+    for (const peer of this.#peerGateways.keys()) {
+      if (wanted.has(peer)) continue;
+      this.#peerGateways.delete(peer);
+      this.#nextHops.deleteRoute(peerKey(peer));
+      this.#want(peer);
+    }
+    for (const [peer, gateway] of wanted) {
+      if (this.#peerGateways.get(peer) === gateway) continue;
+      this.#peerGateways.set(peer, gateway);
+      this.#nextHops.setRoute(...peerRoute(peer, gateway));
+      this.#want(peer);
+    }
+    this.#wantChanged();
     this.#apply();
   }
 
@@ -125,32 +169,22 @@ export class Kernel {
   #want(prefix: Cidr): void {
     const base = { destination: prefix, protocol: RouteProtocol.BGP } as const;
     if (this.#blackholes.has(prefix)) {
-      this.#routes.want(prefix, { ...base, type: "blackhole", metric: 1024 });
+      this.#nextHops.release(prefix);
+      this.#routes.want(prefix, { ...base, type: "blackhole", metric: OWN_METRIC });
       return;
     }
+    const peerGateway = this.#peerGateways.get(prefix);
     const learned = this.#learned.get(prefix);
-    const gateways = learned ? this.#gateways(learned.nextHops) : [];
-    if (!learned || gateways.length === 0) {
-      this.#routes.unwant(prefix);
-      return;
-    }
-    const route = { ...base, type: "unicast", metric: learned.metric } as const;
-    this.#routes.want(
-      prefix,
-      gateways.length === 1
-        ? { ...route, gateway: gateways[0] as Ip }
-        : { ...route, nextHops: gateways.map(gateway => ({ gateway })) },
-    );
+    const hops = this.#nextHops.resolve(prefix, peerGateway ? [peerGateway] : (learned?.nextHops ?? []));
+    const metric = peerGateway ? OWN_METRIC : (learned?.metric ?? OWN_METRIC);
+    const route = { ...base, type: "unicast", metric } as const;
+    const [first] = hops;
+    if (!first) this.#routes.unwant(prefix);
+    else this.#routes.want(prefix, hops.length === 1 ? { ...route, ...first } : { ...route, nextHops: hops });
   }
 
-  #gateways(nextHops: readonly Ip[]): Ip[] {
-    const underlay = [...this.#underlay.values()];
-    const own = new Set(this.#hostAddresses);
-    const gateways = nextHops
-      .filter(hop => !own.has(hostCidr(hop)))
-      .map(hop => resolveNextHop(hop, underlay))
-      .filter(gateway => gateway !== undefined);
-    return [...new Set(gateways)];
+  #wantChanged(): void {
+    for (const prefix of this.#nextHops.takeChanged()) this.#want(prefix);
   }
 
   #apply(): void {
@@ -178,7 +212,7 @@ export class Kernel {
   }
 
   #subscribe(): void {
-    this.#events = EventSubscription.open({
+    this.#events = this.#options.subscribe({
       groups: ["link", "address", "route"],
       onEvents: events => this.#onEvents(events),
       onFailure: error => {
@@ -191,8 +225,8 @@ export class Kernel {
 
   #onEvents(events: readonly KernelEvent[]): void {
     if (this.#stop.signal.aborted) return;
-    let localChanged = false;
-    let underlayChanged = false;
+    let workloadsChanged = false;
+    let addressesTouched = false;
     for (const event of events) {
       if (event.type === "overflow") {
         this.#resync();
@@ -202,23 +236,23 @@ export class Kernel {
         const { action, route } = event;
         if ((route.table ?? RouteTable.MAIN) !== RouteTable.MAIN) continue;
         this.#routes.noteEvent(action, route);
-        if (route.protocol === RouteProtocol.BGP) continue;
-        const isWorkload = this.#noteForeign(action, route);
-        if (isWorkload) localChanged = true;
-        else underlayChanged = true;
+        if (route.protocol !== RouteProtocol.BGP && this.#noteForeign(action, route)) workloadsChanged = true;
       } else if (event.type === "link") {
-        if (event.action === "delete" || !event.link.up) {
-          this.#routes.forgetInterface(event.link.index);
-          underlayChanged = true;
-        }
-        this.#noteLink(event.link.index, event.link.name, event.action === "new");
+        const { action, link } = event;
+        this.#noteLink(link.index, link.name, action === "new");
+        if (action === "new" && link.up) continue;
+        if (this.#forgetInterface(link.index)) workloadsChanged = true;
       } else if (event.type === "address") {
-        this.#readAddresses();
-        localChanged = true;
+        addressesTouched = true;
+        if (event.action === "delete" && this.#isBare(event.address)) {
+          this.#resync();
+          return;
+        }
       }
     }
-    if (underlayChanged) this.#rewant();
-    if (localChanged) this.#options.onLocalChange();
+    const addressesChanged = addressesTouched && this.#readAddresses();
+    this.#wantChanged();
+    if (workloadsChanged || addressesChanged) this.#onLocalChange();
     this.#apply();
   }
 
@@ -228,49 +262,69 @@ export class Kernel {
     else this.#workloadLinks.delete(index);
   }
 
-  /** Takes note of a route that is not ours. Whether it is a workload's. */
+  /** An interface that is down has no IPv4 routes, and the kernel says nothing of it. Whether workloads lost theirs. */
+  #forgetInterface(index: number): boolean {
+    this.#routes.forgetInterface(index);
+    this.#nextHops.forgetInterface(index);
+    let lost = false;
+    for (const [key, route] of this.#workloadRoutes) {
+      if (route.interfaceIndex === index) lost = this.#workloadRoutes.delete(key);
+    }
+    return lost;
+  }
+
+  /** The host lost its last IPv4 address there, and with it silently all IPv4 routes over that interface. */
+  #isBare({ ip, interfaceIndex }: LinkAddress): boolean {
+    if (ipVersion(ip) === 6 || this.#workloadLinks.has(interfaceIndex)) return false;
+    return this.#options.rtnetlink.listAddresses({ family: 4, interfaceIndex }).length === 0;
+  }
+
+  /** Takes note of a route that is not ours. Whether the workloads' routes have changed. */
   #noteForeign(action: "new" | "delete", route: Route): boolean {
     const key = routeKey(route);
-    const known = this.#workloadRoutes.has(key);
-    const onWorkload = route.interfaceIndex !== undefined && this.#workloadLinks.has(route.interfaceIndex);
-    if (onWorkload || known) {
-      if (action === "delete") this.#workloadRoutes.delete(key);
-      else if (isHostCidr(route.destination) && isUnicastAddress(route.destination)) {
-        this.#workloadRoutes.set(key, { prefix: route.destination, metric: route.metric });
-      }
-      return true;
-    }
-    if (route.type !== "unicast") return false;
-    if (action === "delete") this.#underlay.delete(key);
-    else {
-      for (const hop of route.nextHops ?? [route])
-        this.#underlay.set(key, { destination: route.destination, gateway: hop.gateway });
-    }
-    return false;
+    const { destination, interfaceIndex, metric } = route;
+    const onWorkload = interfaceIndex !== undefined && this.#workloadLinks.has(interfaceIndex);
+    if (action === "delete" || onWorkload || route.type !== "unicast") this.#nextHops.deleteRoute(key);
+    else this.#nextHops.setRoute(key, underlayRoute(route));
+    if (action === "delete" || !onWorkload) return this.#workloadRoutes.delete(key);
+    if (!isHostCidr(destination) || !isUnicastAddress(destination)) return false;
+    const before = this.#workloadRoutes.get(key);
+    this.#workloadRoutes.set(key, { prefix: destination, metric, interfaceIndex });
+    return before === undefined;
   }
 
-  /** Next hops may resolve differently now. */
-  #rewant(): void {
-    for (const prefix of this.#learned.keys()) this.#want(prefix);
-  }
-
-  #readAddresses(): void {
-    this.#hostAddresses = this.#rtnetlink.listAddresses().map(address => hostCidr(address.ip));
+  /** Whether they are others than before. */
+  #readAddresses(): boolean {
+    const before = new Set(this.#hostAddresses);
+    const addresses = this.#options.rtnetlink.listAddresses().map(({ ip }) => ip);
+    this.#hostAddresses = addresses.map(hostCidr);
+    this.#nextHops.setOwnAddresses(new Set(addresses));
+    const now = new Set(this.#hostAddresses);
+    return now.size !== before.size || this.#hostAddresses.some(address => !before.has(address));
   }
 
   #resync(): void {
     if (this.#stop.signal.aborted) return;
+    const { rtnetlink } = this.#options;
     this.#workloadLinks.clear();
-    for (const link of this.#rtnetlink.listLinks()) this.#noteLink(link.index, link.name, true);
+    for (const link of rtnetlink.listLinks()) this.#noteLink(link.index, link.name, true);
     this.#workloadRoutes.clear();
-    this.#underlay.clear();
-    for (const route of this.#rtnetlink.listRoutes({ table: RouteTable.MAIN })) {
-      if (route.protocol !== RouteProtocol.BGP) this.#noteForeign("new", route);
+    const underlay: (readonly [string, UnderlayRoute])[] = [];
+    for (const route of rtnetlink.listRoutes({ table: RouteTable.MAIN })) {
+      if (route.protocol === RouteProtocol.BGP) continue;
+      const { destination, interfaceIndex, metric } = route;
+      if (interfaceIndex === undefined || !this.#workloadLinks.has(interfaceIndex)) {
+        if (route.type === "unicast") underlay.push([routeKey(route), underlayRoute(route)]);
+      } else if (isHostCidr(destination) && isUnicastAddress(destination)) {
+        this.#workloadRoutes.set(routeKey(route), { prefix: destination, metric, interfaceIndex });
+      }
     }
+    for (const [peer, gateway] of this.#peerGateways) underlay.push(peerRoute(peer, gateway));
+    this.#nextHops.replaceRoutes(underlay);
     this.#readAddresses();
+    this.#wantChanged();
     this.#routes.resync();
-    this.#rewant();
-    this.#options.onLocalChange();
+    this.#onLocalChange();
     this.#apply();
   }
 
@@ -281,6 +335,21 @@ export class Kernel {
       if (!signal.aborted) action();
     }
   }
+}
+
+function underlayRoute(route: Route): UnderlayRoute {
+  const hops = (route.nextHops ?? [route]).map(({ gateway, interfaceIndex, onlink }) => ({
+    ...(gateway !== undefined && { gateway }),
+    ...(interfaceIndex !== undefined && { interfaceIndex }),
+    ...(onlink && { onlink }),
+  }));
+  return { destination: route.destination, metric: route.metric ?? 0, hops };
+}
+
+const peerKey = (peer: Cidr) => `peer ${peer}`;
+
+function peerRoute(peer: Cidr, gateway: Ip): readonly [string, UnderlayRoute] {
+  return [peerKey(peer), { destination: peer, metric: OWN_METRIC, hops: [{ gateway }] }];
 }
 
 /** IPv6 interfaces carry link-local and multicast host routes of the kernel's own. */

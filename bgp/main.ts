@@ -7,10 +7,13 @@ import { createLogger } from "../daemon/log.ts";
 import { runDaemon } from "../daemon/main.ts";
 import { serveStatus } from "../daemon/status-server.ts";
 import { connect, datastoreConfig } from "../datastore/config.ts";
+import { EventSubscription } from "../linux/events.ts";
+import { Rtnetlink } from "../linux/rtnetlink.ts";
 import { readEnvironment } from "../node/environment.ts";
 import { lockHost } from "../node/host-lock.ts";
 import { determineNodeName } from "../node/node-name.ts";
 import { BgpDaemon } from "./daemon.ts";
+import { Kernel } from "./kernel.ts";
 
 const env = process.env;
 const logger = createLogger("bgp", env["BGP_LOGSEVERITYSCREEN"]);
@@ -28,7 +31,13 @@ void runDaemon(logger, async signal => {
       clock,
       routerId: env["CALICO_ROUTER_ID"],
       secretsDirectory: env["CALYX_SECRETS_DIR"] ?? "/etc/calyx/secrets",
-      interfacePrefixes: (env["FELIX_INTERFACEPREFIX"] ?? "cali").split(","),
+      kernel: new Kernel({
+        interfacePrefixes: (env["FELIX_INTERFACEPREFIX"] ?? "cali").split(","),
+        logger,
+        clock,
+        rtnetlink: Rtnetlink.open(),
+        subscribe: EventSubscription.open,
+      }),
     });
     const source = {
       liveness: () => undefined,

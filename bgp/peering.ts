@@ -1,9 +1,10 @@
 /**
  * Whom this node speaks BGP with: the datastore's view in, a set of peerings out (calico.md 4.2).
  *
- * Three sources, in rising precedence where they name the same address and port: the node-to-node mesh, peerings
- * back to nodes that have selected us (reverse), and BGPPeers that apply to us, global before node-specific.
- * Pure, and recomputed whole at each change: a thousand nodes cost a few milliseconds.
+ * Three sources, in rising precedence where they name the same address: the node-to-node mesh, peerings back to nodes
+ * that have selected us (reverse), and BGPPeers that apply to us, the global ones over the node-specific ones. An
+ * address has one session, so a second BGPPeer that wants another port there is reported.
+ * Pure, and recomputed whole at each change: a thousand nodes cost some milliseconds.
  */
 
 import type { BGPConfiguration, BGPPeer, Node } from "../crd-schemas/index.ts";
@@ -76,14 +77,12 @@ export function computePeerings(input: PeeringInput): { peerings: Peering[]; pro
   const self = speakers.find(speaker => speaker.name === input.nodeName);
   if (!self) return { peerings: [], problems };
 
-  const byEndpoint = new Map<string, Peering>();
-  const add = (peering: Peering) => byEndpoint.set(`${peering.address} ${peering.port}`, peering);
-
-  for (const peering of meshPeerings(self, speakers, input)) add(peering);
+  const byAddress = new Map<Ip, Peering>();
+  for (const peering of meshPeerings(self, speakers, input)) byAddress.set(peering.address, peering);
   const applicable: { peer: BGPPeer; type: "global" | "node" }[] = [];
   for (const peer of sortedByName(input.peers)) {
     try {
-      for (const reverse of reversePeerings(peer, self, speakers)) add(reverse);
+      for (const reverse of reversePeerings(peer, self, speakers)) byAddress.set(reverse.address, reverse);
       const type = appliesTo(peer, self);
       if (type) applicable.push({ peer, type });
     } catch (error) {
@@ -92,14 +91,27 @@ export function computePeerings(input: PeeringInput): { peerings: Peering[]; pro
   }
   // A global peering to an address suppresses node-specific duplicates, so the global ones come last.
   applicable.sort((a, b) => Number(a.type === "global") - Number(b.type === "global"));
+  const portOf = new Map<Ip, number>();
   for (const { peer, type } of applicable) {
+    const problem = (message: string) => problems.push({ peer: peer.metadata.name, message });
+    if (peer.spec?.localWorkloadSelector) {
+      problem("localWorkloadSelector: peering with workloads is not supported");
+      continue;
+    }
     try {
-      for (const peering of explicitPeerings(peer, type, self, speakers)) add(peering);
+      for (const peering of explicitPeerings(peer, type, self, speakers)) {
+        const { address, port } = peering;
+        const other = portOf.get(address);
+        if (other !== undefined && other !== port)
+          problem(`${address} has port ${other} in another BGPPeer, and ${port} here: one of them counts`);
+        portOf.set(address, port);
+        byAddress.set(address, peering);
+      }
     } catch (error) {
-      problems.push({ peer: peer.metadata.name, message: (error as Error).message });
+      problem((error as Error).message);
     }
   }
-  return { peerings: [...byEndpoint.values()].sort((a, b) => (a.name < b.name ? -1 : 1)), problems };
+  return { peerings: [...byAddress.values()].sort((a, b) => (a.name < b.name ? -1 : 1)), problems };
 }
 
 function speakerOf(
@@ -131,7 +143,7 @@ function* meshPeerings(self: Speaker, speakers: readonly Speaker[], input: Peeri
     if (other.name === self.name || other.clusterId !== undefined) continue;
     for (const address of other.addresses) {
       const own = ownAddress(self, address);
-      if (own === undefined) continue;
+      if (own === undefined || own === address) continue;
       yield {
         ...plain("mesh", "Mesh", address, other.port, DEFAULT_PORT),
         asn: other.asn,
@@ -186,28 +198,32 @@ function* explicitPeerings(
   self: Speaker,
   speakers: readonly Speaker[],
 ): Generator<Peering> {
-  const label = type === "global" ? "Global" : "Node";
   const remotes = remoteSpeakers(peer, speakers);
   for (const { speaker, address } of remotes) {
-    if (speaker.name === self.name) continue;
-    const peering = peeringWith(peer, type, label, self, address, speaker.port, speaker.asn, speaker);
-    if (peering) yield peering;
+    if (speaker.name === self.name || ownAddress(self, address) === undefined) continue;
+    yield peeringWith(peer, {
+      type,
+      self,
+      address,
+      port: speaker.port,
+      asn: speaker.asn,
+      localAsn: Number(peer.spec?.localASNumber ?? self.asn),
+      remote: speaker,
+    });
   }
   const { peerIP, asNumber, peerSelector } = peer.spec ?? {};
   if (peerSelector || !peerIP || remotes.length > 0) return;
   const { address, port } = parsePeerAddress(peerIP);
   if (self.addresses.includes(address)) return;
-  const peering = peeringWith(
-    peer,
+  yield peeringWith(peer, {
     type,
-    label,
     self,
     address,
-    port ?? DEFAULT_PORT,
-    Number(asNumber ?? self.asn),
-    undefined,
-  );
-  if (peering) yield peering;
+    port: port ?? DEFAULT_PORT,
+    asn: Number(asNumber ?? self.asn),
+    localAsn: Number(peer.spec?.localASNumber ?? self.asn),
+    remote: undefined,
+  });
 }
 
 /** A Calico node that is the far side of somebody's BGPPeer peers back with the nodes that BGPPeer is for. */
@@ -220,38 +236,38 @@ function* reversePeerings(peer: BGPPeer, self: Speaker, speakers: readonly Speak
     if (other.name === self.name || !selectsLocal(peer, other)) continue;
     for (const address of other.addresses) {
       if (!remotes.some(remote => ipVersion(remote.address) === ipVersion(address))) continue;
-      const type = spec.node || spec.nodeSelector ? "node" : "global";
-      const peering = peeringWith(
-        peer,
-        type,
-        type === "node" ? "Node" : "Global",
+      const peering = peeringWith(peer, {
+        type: spec.node || spec.nodeSelector ? "node" : "global",
         self,
         address,
-        other.port,
-        other.asn,
-        other,
-      );
-      if (peering) yield peering;
+        port: other.port,
+        // What the BGPPeer calls local is the other side's, seen from here.
+        asn: Number(spec.localASNumber ?? other.asn),
+        localAsn: self.asn,
+        remote: other,
+      });
+      yield { ...peering, reachableBy: undefined };
     }
   }
 }
 
-function peeringWith(
-  peer: BGPPeer,
-  type: "global" | "node",
-  label: string,
-  self: Speaker,
-  address: Ip,
-  port: number,
-  asn: number,
-  remote: Speaker | undefined,
-): Peering | undefined {
+interface Ends {
+  readonly type: "global" | "node";
+  readonly self: Speaker;
+  readonly address: Ip;
+  readonly port: number;
+  readonly asn: number;
+  readonly localAsn: number;
+  /** Undefined: not one of the cluster's nodes. */
+  readonly remote: Speaker | undefined;
+}
+
+function peeringWith(peer: BGPPeer, { type, self, address, port, asn, localAsn, remote }: Ends): Peering {
   const spec = peer.spec ?? {};
   const own = ownAddress(self, address);
-  const localAsn = Number(spec.localASNumber ?? self.asn);
   const ibgp = asn === localAsn;
   return {
-    ...plain(type, label, address, port, remote?.port ?? DEFAULT_PORT),
+    ...plain(type, type === "global" ? "Global" : "Node", address, port, remote?.port ?? DEFAULT_PORT),
     asn,
     localAsn,
     localAddress: spec.sourceAddress === "None" ? undefined : own,

@@ -4,13 +4,23 @@
  * migrated in (metric 512) beats the block it came from (metric 1024) on every host of the mesh.
  */
 
+import type { IpVersion } from "../net/ip.ts";
+
 const MAX_LOCAL_PREF = 2_147_483_647;
 
-/** Metric of an ordinary route. */
+/** Metric of an ordinary route where BGPConfiguration says nothing else. */
 export const NORMAL_PRIORITY = 1024;
+
+/** The configured one, per IP version. */
+export type NormalPriority = (version: IpVersion) => number;
 
 export function localPrefOf(metric: number | undefined): number {
   return MAX_LOCAL_PREF - (metric || NORMAL_PRIORITY);
+}
+
+/** The priority that a BGPFilter compares: what a Calico node said with this LOCAL_PREF. */
+export function priorityOf(localPref: number | undefined): number {
+  return localPref === undefined ? NORMAL_PRIORITY : MAX_LOCAL_PREF - localPref;
 }
 
 /**

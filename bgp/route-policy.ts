@@ -6,13 +6,19 @@
  * not thereby offer transit.
  */
 
-import type { Route, RoutePolicy } from "node-bgp";
+import type { AsPathSegment, Route, RoutePolicy } from "node-bgp";
 import type { BGPConfiguration, BGPFilter } from "../crd-schemas/index.ts";
 import { type Cidr, contains, parseCidr } from "../net/cidr.ts";
-import { evaluateFilters, type FilterRoute, type FilterRule } from "./filter.ts";
+import {
+  type CompiledFilter,
+  compileFilter,
+  evaluateFilters,
+  type FilterEdits,
+  type FilterRoute,
+} from "./filter.ts";
 import { type PoolView, poolOf } from "./pool-view.ts";
 
-export interface PolicyView {
+export interface PolicyInput {
   readonly pools: readonly PoolView[];
   readonly filters: ReadonlyMap<string, BGPFilter>;
   /** Effective BGPConfiguration, the node's over the default. */
@@ -21,25 +27,54 @@ export interface PolicyView {
   readonly reflector: boolean;
 }
 
+/** {@link PolicyInput}, with everything parsed that is asked per route. */
+export interface PolicyView {
+  readonly pools: readonly PoolView[];
+  readonly filters: ReadonlyMap<string, CompiledFilter>;
+  /** Prefixes of services that we reflect. */
+  readonly reflected: readonly Cidr[];
+  readonly advertisements: readonly { readonly cidr: Cidr; readonly communities: readonly string[] }[];
+}
+
+export const EMPTY_VIEW: PolicyView = { pools: [], filters: new Map(), reflected: [], advertisements: [] };
+
+export function policyView({ pools, filters, configuration, reflector }: PolicyInput): PolicyView {
+  const { serviceLoadBalancerIPs = [], serviceExternalIPs = [] } = configuration;
+  const named = new Map((configuration.communities ?? []).map(({ name, value }) => [name, value]));
+  const services = reflector ? [...serviceLoadBalancerIPs, ...serviceExternalIPs] : [];
+  return {
+    pools,
+    filters: new Map([...filters].map(([name, filter]) => [name, compileFilter(filter)])),
+    reflected: services.map(({ cidr }) => parseCidr(cidr ?? "")).filter(cidr => cidr !== undefined),
+    advertisements: (configuration.prefixAdvertisements ?? []).flatMap(({ cidr: text, communities = [] }) => {
+      const cidr = parseCidr(text ?? "");
+      const values = communities.map(value => named.get(value) ?? value);
+      return cidr === undefined ? [] : [{ cidr, communities: values }];
+    }),
+  };
+}
+
 /** The policies look at `view()` at each call, so that a change of the datastore needs a refresh, not new functions. */
 export function exportPolicy(view: () => PolicyView, filterNames: readonly string[]): RoutePolicy {
   return (route, neighbor) => {
     const now = view();
-    const prefix = route.prefix as Cidr;
-    const external = neighbor.type === "external";
-    const rules = rulesOf(now, filterNames, route, "export");
-    const verdict = evaluateFilters(rules, filterView(route), { external });
+    const verdict = verdictOf(now, filterNames, route, "export", neighbor.type === "external");
     if (verdict?.action === "reject") return null;
-    if (verdict === undefined && !exportedByDefault(now, route, prefix)) return null;
-    const edited = verdict ? withEdits(route, verdict.edits) : route;
-    return withCommunities(edited, advertisedCommunities(now.configuration, prefix));
+    // A filter that accepts has the last word, as in Calico: no communities are added after it.
+    if (verdict) return withEdits(route, verdict.edits);
+    const prefix = route.prefix as Cidr;
+    if (!exportedByDefault(now, route, prefix)) return null;
+    const advertised = now.advertisements.filter(({ cidr }) => contains(cidr, prefix));
+    return withCommunities(
+      route,
+      advertised.flatMap(({ communities }) => communities),
+    );
   };
 }
 
 export function importPolicy(view: () => PolicyView, filterNames: readonly string[]): RoutePolicy {
   return (route, neighbor) => {
-    const rules = rulesOf(view(), filterNames, route, "import");
-    const verdict = evaluateFilters(rules, filterView(route), { external: neighbor.type === "external" });
+    const verdict = verdictOf(view(), filterNames, route, "import", neighbor.type === "external");
     if (verdict === undefined) return route;
     return verdict.action === "reject" ? null : withEdits(route, verdict.edits);
   };
@@ -50,24 +85,21 @@ function exportedByDefault(view: PolicyView, route: Route, prefix: Cidr): boolea
   if (pool && !pool.exported) return false;
   if (route.source === "local") return true;
   if (pool && !pool.disabled) return true;
-  return view.reflector && servicePrefixes(view.configuration).some(service => contains(service, prefix));
+  return view.reflected.some(service => contains(service, prefix));
 }
 
-function servicePrefixes(configuration: PolicyView["configuration"]): Cidr[] {
-  const { serviceLoadBalancerIPs = [], serviceExternalIPs = [] } = configuration;
-  return [...serviceLoadBalancerIPs, ...serviceExternalIPs]
-    .map(({ cidr }) => parseCidr(cidr ?? ""))
-    .filter(cidr => cidr !== undefined);
-}
-
-function rulesOf(
+function verdictOf(
   view: PolicyView,
   names: readonly string[],
   route: Route,
   way: "import" | "export",
-): FilterRule[][] {
+  external: boolean,
+) {
+  if (names.length === 0) return undefined;
   const field = `${way}${route.family === "ipv4-unicast" ? "V4" : "V6"}` as const;
-  return names.map(name => (view.filters.get(name)?.spec?.[field] ?? []) as FilterRule[]);
+  // A filter that does not exist (yet) is reported with the peering and decides nothing.
+  const rules = names.map(name => view.filters.get(name)?.[field] ?? []);
+  return evaluateFilters(rules, filterView(route), { external });
 }
 
 function filterView(route: Route): FilterRoute {
@@ -82,25 +114,25 @@ function filterView(route: Route): FilterRoute {
   };
 }
 
-function withEdits(
-  route: Route,
-  edits: {
-    addCommunities: readonly string[];
-    prependAsPath: readonly number[];
-    localPref: number | undefined;
-  },
-): Route {
+function withEdits(route: Route, edits: FilterEdits): Route {
   let result = withCommunities(route, edits.addCommunities);
   if (edits.prependAsPath.length > 0) {
-    result = { ...result, asPath: [{ type: "sequence", asns: edits.prependAsPath }, ...result.asPath] };
+    const [first, ...rest] = result.asPath;
+    const asPath: AsPathSegment[] =
+      first?.type === "sequence"
+        ? [{ type: "sequence", asns: [...edits.prependAsPath, ...first.asns] }, ...rest]
+        : [{ type: "sequence", asns: edits.prependAsPath }, ...result.asPath];
+    result = { ...result, asPath };
   }
   return edits.localPref === undefined ? result : { ...result, localPref: edits.localPref };
 }
 
 /** `a:b` is a community (RFC 1997), `a:b:c` a large one (RFC 8092). */
 function withCommunities(route: Route, values: readonly string[]): Route {
-  const plain = values.filter(value => value.split(":").length === 2 && !route.communities?.includes(value));
-  const large = values.filter(
+  if (values.length === 0) return route;
+  const added = [...new Set(values)];
+  const plain = added.filter(value => value.split(":").length === 2 && !route.communities?.includes(value));
+  const large = added.filter(
     value => value.split(":").length === 3 && !route.largeCommunities?.includes(value),
   );
   if (plain.length === 0 && large.length === 0) return route;
@@ -109,16 +141,4 @@ function withCommunities(route: Route, values: readonly string[]): Route {
     ...(plain.length > 0 && { communities: [...(route.communities ?? []), ...plain] }),
     ...(large.length > 0 && { largeCommunities: [...(route.largeCommunities ?? []), ...large] }),
   };
-}
-
-function advertisedCommunities(configuration: PolicyView["configuration"], prefix: Cidr): string[] {
-  const named = new Map((configuration.communities ?? []).map(({ name, value }) => [name, value]));
-  return (configuration.prefixAdvertisements ?? [])
-    .filter(({ cidr }) => {
-      const block = parseCidr(cidr ?? "");
-      return block !== undefined && contains(block, prefix);
-    })
-    .flatMap(({ communities }) => communities ?? [])
-    .map(community => named.get(community) ?? community)
-    .filter(community => community !== undefined);
 }

@@ -8,9 +8,14 @@ import { type Cidr, parseCidr } from "../net/cidr.ts";
 /** What a batch of updates touched, so that only what depends on it is recomputed. */
 export interface Touched {
   peerings: boolean;
-  policies: boolean;
+  /** What may leave, and what may go into the kernel. */
+  exports: boolean;
+  /** What is let in: the neighbors have to send everything again. */
+  imports: boolean;
   origination: boolean;
 }
+
+export const NOTHING: Touched = { peerings: false, exports: false, imports: false, origination: false };
 
 export class BgpState {
   readonly nodes = new Map<string, Node>();
@@ -34,38 +39,38 @@ export class BgpState {
   }
 
   apply(updates: readonly Update[]): Touched {
-    const touched: Touched = { peerings: false, policies: false, origination: false };
+    const touched = { ...NOTHING };
     for (const update of updates) {
       const value = update.type === "put" ? update.value : undefined;
       const { kind, name } = update.key;
       switch (kind) {
-        case "Node":
+        case "Node": {
+          // Heartbeats, tunnel addresses and the like pass here all the time, and mean nothing to BGP.
+          const before = bgpFacts(this.nodes.get(name));
           put(this.nodes, name, value);
-          touched.peerings = true;
+          if (bgpFacts(this.nodes.get(name)) !== before) touched.peerings = true;
           break;
+        }
         case "BGPPeer":
           put(this.peers, name, value);
           touched.peerings = true;
           break;
         case "BGPFilter":
           put(this.filters, name, value);
-          touched.policies = true;
+          touched.peerings = touched.exports = touched.imports = true;
           break;
         case "BGPConfiguration":
           put(this.configurations, name, value);
-          touched.peerings = touched.policies = true;
+          touched.peerings = touched.exports = touched.origination = true;
           break;
         case "IPPool":
           put(this.pools, name, value);
-          touched.policies = touched.origination = true;
+          touched.exports = touched.origination = true;
           break;
         case "BlockAffinity": {
           const block = parseCidr(name);
           if (block === undefined) break;
-          // A record without a state is one of the old kind, which is confirmed by being there.
-          const confirmed =
-            value !== undefined && !value.deleted && (value.state ?? "confirmed") === "confirmed";
-          if (confirmed) this.blocks.add(block);
+          if (value !== undefined && isConfirmed(value)) this.blocks.add(block);
           else this.blocks.delete(block);
           touched.origination = true;
           break;
@@ -74,6 +79,16 @@ export class BgpState {
     }
     return touched;
   }
+}
+
+/** A record without a state is one of the old kind, which is confirmed by being there. */
+function isConfirmed({ state, deleted }: { state?: string; deleted?: boolean | string }): boolean {
+  return deleted !== true && deleted !== "true" && (!state || state === "confirmed");
+}
+
+/** What of a node its neighbors go by. */
+function bgpFacts(node: Node | undefined): string {
+  return JSON.stringify([node?.spec?.bgp, node?.metadata.labels, node !== undefined]);
 }
 
 function put<T>(map: Map<string, T>, name: string, value: T | undefined): void {

@@ -1,0 +1,164 @@
+/**
+ * The speaker's neighbors, kept as the datastore wants them. What one peering has wrong never holds up another: it is
+ * reported, in the log once and in the status for as long as it lasts.
+ */
+
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { BgpSpeaker, NeighborOptions, RoutePolicy } from "node-bgp";
+import type { Logger } from "../daemon/log.ts";
+import type { Ip } from "../net/ip.ts";
+import { computePeerings, type Peering, type PeeringInput } from "./peering.ts";
+import { exportPolicy, importPolicy, type PolicyView } from "./route-policy.ts";
+
+/** Seconds between dials: hosts start together, and the one that dials first finds nobody listening yet. */
+const CONNECT_RETRY_SECONDS = 2;
+
+/** How long a passive side waits to be dialled before it dials itself: the other may not know of us yet. */
+const PASSIVE_FALLBACK_SECONDS = 10;
+
+export interface NeighborsOptions {
+  readonly logger: Logger;
+  /** Where passwords are: `<directory>/<secret name>/<key>`. */
+  readonly secretsDirectory: string;
+  readonly view: () => PolicyView;
+}
+
+interface Known {
+  readonly peering: Peering;
+  readonly password: string | undefined;
+}
+
+export class Neighbors {
+  readonly #options: NeighborsOptions;
+  #speaker: BgpSpeaker | undefined;
+  readonly #known = new Map<Ip, Known>();
+  /** One policy function per list of filters, so that peerings with equal ones share what node-bgp computes for them. */
+  readonly #policies = new Map<string, { export: RoutePolicy; import: RoutePolicy }>();
+  readonly #problems = new Set<string>();
+  #hasSecrets = false;
+
+  constructor(options: NeighborsOptions) {
+    this.#options = options;
+  }
+
+  get peerings(): Peering[] {
+    return [...this.#known.values()].map(({ peering }) => peering);
+  }
+
+  get problems(): string[] {
+    return [...this.#problems];
+  }
+
+  /** Whether there are passwords, which may change or appear at any time. */
+  get hasSecrets(): boolean {
+    return this.#hasSecrets;
+  }
+
+  nameOf(address: string): string {
+    return this.#known.get(address as Ip)?.peering.name ?? address;
+  }
+
+  update(speaker: BgpSpeaker, input: PeeringInput): void {
+    if (speaker !== this.#speaker) this.#known.clear();
+    this.#speaker = speaker;
+    const { peerings, problems: found } = computePeerings(input);
+    const problems = found.map(({ peer, message }) => `BGPPeer ${peer}: ${message}`);
+    this.#hasSecrets = peerings.some(({ passwordSecret }) => passwordSecret !== undefined);
+    const wanted = new Set(peerings.map(({ address }) => address));
+    for (const address of [...this.#known.keys()]) {
+      if (wanted.has(address)) continue;
+      this.#known.delete(address);
+      speaker.removeNeighbor(address);
+    }
+    for (const peering of peerings) {
+      const problem = (text: string) => problems.push(`${peering.name}: ${text}`);
+      for (const filter of peering.filters)
+        if (!this.#options.view().filters.has(filter)) problem(`BGPFilter ${filter} does not exist`);
+      const password = this.#password(peering, problem);
+      try {
+        this.#set(speaker, { peering, password });
+      } catch (error) {
+        problem((error as Error).message);
+      }
+    }
+    this.#report(problems);
+  }
+
+  #set(speaker: BgpSpeaker, wanted: Known): void {
+    const { address } = wanted.peering;
+    const known = this.#known.get(address);
+    if (known && JSON.stringify(known) === JSON.stringify(wanted)) return;
+    const options = this.#neighborOptions(wanted);
+    try {
+      if (known) speaker.updateNeighbor(options);
+      else speaker.addNeighbor(options);
+      this.#known.set(address, wanted);
+    } catch (error) {
+      // An update that failed half-way has taken the neighbor away. Either way it is tried again at the next occasion.
+      if (!speaker.neighbor(address)) this.#known.delete(address);
+      throw error;
+    }
+  }
+
+  #neighborOptions({ peering, password }: Known): NeighborOptions {
+    const group = peering.filters.join(" ");
+    const policies = this.#policiesFor(group, peering.filters);
+    return {
+      address: peering.address,
+      asn: peering.asn,
+      port: peering.port,
+      localAsn: peering.localAsn,
+      passive: peering.passive,
+      passiveFallback: PASSIVE_FALLBACK_SECONDS,
+      connectRetryTime: CONNECT_RETRY_SECONDS,
+      reflectorClient: peering.reflectorClient,
+      nextHopMode: peering.nextHopMode,
+      importPolicy: policies.import,
+      exportPolicy: policies.export,
+      exportGroup: group,
+      description: peering.name,
+      ...(peering.localAddress !== undefined && { localAddress: peering.localAddress }),
+      ...(password !== undefined && { password }),
+      ...(peering.ttlSecurity !== undefined && { ttlSecurity: peering.ttlSecurity }),
+      ...(peering.allowedLocalAs !== undefined && { allowedLocalAs: peering.allowedLocalAs }),
+      ...(peering.keepaliveSeconds !== undefined && {
+        keepaliveTime: peering.keepaliveSeconds,
+        holdTime: 3 * peering.keepaliveSeconds,
+      }),
+      ...(peering.restartSeconds !== undefined && { gracefulRestartTime: peering.restartSeconds }),
+    };
+  }
+
+  #policiesFor(group: string, filters: readonly string[]): { export: RoutePolicy; import: RoutePolicy } {
+    let policies = this.#policies.get(group);
+    if (!policies) {
+      const { view } = this.#options;
+      policies = { export: exportPolicy(view, filters), import: importPolicy(view, filters) };
+      this.#policies.set(group, policies);
+    }
+    return policies;
+  }
+
+  #password({ passwordSecret }: Peering, problem: (text: string) => void): string | undefined {
+    if (!passwordSecret) return undefined;
+    const path = join(this.#options.secretsDirectory, passwordSecret.name, passwordSecret.key);
+    try {
+      const password = readFileSync(path, "utf8").trimEnd();
+      if (password !== "") return password;
+      problem(`password ${path} is empty: the session runs without one`);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      problem(`password ${path} is not readable (${code}): the session runs without one`);
+    }
+    return undefined;
+  }
+
+  #report(problems: readonly string[]): void {
+    for (const problem of problems) {
+      if (!this.#problems.has(problem)) this.#options.logger.error({ problem }, "peering not as configured");
+    }
+    this.#problems.clear();
+    for (const problem of problems) this.#problems.add(problem);
+  }
+}
