@@ -11,6 +11,9 @@ import type { FelixConfig } from "../../calc/config.ts";
 import { type Direction, dispatchChain, workloadChain } from "./names.ts";
 import { denyRule } from "./policy-chains.ts";
 
+/** Together with the wildcard, as long as an interface's name may be. */
+const MAX_STEM = 14;
+
 /** All dispatch chains of a direction for these interfaces; the root is always there. */
 export function dispatchChains(
   direction: Direction,
@@ -47,5 +50,5 @@ export function dispatchChains(
 function stemOf(name: string, prefixes: readonly string[]): string {
   const prefix = prefixes.find(p => name.startsWith(p)) ?? "";
   // A name that is nothing but the prefix shares no stem: `cali+` would catch everybody.
-  return name.slice(0, prefix.length + 1);
+  return name.slice(0, Math.min(prefix.length + 1, MAX_STEM));
 }

@@ -13,7 +13,7 @@ import type { PacketFilter } from "../packet-filter.ts";
 import { dispatchChains } from "./dispatch-chains.ts";
 import { allocateMarks, type MarkBits } from "./marks.ts";
 import { type Direction, policyChain, profileChain, setName, workloadChain } from "./names.ts";
-import { policyRules, type RenderContext } from "./policy-chains.ts";
+import { policyRules, profileRules, type RenderContext } from "./policy-chains.ts";
 import {
   ALL_POOLS,
   filterChains,
@@ -135,7 +135,7 @@ class Family {
       }
       for (const [name, profile] of changes.profiles) {
         const chain = profileChain(direction, name);
-        if (profile) filter.setChain(chain, policyRules(profile[direction], this.#context));
+        if (profile) filter.setChain(chain, profileRules(profile[direction], this.#context));
         else filter.removeChain(chain);
       }
     }
@@ -178,18 +178,17 @@ class Family {
   #updateEndpoints(endpoints: Changes["endpoints"]): void {
     const filter = this.#iptables.table("filter");
     let interfacesChanged = false;
+    // First all that goes: an interface may pass from one endpoint to another, in any order.
     for (const [id, endpoint] of endpoints) {
-      const former = this.#endpoints.get(id);
-      if (former && former.interfaceName !== endpoint?.interfaceName) {
-        for (const direction of DIRECTIONS)
-          filter.removeChain(workloadChain(direction, former.interfaceName));
-        interfacesChanged = true;
-      }
-      if (!endpoint) {
-        this.#endpoints.delete(id);
-        continue;
-      }
-      if (former?.interfaceName !== endpoint.interfaceName) interfacesChanged = true;
+      const former = this.#endpoints.get(id)?.interfaceName;
+      if (former === endpoint?.interfaceName) continue;
+      interfacesChanged = true;
+      this.#endpoints.delete(id);
+      if (former === undefined) continue;
+      for (const direction of DIRECTIONS) filter.removeChain(workloadChain(direction, former));
+    }
+    for (const [id, endpoint] of endpoints) {
+      if (!endpoint) continue;
       this.#endpoints.set(id, endpoint);
       for (const [chain, rules] of workloadChains(endpoint, this.#config, this.#marks))
         filter.setChain(chain, rules);

@@ -1,6 +1,7 @@
 /**
  * Names of chains and sets, exactly Calico's, so that its users, tools and dashboards recognise them
- * (calico.md 3.3, 3.4). A name too long for the kernel keeps its prefix and hashes the rest.
+ * (calico.md 3.3, 3.4). A name that the kernel has no room for, or iptables no way to write, keeps its prefix and
+ * hashes the rest.
  */
 
 import { createHash } from "node:crypto";
@@ -9,11 +10,15 @@ import type { IpVersion } from "../../../net/ip.ts";
 const MAX_CHAIN_NAME = 28;
 const MAX_SET_NAME = 31;
 
+/** Profiles may be named as one likes; blanks, quotes and backslashes end or change a word of a restore file. */
+const WRITABLE = /^[!#-&(-[\]-~]*$/;
+
 /** `prefix + suffix` where that fits, else `prefix + "_" + hash`, cut to `max` characters. */
 export function shortenedName(prefix: string, suffix: string, max: number): string {
   const name = prefix + suffix;
   // A name of exactly the maximum length could collide with a hashed one if its suffix began like a hash.
-  if (name.length < max || (name.length === max && !suffix.startsWith("_"))) return name;
+  const fits = name.length < max || (name.length === max && !suffix.startsWith("_"));
+  if (fits && WRITABLE.test(suffix)) return name;
   const hash = createHash("sha256").update(suffix).digest("base64url");
   return `${prefix}_${hash}`.slice(0, max);
 }
@@ -35,7 +40,7 @@ export const workloadChain = (direction: Direction, interfaceName: string) =>
 
 export const dispatchChain = (direction: Direction, prefix = "") => {
   const root = direction === "ingress" ? "cali-to-wl-dispatch" : "cali-from-wl-dispatch";
-  return prefix === "" ? root : `${root}-${prefix}`;
+  return prefix === "" ? root : chain(`${root}-`, prefix);
 };
 
 /** `cali40…` for IPv4, `cali60…` for IPv6. */

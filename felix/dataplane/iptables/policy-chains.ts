@@ -40,7 +40,7 @@ export function denyRule(matches: IptablesRule, config: FelixConfig): IptablesRu
   return config.iptablesFilterDenyAction === "Reject" ? matches.reject() : matches.drop();
 }
 
-/** The rules of one direction of a policy or profile. */
+/** The rules of one direction of a policy; it is entered with the marks for accept and pass clear. */
 export function policyRules(rules: readonly Rule[], context: RenderContext): IptablesRule[] {
   return rules.flatMap(each => {
     const applicable = ruleForVersion(each, context.version);
@@ -48,46 +48,49 @@ export function policyRules(rules: readonly Rule[], context: RenderContext): Ipt
   });
 }
 
+/**
+ * The rules of one direction of a profile. Where one of them passes, that ends this profile only, and not because of a
+ * mark that the tier or profile before has left.
+ */
+export function profileRules(rules: readonly Rule[], context: RenderContext): IptablesRule[] {
+  const rendered = policyRules(rules, context);
+  const passes = rules.some(({ action }) => action === "pass");
+  return passes ? [rule().clearMark(context.marks.pass), ...rendered] : rendered;
+}
+
 /** Narrows a rule by one alternative. */
 type Narrow = (base: IptablesRule) => IptablesRule;
 
 function renderRule(model: Rule, context: RenderContext): IptablesRule[] {
   const { marks, version } = context;
-  if (!protocolOfVersion(model, version)) return [];
+  if (!protocolOfVersion(model, version) || matchesNothing(model)) return [];
+  const { source, destination } = model;
 
-  const sourcePorts = portAlternatives(model.source, "source", version);
-  const destinationPorts = portAlternatives(model.destination, "destination", version);
-  const sourceNets = model.source.nets.map(
-    (net): Narrow =>
-      base =>
-        base.source(net),
-  );
-  const destinationNets = model.destination.nets.map(
-    (net): Narrow =>
-      base =>
-        base.destination(net),
-  );
-  const lists = [sourcePorts, destinationPorts, sourceNets, destinationNets];
+  const lists = [
+    portAlternatives(source, "source", version),
+    portAlternatives(destination, "destination", version),
+    source.nets.map(
+      (net): Narrow =>
+        base =>
+          base.source(net),
+    ),
+    destination.nets.map(
+      (net): Narrow =>
+        base =>
+          base.destination(net),
+    ),
+  ];
   const blocks = lists.filter(list => list.length > 1);
-  const single = lists.filter(list => list.length === 1).map(list => list[0] as Narrow);
-
-  const notSource = model.source.notNets.map(
-    (net): Narrow =>
-      base =>
-        base.source(net),
-  );
-  const notDestination = model.destination.notNets.map(
-    (net): Narrow =>
-      base =>
-        base.destination(net),
-  );
-  // One excluded net per direction fits into the rule itself.
-  const excluded = [notSource, notDestination].filter(list => list.length > 1).flat();
-  const inline: Narrow[] = [];
-  const [source] = model.source.notNets;
-  const [destination] = model.destination.notNets;
-  if (notSource.length === 1 && source) inline.push(base => base.not.source(source));
-  if (notDestination.length === 1 && destination) inline.push(base => base.not.destination(destination));
+  const inline = lists.filter(list => list.length === 1).map(list => list[0] as Narrow);
+  const excluded: Narrow[] = [];
+  for (const [end, { nets, notNets }] of Object.entries({ source, destination })) {
+    const within = (base: Pick<IptablesRule, "source" | "destination">, net: string) =>
+      end === "source" ? base.source(net) : base.destination(net);
+    // A rule has room for one net per end, wanted or excluded.
+    if (notNets.length === 1 && nets.length !== 1)
+      inline.push(base => within(base.not, notNets[0] as string));
+    else for (const net of notNets) excluded.push(base => within(base, net));
+  }
 
   const withProtocol = (base: IptablesRule) =>
     model.protocol === undefined ? base : base.protocol(protocolName(model.protocol));
@@ -112,12 +115,24 @@ function renderRule(model: Rule, context: RenderContext): IptablesRule[] {
   let base = scratch ? rule().markSet(marks.scratch0) : rule();
   for (const [key, value] of Object.entries(model.annotations)) base = base.comment(`${key}=${value}`);
   base = withProtocol(base);
-  if (model.notProtocol !== undefined) base = base.not.protocol(protocolName(model.notProtocol));
-  for (const narrow of [...single, ...inline]) base = narrow(base);
+  // Beside a wanted protocol, an excluded one says nothing more, and iptables takes only one.
+  if (model.notProtocol !== undefined && model.protocol === undefined)
+    base = base.not.protocol(protocolName(model.notProtocol));
+  for (const narrow of inline) base = narrow(base);
   base = matchSets(base, model, version);
   base = matchIcmp(base, model, version);
   rules.push(...actionRules(base, model, context));
   return rules;
+}
+
+/** What iptables refuses to say, or, negating a net of length 0, some of its variants get wrong. */
+function matchesNothing({ protocol, notProtocol, source, destination }: Rule): boolean {
+  const everything = (net: string) => net.endsWith("/0");
+  return (
+    (protocol !== undefined && protocol === notProtocol) ||
+    source.notNets.some(everything) ||
+    destination.notNets.some(everything)
+  );
 }
 
 function actionRules(base: IptablesRule, model: Rule, { marks, config }: RenderContext): IptablesRule[] {

@@ -88,7 +88,8 @@ export function rawChains(config: FelixConfig, marks: MarkBits): StaticChains {
     rule().clearMark(marks.all),
     ...workloads.map(name => rule().inInterface(name).setMark(marks.scratch0)),
     rule().markSet(marks.scratch0).jump("cali-rpf-skip"),
-    denyRule(rule().markSet(marks.scratch0).not.reversePath({ validMark: true }), config),
+    // Never rejected: this table cannot answer, and the source that would be told is not the sender.
+    rule().markSet(marks.scratch0).not.reversePath({ validMark: true }).drop(),
   ];
   return {
     chains: new Map([

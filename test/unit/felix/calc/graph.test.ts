@@ -396,7 +396,8 @@ describe("felix/calc/graph", () => {
   });
 });
 
-const few = <T>(...values: readonly T[]) => fc.constantFrom(...values);
+const few = <const T extends readonly unknown[]>(...values: T): fc.Arbitrary<T[number]> =>
+  fc.constantFrom(...values);
 const labels = fc.record({ app: few("x", "y", "z"), team: few("a", "b") }, { requiredKeys: [] });
 const selector = few(
   "app == 'x'",

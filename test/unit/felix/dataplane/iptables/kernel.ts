@@ -1,0 +1,50 @@
+/** The iptables packet filter in front of a kernel made of Maps. */
+
+import type { Changes } from "../../../../../felix/calc/changes.ts";
+import { resolveConfig } from "../../../../../felix/calc/config.ts";
+import { createIptablesFilter } from "../../../../../felix/dataplane/iptables/iptables-filter.ts";
+import type { PacketFilter } from "../../../../../felix/dataplane/packet-filter.ts";
+import { FakeKernel } from "../../../../../felix/iptables-ts/test/fake-kernel.ts";
+import type { IpVersion } from "../../../../../net/ip.ts";
+import type { Ruleset } from "./packet-walk.ts";
+
+export const configOf = (values: Readonly<Record<string, unknown>> = {}) =>
+  resolveConfig([{ source: "test", values }]).config;
+
+export class FilteringKernel {
+  readonly kernel = new FakeKernel();
+  readonly filter: PacketFilter;
+
+  private constructor(kernel: FakeKernel, filter: PacketFilter) {
+    this.kernel = kernel;
+    this.filter = filter;
+  }
+
+  static async create(values: Readonly<Record<string, unknown>> = {}): Promise<FilteringKernel> {
+    const kernel = new FakeKernel();
+    return new FilteringKernel(kernel, await createIptablesFilter(configOf(values), { run: kernel.run }));
+  }
+
+  async commit(changes: Partial<Changes> = {}): Promise<this> {
+    const nothing = new Map<string, never>();
+    this.filter.update({
+      sets: nothing,
+      policies: nothing,
+      profiles: nothing,
+      endpoints: nothing,
+      pools: nothing,
+      ...changes,
+    });
+    await this.filter.commit();
+    return this;
+  }
+
+  chain(name: string, version: IpVersion = 4, table = "filter"): string[] | undefined {
+    return this.kernel.rules(table, name, version === 4 ? "iptables-nft" : "ip6tables-nft");
+  }
+
+  ruleset(version: IpVersion, table = "filter"): Ruleset {
+    const program = version === 4 ? "iptables-nft" : "ip6tables-nft";
+    return { chains: this.kernel.table(table, program), sets: this.kernel.sets };
+  }
+}
