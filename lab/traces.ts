@@ -24,7 +24,9 @@ const STATE_DIRECTORIES = [
 export function takeTraces(): Traces {
   return {
     // Other programs make namespaces too; ours are called so.
-    namespaces: existsSync("/run/netns") ? readdirSync("/run/netns").filter(name => name.startsWith("cx-")) : [],
+    namespaces: existsSync("/run/netns")
+      ? readdirSync("/run/netns").filter(name => name.startsWith("cx-"))
+      : [],
     links: lines("ip", "-o", "link").map(line => line.split(/[:@]/)[1]?.trim() ?? line),
     addresses: lines("ip", "-br", "address"),
     routes: [
