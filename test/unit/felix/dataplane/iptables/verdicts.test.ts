@@ -127,6 +127,20 @@ const entityPair = (portOf?: fc.Arbitrary<number | string>) =>
     return fc.record({ source: entity, destination: entity });
   });
 
+/** Every list too long for one match, so that blocks follow blocks. */
+const crowded = few(4, 6).chain(version => {
+  const nets = fc.uniqueArray(few(...NETS[version]), { minLength: 2, maxLength: 3 });
+  const manyPorts = fc.oneof(
+    fc.uniqueArray(port, { minLength: 10, maxLength: 24 }),
+    fc.constant(["http", 1, 3, "40:49"]),
+  );
+  const entity = fc.record(
+    { nets, ports: manyPorts, notPorts: list(port, 20) },
+    { requiredKeys: ["nets", "ports"] },
+  );
+  return fc.record({ source: entity, destination: entity });
+});
+
 const action = few("Allow", "Allow", "Allow", "Deny", "Pass", "Log");
 const annotations = fc.option(fc.constant({ metadata: { annotations: { why: 'because "we" can' } } }), {
   nil: {},
@@ -140,6 +154,10 @@ const ruleResource = fc
       {
         weight: 4,
         arbitrary: fc.tuple(tcpOrUdp, entityPair(port)).map(([protocol, ends]) => ({ protocol, ...ends })),
+      },
+      {
+        weight: 2,
+        arbitrary: fc.tuple(few("TCP", "UDP"), crowded).map(([protocol, ends]) => ({ protocol, ...ends })),
       },
       { weight: 1, arbitrary: entityPair(named) },
       {
@@ -230,7 +248,7 @@ const packet = fc
     version: few(4, 6),
     ends: few([0, 1], [1, 0], [0, 2], [0, 3], [4, 0], [3, 1], [1, 4], [2, 1]),
     protocol: few("TCP", "TCP", "UDP", "UDP", "SCTP", "ICMP", 47),
-    sourcePort: fc.integer({ min: 1, max: 49 }),
+    sourcePort: fc.oneof(few(1, 3, 5), fc.integer({ min: 1, max: 49 })),
     destinationPort: fc.oneof(few(1, 3, 5), fc.integer({ min: 1, max: 49 })),
     icmp: fc.record({ type: few(3, 8, 128), code: few(0, 1) }),
   })
