@@ -10,7 +10,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { systemClock } from "../daemon/clock.ts";
 import type { Ip } from "../net/ip.ts";
-import { isAlive, type ProcessRef, startDetached } from "./process.ts";
+import { isAlive, LAB_VARIABLE, type ProcessRef, startDetached } from "./process.ts";
 import { LabError, LabErrorCode } from "./state.ts";
 
 /** Of the repository, from the sources as from the bundle in dist/. */
@@ -29,6 +29,7 @@ export interface LabEtcd {
 
 /** @throws LabError where etcd is not installed or does not start */
 export async function startEtcd(options: {
+  lab: string;
   fabric: string;
   address: Ip;
   directory: string;
@@ -39,26 +40,8 @@ export async function startEtcd(options: {
       "etcd is not installed: apt-get install etcd-server, or use the embedded datastore",
     );
   }
-  const [client, peer] = await Promise.all([freePort(), freePort()]);
-  const endpoint = `http://127.0.0.1:${client}`;
-  const peers = `http://127.0.0.1:${peer}`;
-  const log = join(options.directory, "etcd.log");
-  const server = startDetached(
-    [
-      "etcd",
-      ...["--name", "lab", "--data-dir", join(options.directory, "etcd")],
-      ...["--listen-client-urls", endpoint, "--advertise-client-urls", endpoint],
-      ...[
-        "--listen-peer-urls",
-        peers,
-        "--initial-advertise-peer-urls",
-        peers,
-        "--initial-cluster",
-        `lab=${peers}`,
-      ],
-    ],
-    { log },
-  );
+  const port = await freePort();
+  const endpoint = `http://127.0.0.1:${port}`;
   const relay = startDetached(
     [
       process.execPath,
@@ -66,9 +49,32 @@ export async function startEtcd(options: {
       options.fabric,
       options.address,
       String(ETCD_PORT),
-      String(client),
+      String(port),
     ],
-    { log: join(options.directory, "relay.log") },
+    { log: join(options.directory, "relay.log"), env: { [LAB_VARIABLE]: options.lab } },
+  );
+  const server = await startEtcdServer({ ...options, endpoint });
+  return { server, relay, endpoint };
+}
+
+/** The server alone, on what data there is. @throws LabError where it does not start */
+export async function startEtcdServer(options: {
+  lab: string;
+  directory: string;
+  endpoint: string;
+}): Promise<ProcessRef> {
+  const { directory, endpoint } = options;
+  const peers = `http://127.0.0.1:${await freePort()}`;
+  const log = join(directory, "etcd.log");
+  const server = startDetached(
+    [
+      "etcd",
+      ...["--name", "lab", "--data-dir", join(directory, "etcd")],
+      ...["--listen-client-urls", endpoint, "--advertise-client-urls", endpoint],
+      ...["--listen-peer-urls", peers, "--initial-advertise-peer-urls", peers],
+      ...["--initial-cluster", `lab=${peers}`],
+    ],
+    { log, env: { [LAB_VARIABLE]: options.lab } },
   );
   const deadline = Date.now() + START_TIMEOUT_MS;
   while (!(await healthy(endpoint))) {
@@ -76,7 +82,7 @@ export async function startEtcd(options: {
       throw new LabError(LabErrorCode.TimedOut, `etcd did not start, see ${log}`);
     await systemClock.sleep(50);
   }
-  return { server, relay, endpoint };
+  return server;
 }
 
 function healthy(endpoint: string): Promise<boolean> {

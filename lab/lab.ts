@@ -26,8 +26,16 @@ import { type Ip, ip, ipVersion } from "../net/ip.ts";
 import { hostInterfaces } from "../node/interfaces.ts";
 import { startNode } from "../node/startup.ts";
 import { v1ProfileName } from "../policy/convert/v1-names.ts";
-import { ETCD_PORT, startEtcd } from "./etcd.ts";
-import { isAlive, killAndWait, type ProcessRef, processesIn, startDetached } from "./process.ts";
+import { ETCD_PORT, startEtcd, startEtcdServer } from "./etcd.ts";
+import {
+  isAlive,
+  killAndWait,
+  LAB_VARIABLE,
+  type ProcessRef,
+  processesIn,
+  processesOfLabs,
+  startDetached,
+} from "./process.ts";
 import type { ServedPort } from "./serve.ts";
 import {
   type Daemon,
@@ -48,6 +56,12 @@ const ROOT = join(import.meta.dirname, "..");
 const FABRIC = cidr("192.168.56.0/24");
 const FABRIC_ADDRESS = nthAddress(FABRIC, 1);
 const FIRST_HOST = 104;
+/** Of labs with IPv6: the wire, and the workloads' pool. */
+const FABRIC6 = cidr("fd00:56::/64");
+const POOL6 = cidr("fd00:10::/64");
+/** Of `--topology tor`: the rack switch, and the first host; each host has its own, as racks do. */
+const TOR_AS = 64500;
+const FIRST_HOST_AS = 64601;
 const MAX_HOSTS = 100;
 const DAEMONS: readonly Daemon[] = ["felix", "bgp"];
 const READY_TIMEOUT_MS = 20_000;
@@ -59,6 +73,8 @@ export interface UpOptions {
   readonly datastore?: LabDatastore;
   readonly topology?: LabTopology;
   readonly pool?: Cidr;
+  /** A second address for everything. */
+  readonly ipv6?: boolean;
 }
 
 export interface RunOptions {
@@ -103,21 +119,27 @@ export class Lab {
       datastore: options.datastore ?? "embedded",
       topology: options.topology ?? "mesh",
       pool: options.pool ?? cidr("192.168.0.0/16"),
+      ...(options.ipv6 && { pool6: POOL6 }),
       fabric: this.#namespace("fabric"),
       hosts: Array.from({ length: options.hosts }, (_, i) => ({
         name: `host${i + 1}`,
         namespace: this.#namespace(`host${i + 1}`),
         address: nthAddress(FABRIC, FIRST_HOST + i),
+        ...(options.ipv6 && { address6: nthAddress(FABRIC6, FIRST_HOST + i) }),
+        ...(options.topology === "tor" && { asn: FIRST_HOST_AS + i }),
       })),
     };
     try {
       this.state.writeLab(record);
-      createFabric(record.fabric, FABRIC_ADDRESS, 24);
+      createFabric(record.fabric, [{ ip: FABRIC_ADDRESS, prefixLength: 24 }]);
       for (const [i, host] of record.hosts.entries()) {
-        plugHost(host.namespace, host.address, 24, record.fabric, `port${i + 1}`, FABRIC_ADDRESS);
+        const addresses = [{ ip: host.address, prefixLength: 24 }];
+        if (host.address6) addresses.push({ ip: host.address6, prefixLength: 64 });
+        plugHost(host.namespace, addresses, record.fabric, `port${i + 1}`, FABRIC_ADDRESS);
       }
       if (record.datastore === "etcd") {
         const etcd = await startEtcd({
+          lab: this.name,
           fabric: record.fabric,
           address: FABRIC_ADDRESS,
           directory: this.state.directory,
@@ -129,6 +151,7 @@ export class Lab {
       for (const host of record.hosts) await this.#register(host);
       await this.#reserveFabric();
       if (record.topology === "rr") await this.#reflectRoutes(record);
+      if (record.topology === "tor") await this.#peerWithTor(record);
       for (const host of record.hosts) for (const daemon of DAEMONS) this.#start(host, daemon);
       await Promise.all(record.hosts.flatMap(host => DAEMONS.map(daemon => this.#untilReady(host, daemon))));
       await Promise.all(record.hosts.map(host => this.untilPeered(host.name)));
@@ -144,7 +167,11 @@ export class Lab {
     requireRoot();
     await this.close();
     const mine = listNamespaces().filter(name => name.startsWith(this.#namespace("")));
-    const processes = [...this.state.processes(), ...mine.flatMap(namespace => processesIn(namespace))];
+    const processes = [
+      ...this.state.processes(),
+      ...processesOfLabs().filter(({ lab }) => lab === this.name),
+      ...mine.flatMap(namespace => processesIn(namespace)),
+    ].filter(({ pid }) => pid !== process.pid);
     await Promise.all(processes.map(ref => killAndWait(ref)));
     for (const namespace of mine) {
       // Interfaces go with the namespace, but at the kernel's leisure: nothing of ours shall be seen once we return.
@@ -191,6 +218,20 @@ export class Lab {
     if (ref && isAlive(ref)) return;
     this.#start(host, daemon);
     await this.#untilReady(host, daemon);
+  }
+
+  /** The etcd of the lab: the hosts go on without. */
+  async killEtcd(): Promise<void> {
+    const ref = this.state.process("etcd");
+    if (ref) await killAndWait(ref);
+  }
+
+  async startEtcd(): Promise<void> {
+    const endpoint = this.record.etcdEndpoint;
+    if (endpoint === undefined)
+      throw new LabError(LabErrorCode.InvalidInput, `lab "${this.name}" has no etcd`);
+    const { directory } = this.state;
+    this.state.writeProcess("etcd", await startEtcdServer({ lab: this.name, directory, endpoint }));
   }
 
   #start(host: HostRecord, daemon: Daemon): ProcessRef {
@@ -248,6 +289,7 @@ export class Lab {
     const run = this.state.hostPath(host.name, "run");
     mkdirSync(run, { recursive: true });
     return {
+      [LAB_VARIABLE]: this.name,
       ...this.datastoreEnvironment(),
       // On the wire, not on the machine's loopback.
       ...(this.record.datastore === "etcd" && { ETCD_ENDPOINTS: `http://${FABRIC_ADDRESS}:${ETCD_PORT}` }),
@@ -256,8 +298,10 @@ export class Lab {
       CALYX_RUN_DIR: run,
       FELIX_ENDPOINTSTATUSPATHPREFIX: run,
       IP: `${host.address}/24`,
-      IP6: "none",
+      IP6: host.address6 === undefined ? "none" : `${host.address6}/64`,
       CALICO_IPV4POOL_CIDR: this.record.pool,
+      ...(this.record.pool6 && { CALICO_IPV6POOL_CIDR: this.record.pool6 }),
+      ...(host.asn !== undefined && { AS: String(host.asn) }),
     };
   }
 
@@ -291,18 +335,34 @@ export class Lab {
       metadata: { ...node.metadata, labels: { ...node.metadata.labels, "route-reflector": "true" } },
       spec: { ...node.spec, bgp: { ...node.spec?.bgp, routeReflectorClusterID: "224.0.0.1" } },
     });
-    const metadata = { name: "default" };
     await client.apply({
-      apiVersion: "projectcalico.org/v3",
       kind: "BGPConfiguration",
-      metadata,
+      metadata: { name: "default" },
       spec: { nodeToNodeMeshEnabled: false },
     });
     await client.apply({
-      apiVersion: "projectcalico.org/v3",
       kind: "BGPPeer",
       metadata: { name: "with-route-reflectors" },
       spec: { nodeSelector: "!has(route-reflector)", peerSelector: "has(route-reflector)" },
+    });
+  }
+
+  /** Every host speaks with the rack switch alone. */
+  async #peerWithTor(record: LabRecord): Promise<void> {
+    const client = await this.client();
+    const command = [process.execPath, join(ROOT, "lab", "tor.ts"), String(TOR_AS), FABRIC_ADDRESS];
+    const hosts = record.hosts.map(host => `${host.address}=${host.asn}`);
+    const log = join(this.state.directory, "tor.log");
+    this.state.writeProcess("tor", startDetached([...command, ...hosts], { namespace: record.fabric, log }));
+    await client.apply({
+      kind: "BGPConfiguration",
+      metadata: { name: "default" },
+      spec: { nodeToNodeMeshEnabled: false },
+    });
+    await client.apply({
+      kind: "BGPPeer",
+      metadata: { name: "rack-switch" },
+      spec: { peerIP: FABRIC_ADDRESS, asNumber: TOR_AS },
     });
   }
 
@@ -417,8 +477,14 @@ export class Lab {
       return [wanted];
     }
     const pools = network?.subnet === undefined ? undefined : [network.subnet];
-    const { ipv4 } = await allocator.autoAssign({ ...owner, num4: 1, ...(pools && { pools4: pools }) });
-    return ipv4.map(assigned => assigned.ip);
+    const num6 = this.record.pool6 === undefined ? 0 : 1;
+    const { ipv4, ipv6 } = await allocator.autoAssign({
+      ...owner,
+      num4: 1,
+      num6,
+      ...(pools && { pools4: pools }),
+    });
+    return [...ipv4, ...ipv6].map(assigned => assigned.ip);
   }
 
   async #untilInForce(workload: WorkloadRecord): Promise<void> {
@@ -445,7 +511,8 @@ export class Lab {
     const log = join(this.state.directory, "workloads", `${workload.name}.log`);
     const specs = workload.serve.map(({ protocol, port }) => `${protocol}:${port}`);
     const command = [process.execPath, join(ROOT, "lab", "serve.ts"), workload.name, ...specs];
-    const ref = startDetached(command, { namespace: workload.namespace, log });
+    const env = { [LAB_VARIABLE]: this.name };
+    const ref = startDetached(command, { namespace: workload.namespace, log, env });
     const deadline = Date.now() + READY_TIMEOUT_MS;
     for (;;) {
       const said = existsSync(log) ? readFileSync(log, "utf8") : "";
@@ -466,7 +533,12 @@ export class Lab {
   exec(name: string, command: readonly string[], options: SpawnOptions = {}): ChildProcess {
     const host = this.record.hosts.find(each => each.name === name);
     const namespace = host?.namespace ?? this.state.workload(name).namespace;
-    const env = { ...process.env, ...(host && this.#hostEnvironment(host)), ...options.env };
+    const env = {
+      ...process.env,
+      [LAB_VARIABLE]: this.name,
+      ...(host && this.#hostEnvironment(host)),
+      ...options.env,
+    };
     return inNamespace(namespace, () => spawn(command[0] as string, command.slice(1), { ...options, env }));
   }
 

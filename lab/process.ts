@@ -84,6 +84,37 @@ export function processesIn(namespace: string): ProcessRef[] {
   return found;
 }
 
+/** The variable that says which lab a process was started by or for, handed on to whatever that starts. */
+export const LAB_VARIABLE = "CALYX_LAB";
+
+/**
+ * Every process that was started by or for a lab: records can be missing, because whoever should have written them was
+ * killed, and the machine's own network namespace tells nothing.
+ */
+export function processesOfLabs(): (ProcessRef & { readonly lab: string; readonly command: string })[] {
+  const found: ReturnType<typeof processesOfLabs> = [];
+  for (const name of readdirSync("/proc")) {
+    if (!/^\d+$/.test(name) || Number(name) === process.pid) continue;
+    try {
+      const variable = readFileSync(`/proc/${name}/environ`, "utf8")
+        .split("\0")
+        .find(text => text.startsWith(`${LAB_VARIABLE}=`));
+      const started = variable === undefined ? undefined : startTime(Number(name));
+      if (variable === undefined || started === undefined) continue;
+      const command = readFileSync(`/proc/${name}/cmdline`, "utf8").split("\0").join(" ").trim();
+      found.push({
+        pid: Number(name),
+        startTime: started,
+        lab: variable.slice(LAB_VARIABLE.length + 1),
+        command,
+      });
+    } catch {
+      // gone between two looks, or not ours to look at
+    }
+  }
+  return found;
+}
+
 /** Undefined where there is no such process, or only its zombie. */
 function startTime(pid: number): string | undefined {
   try {

@@ -32,6 +32,8 @@ export interface LabRecord {
   /** In the order of their addresses. */
   readonly hosts: readonly HostRecord[];
   readonly pool: Cidr;
+  /** With IPv6: the pool of the workloads' second address. */
+  readonly pool6?: Cidr;
   /** The namespace of the wire between the hosts. */
   readonly fabric: string;
 }
@@ -41,6 +43,9 @@ export interface HostRecord {
   /** Network namespace. */
   readonly namespace: string;
   readonly address: Ip;
+  readonly address6?: Ip;
+  /** Where not the cluster's. */
+  readonly asn?: number;
 }
 
 export interface NetworkRecord {
@@ -166,8 +171,11 @@ export class LabState {
   /** And the directories above it, where they hold nothing else. */
   remove(): void {
     rmSync(this.directory, { recursive: true, force: true });
-    for (let parent = dirname(this.directory); parent.includes("calyx"); parent = dirname(parent)) {
-      if (existsSync(parent) && readdirSync(parent).length === 0) rmdirSync(parent);
+    try {
+      for (let parent = dirname(this.directory); parent.includes("calyx"); parent = dirname(parent))
+        rmdirSync(parent);
+    } catch {
+      // Not empty, or another lab's end was faster.
     }
   }
 
@@ -191,9 +199,17 @@ export class LabState {
 
   /** Whole or not at all: a reader never sees half a file. */
   #write(path: string, value: unknown): void {
-    mkdirSync(join(path, ".."), { recursive: true });
     const temporary = `${path}.${process.pid}.tmp`;
-    writeFileSync(temporary, `${JSON.stringify(value, undefined, 2)}\n`);
+    for (let attempt = 1; ; attempt++) {
+      mkdirSync(dirname(path), { recursive: true });
+      try {
+        writeFileSync(temporary, `${JSON.stringify(value, undefined, 2)}\n`);
+        break;
+      } catch (error) {
+        // The end of the last other lab may have taken the common directory away just now.
+        if ((error as NodeJS.ErrnoException).code !== "ENOENT" || attempt === 3) throw error;
+      }
+    }
     renameSync(temporary, path);
   }
 

@@ -6,7 +6,7 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import process from "node:process";
+import { processesOfLabs } from "./process.ts";
 
 export interface Traces {
   readonly [what: string]: readonly string[];
@@ -44,7 +44,7 @@ export function takeTraces(): Traces {
       ),
     ),
     sets: lines("ipset", "list", "-n"),
-    processes: ourProcesses(),
+    processes: processesOfLabs().map(({ pid, lab, command }) => `${pid} of lab ${lab}: ${command}`),
     files: STATE_DIRECTORIES.flatMap(directory => filesUnder(directory)),
   };
 }
@@ -75,23 +75,6 @@ function lines(command: string, ...args: string[]): string[] {
   } catch {
     return [];
   }
-}
-
-/** Running programs of this repository other than this process's own family. */
-function ourProcesses(): string[] {
-  const root = join(import.meta.dirname, "..");
-  const found: string[] = [];
-  for (const pid of readdirSync("/proc").filter(name => /^\d+$/.test(name))) {
-    if (Number(pid) === process.pid) continue;
-    try {
-      const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").join(" ").trim();
-      if (/(felix|bgp)(\/main\.ts|\.cjs)|lab\/serve/.test(command) && command.includes(root))
-        found.push(`${pid} ${command}`);
-    } catch {
-      // gone between two looks
-    }
-  }
-  return found;
 }
 
 function filesUnder(directory: string): string[] {

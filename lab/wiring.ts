@@ -25,31 +25,40 @@ export function createNetwork(namespace: string): void {
   netlink.setLink("lo", { up: true });
 }
 
-/** The wire: a bridge in a namespace of its own, with an address for what runs beside the hosts (etcd, a router). */
-export function createFabric(namespace: string, address: Ip, prefixLength: number): void {
+/** An address of a host, with the subnet it is on. */
+export interface WireAddress {
+  readonly ip: Ip;
+  readonly prefixLength: number;
+}
+
+/** The wire: a bridge in a namespace of its own, with addresses for what runs beside the hosts (etcd, a router). */
+export function createFabric(namespace: string, addresses: readonly WireAddress[]): void {
   createNetwork(namespace);
+  writeSysctl("net/ipv6/conf/default/accept_dad", 0, { namespace });
+  writeSysctl("net/ipv4/ip_forward", 1, { namespace });
   using netlink = Rtnetlink.open({ namespace });
   netlink.createBridge({ name: BRIDGE });
   netlink.setLink(BRIDGE, { up: true });
-  netlink.addAddress({ interfaceIndex: indexOf(netlink, BRIDGE), ip: address, prefixLength });
+  for (const address of addresses)
+    netlink.addAddress({ interfaceIndex: indexOf(netlink, BRIDGE), ...address });
 }
 
 /** Plugs a host in: `eth0` there, `port` on the bridge. */
 export function plugHost(
   namespace: string,
-  address: Ip,
-  prefixLength: number,
+  addresses: readonly WireAddress[],
   fabric: string,
   port: string,
   gateway: Ip,
 ): void {
   createNetwork(namespace);
+  writeSysctl("net/ipv6/conf/default/accept_dad", 0, { namespace });
   using wire = Rtnetlink.open({ namespace: fabric });
   wire.createVeth({ name: port, peerName: "eth0", peerNamespace: namespace });
   wire.setLink(port, { master: indexOf(wire, BRIDGE), up: true });
   using host = Rtnetlink.open({ namespace });
   const interfaceIndex = indexOf(host, "eth0");
-  host.addAddress({ interfaceIndex, ip: address, prefixLength });
+  for (const address of addresses) host.addAddress({ interfaceIndex, ...address });
   host.setLink("eth0", { up: true });
   host.addRoute({
     destination: cidr("0.0.0.0/0"),

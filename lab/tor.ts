@@ -1,0 +1,54 @@
+/**
+ * The rack switch of a lab with `--topology tor`: a BGP router in the fabric's namespace that hosts peer with by eBGP, and
+ * that forwards between them. What a real fabric would be to Calyx, as small as it gets.
+ *
+ *   node lab/tor.ts AS ADDRESS HOST-ADDRESS=AS...
+ */
+
+import process from "node:process";
+import { BgpSpeaker } from "node-bgp";
+import { forwardingRoute } from "../bgp/forwarding.ts";
+import { Kernel } from "../bgp/kernel.ts";
+import { NORMAL_PRIORITY } from "../bgp/priority.ts";
+import { systemClock } from "../daemon/clock.ts";
+import { createLogger } from "../daemon/log.ts";
+import { runDaemon } from "../daemon/main.ts";
+import { EventSubscription } from "../linux/events.ts";
+import { Rtnetlink } from "../linux/rtnetlink.ts";
+import type { Cidr } from "../net/cidr.ts";
+
+const [asn = "", address = "", ...hosts] = process.argv.slice(2);
+const logger = createLogger("tor");
+
+void runDaemon(logger, async signal => {
+  const kernel = new Kernel({
+    interfacePrefixes: [],
+    logger,
+    clock: systemClock,
+    rtnetlink: Rtnetlink.open(),
+    subscribe: options => EventSubscription.open(options),
+  });
+  kernel.start(() => {});
+  const speaker = new BgpSpeaker({ asn: Number(asn), routerId: address, listen: { address } });
+  const view = { pools: [], poolRoutes: true, normalPriority: () => NORMAL_PRIORITY, rejected: [] };
+  speaker.onRoutes(changes => {
+    kernel.setLearned(
+      changes.map(({ prefix, best }) => [prefix as Cidr, best ? forwardingRoute(best, view) : undefined]),
+    );
+  });
+  speaker.onNeighbor(({ address: host, state }) => logger.info({ host, state }, "neighbor"));
+  await speaker.start();
+  for (const host of hosts) {
+    const [hostAddress = "", hostAs] = host.split("=");
+    speaker.addNeighbor({
+      address: hostAddress,
+      asn: Number(hostAs),
+      localAddress: address,
+      passive: true,
+      nextHopMode: "self",
+    });
+  }
+  await new Promise(resolve => signal.addEventListener("abort", resolve));
+  await speaker.stop();
+  kernel.stop();
+});
