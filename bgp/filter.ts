@@ -135,7 +135,7 @@ function editsOf(rule: FilterRule): FilterEdits {
   let localPref: number | undefined;
   for (const operation of rule.operations ?? []) {
     if (operation.addCommunity) addCommunities.push(operation.addCommunity.value);
-    if (operation.prependASPath) prependAsPath.push(...operation.prependASPath.prefix.map(Number));
+    if (operation.prependASPath) prependAsPath.unshift(...operation.prependASPath.prefix.map(Number));
     if (operation.setPriority) localPref = localPrefOf(operation.setPriority.value);
   }
   return { addCommunities, prependAsPath, localPref };

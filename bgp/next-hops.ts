@@ -105,6 +105,7 @@ export class NextHops {
       if (onInterface) onInterface.add(key);
       else this.#keysByInterface.set(interfaceIndex, new Set([key]));
     }
+    if (former && former.destination !== destination) this.#updateWithin(former.destination);
     this.#updateWithin(destination);
   }
 

@@ -1,0 +1,35 @@
+/** Short forms of the resources that BGP looks at. */
+
+import type { BGPConfiguration, BGPFilter, BGPPeer, IPPool, Node } from "../../../crd-schemas/index.ts";
+
+const apiVersion = "projectcalico.org/v3";
+
+type NodeBgp = NonNullable<NonNullable<Node["spec"]>["bgp"]>;
+
+export function node(name: string, bgp: NodeBgp, labels: Record<string, string> = {}): Node {
+  return { apiVersion, kind: "Node", metadata: { name, labels }, spec: { bgp } } as Node;
+}
+
+export function bgpPeer(name: string, spec: NonNullable<BGPPeer["spec"]>): BGPPeer {
+  return { apiVersion, kind: "BGPPeer", metadata: { name }, spec } as BGPPeer;
+}
+
+export function bgpFilter(name: string, spec: NonNullable<BGPFilter["spec"]>): BGPFilter {
+  return { apiVersion, kind: "BGPFilter", metadata: { name }, spec } as BGPFilter;
+}
+
+export function bgpConfiguration(
+  spec: NonNullable<BGPConfiguration["spec"]>,
+  name = "default",
+): BGPConfiguration {
+  return { apiVersion, kind: "BGPConfiguration", metadata: { name }, spec } as BGPConfiguration;
+}
+
+export function ipPool(cidr: string, spec: Partial<IPPool["spec"]> = {}): IPPool {
+  const name = cidr.replace(/[./:]/g, "-");
+  return { apiVersion, kind: "IPPool", metadata: { name }, spec: { cidr, ...spec } } as IPPool;
+}
+
+export function byName<T extends { metadata: { name?: string } }>(...resources: T[]): Map<string, T> {
+  return new Map(resources.map(resource => [resource.metadata.name as string, resource]));
+}

@@ -1,0 +1,195 @@
+import assert from "node:assert/strict";
+import type { PolicyNeighbor, Route } from "node-bgp";
+import { poolViews } from "../../../bgp/pool-view.ts";
+import { exportPolicy, importPolicy, type PolicyInput, policyView } from "../../../bgp/route-policy.ts";
+import { bgpFilter, byName, ipPool } from "./resources.ts";
+
+const INTERNAL: PolicyNeighbor = { address: "10.0.0.2", asn: 64512, localAsn: 64512, type: "internal" };
+const EXTERNAL: PolicyNeighbor = { address: "10.0.0.254", asn: 65000, localAsn: 64512, type: "external" };
+
+function route(prefix: string, more: Partial<Route> = {}): Route {
+  return {
+    prefix,
+    family: prefix.includes(":") ? "ipv6-unicast" : "ipv4-unicast",
+    source: "10.0.0.3",
+    nextHops: ["10.0.0.3"],
+    stale: false,
+    origin: "igp",
+    asPath: [],
+    ...more,
+  };
+}
+
+const own = (prefix: string) => route(prefix, { source: "local", nextHops: [], localPref: 2_147_482_623 });
+
+function viewOf(input: Partial<PolicyInput> & { poolList?: ReturnType<typeof ipPool>[] } = {}) {
+  const { poolList = [ipPool("10.65.0.0/16")], ...rest } = input;
+  return policyView({
+    pools: poolViews(poolList),
+    filters: new Map(),
+    configuration: {},
+    reflector: false,
+    ...rest,
+  });
+}
+
+function exported(
+  what: Route,
+  input: Parameters<typeof viewOf>[0] = {},
+  filters: string[] = [],
+  to: PolicyNeighbor = INTERNAL,
+): Route | null {
+  const view = viewOf(input);
+  return exportPolicy(() => view, filters)(what, to);
+}
+
+describe("bgp/route-policy: export", () => {
+  it("lets out what is ours, unchanged", () => {
+    const block = own("10.65.1.0/26");
+    assert.equal(exported(block), block);
+    assert.equal(exported(own("10.70.0.0/26"))?.prefix, "10.70.0.0/26");
+  });
+
+  it("lets out what we learned only inside enabled pools: whoever gave us a default route gives no transit", () => {
+    assert.ok(exported(route("10.65.2.0/26")));
+    assert.equal(exported(route("0.0.0.0/0")), null);
+    assert.equal(exported(route("0.0.0.0/0"), {}, [], EXTERNAL), null);
+    assert.equal(exported(route("192.0.2.0/24")), null);
+    assert.equal(exported(route("10.65.2.0/26"), { poolList: [] }), null);
+    assert.equal(
+      exported(route("10.65.2.0/26"), { poolList: [ipPool("10.65.0.0/16", { disabled: true })] }),
+      null,
+    );
+  });
+
+  it("keeps everything in a pool with disableBGPExport, ours too", () => {
+    const poolList = [ipPool("10.65.0.0/16", { disableBGPExport: true }), ipPool("fd00:65::/64")];
+    assert.equal(exported(own("10.65.1.0/26"), { poolList }), null);
+    assert.equal(exported(route("10.65.1.0/26"), { poolList }), null);
+    assert.ok(exported(own("fd00:65::/122"), { poolList }));
+  });
+
+  it("reflects the service prefixes of others where we are a route reflector", () => {
+    const configuration = {
+      serviceLoadBalancerIPs: [{ cidr: "203.0.113.0/24" }],
+      serviceExternalIPs: [{ cidr: "198.51.100.0/24" }],
+    };
+    for (const prefix of ["203.0.113.7/32", "203.0.113.0/24", "198.51.100.1/32"]) {
+      assert.ok(exported(route(prefix), { configuration, reflector: true }));
+      assert.equal(exported(route(prefix), { configuration, reflector: false }), null);
+    }
+    assert.equal(exported(route("192.0.2.1/32"), { configuration, reflector: true }), null);
+  });
+
+  it("adds the communities of prefix advertisements, by name or as they are, each once", () => {
+    const configuration = {
+      communities: [
+        { name: "rack", value: "64512:7" },
+        { name: "large", value: "64512:7:8" },
+      ],
+      prefixAdvertisements: [
+        { cidr: "10.65.0.0/16", communities: ["rack", "64512:9"] },
+        { cidr: "10.65.1.0/24", communities: ["large", "64512:9"] },
+        { cidr: "10.66.0.0/16", communities: ["64512:1"] },
+      ],
+    };
+    const found = exported({ ...own("10.65.1.0/26"), communities: ["64512:7", "1:1"] }, { configuration });
+    assert.deepEqual(found?.communities, ["64512:7", "1:1", "64512:9"]);
+    assert.deepEqual(found?.largeCommunities, ["64512:7:8"]);
+    const untouched = own("10.67.0.0/26");
+    assert.equal(exported(untouched, { configuration }), untouched);
+  });
+
+  describe("with filters", () => {
+    const filters = byName(
+      bgpFilter("no-65-2", {
+        exportV4: [{ cidr: "10.65.2.0/24", matchOperator: "In", action: "Reject" }],
+      }),
+      bgpFilter("transit", {
+        exportV4: [
+          {
+            cidr: "0.0.0.0/0",
+            matchOperator: "Equal",
+            peerType: "iBGP",
+            action: "Accept",
+            operations: [
+              { addCommunity: { value: "1:1" } },
+              { prependASPath: { prefix: [65009] } },
+              { setPriority: { value: 512 } },
+            ],
+          },
+        ],
+      }),
+    );
+    const configuration = { prefixAdvertisements: [{ cidr: "0.0.0.0/0", communities: ["9:9"] }] };
+    const names = ["no-65-2", "missing", "transit"];
+
+    it("an accepting rule lets out what the default would not, changed as it says and not further", () => {
+      const path = [{ type: "sequence" as const, asns: [65000] }];
+      const found = exported(route("0.0.0.0/0", { asPath: path }), { filters, configuration }, names);
+      assert.deepEqual(found?.communities, ["1:1"]);
+      assert.deepEqual(found?.asPath, [{ type: "sequence", asns: [65009, 65000] }]);
+      assert.equal(found?.localPref, 2_147_483_135);
+      assert.equal(exported(route("0.0.0.0/0"), { filters }, names, EXTERNAL), null);
+    });
+
+    it("a rejecting rule keeps in what the default would let out; no match leaves it to the default", () => {
+      assert.equal(exported(own("10.65.2.0/26"), { filters }, names), null);
+      assert.ok(exported(own("10.65.1.0/26"), { filters }, names));
+      assert.ok(exported(own("10.65.2.0/26"), { filters }, ["transit"]));
+    });
+
+    it("what is prepended stands before a set of its own", () => {
+      const asPath = [{ type: "set" as const, asns: [1, 2] }];
+      const found = exported(route("0.0.0.0/0", { asPath }), { filters }, names);
+      assert.deepEqual(found?.asPath, [
+        { type: "sequence", asns: [65009] },
+        { type: "set", asns: [1, 2] },
+      ]);
+    });
+  });
+
+  it("looks at the view of the moment", () => {
+    let view = viewOf();
+    const policy = exportPolicy(() => view, []);
+    assert.ok(policy(own("10.65.1.0/26"), INTERNAL));
+    view = viewOf({ poolList: [ipPool("10.65.0.0/16", { disableBGPExport: true })] });
+    assert.equal(policy(own("10.65.1.0/26"), INTERNAL), null);
+  });
+});
+
+describe("bgp/route-policy: import", () => {
+  const filters = byName(
+    bgpFilter("f", {
+      importV4: [
+        { cidr: "0.0.0.0/0", matchOperator: "Equal", action: "Reject" },
+        {
+          communities: { values: ["65000:1"] },
+          action: "Accept",
+          operations: [{ setPriority: { value: 512 } }],
+        },
+      ],
+      importV6: [{ action: "Reject" }],
+    }),
+  );
+  const imported = (what: Route, names: string[]) => {
+    const view = viewOf({ filters });
+    return importPolicy(() => view, names)(what, EXTERNAL);
+  };
+
+  it("lets in everything as it is unless a filter says otherwise", () => {
+    const learned = route("192.0.2.0/24");
+    assert.equal(imported(learned, []), learned);
+    assert.equal(imported(learned, ["f"]), learned);
+    assert.equal(imported(learned, ["missing"]), learned);
+  });
+
+  it("rejects and changes as filters say, by IP version", () => {
+    assert.equal(imported(route("0.0.0.0/0"), ["f"]), null);
+    assert.equal(imported(route("fd00::/64"), ["f"]), null);
+    assert.equal(
+      imported(route("10.1.0.0/16", { communities: ["65000:1"] }), ["f"])?.localPref,
+      2_147_483_135,
+    );
+  });
+});
