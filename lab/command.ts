@@ -33,6 +33,7 @@ export interface ProbeResult extends ProbeRequest {
 
 export function labCommand(context: LabContext): Command {
   const lab = new Command("lab")
+    .enablePositionalOptions()
     .description("hosts in network namespaces on this machine: try things, break things")
     .option("--name <lab>", "which lab; several can be up at once", "calyx")
     .addHelpText(
@@ -137,7 +138,9 @@ Examples:
     .command("exec <name> <command...>")
     .description("run a command inside a workload or a host")
     .passThroughOptions()
-    .action(async (name: string, command: string[]) => {
+    .action(async (name: string, words: string[]) => {
+      // Behind pass-through options the separator is a word like any other.
+      const command = words[0] === "--" ? words.slice(1) : words;
       const child = open().exec(name, command, { stdio: "inherit" });
       process.exitCode = await new Promise<number>((resolve, reject) => {
         child.once("error", error =>
@@ -146,8 +149,6 @@ Examples:
         child.once("exit", code => resolve(code ?? 1));
       });
     });
-  lab.enablePositionalOptions();
-
   lab
     .command("probe <file>")
     .description("try a list of connections, all at once, and say what was observed")

@@ -8,7 +8,7 @@ import { createSocket } from "node:dgram";
 import { Socket } from "node:net";
 import { AddressFamily, SocketType, socket } from "../linux/libc.ts";
 import { inNamespace } from "../linux/namespace.ts";
-import { openTcpSocket } from "../linux/socket-options.ts";
+import { openTcpSocket, type StreamProtocol } from "../linux/socket-options.ts";
 import { type Ip, ipVersion } from "../net/ip.ts";
 
 export const PROBE_PROTOCOLS = ["TCP", "UDP", "ICMP", "SCTP"] as const;
@@ -40,15 +40,24 @@ export async function probe(target: ProbeTarget): Promise<Verdict> {
     case "ICMP":
       return (await pings(target)) ? "allow" : "deny";
     case "SCTP":
-      throw new ProbeError(
-        "SCTP cannot be probed: Node has no SCTP sockets, and a kernel needs CONFIG_IP_SCTP for them",
-      );
+      return (await connects(target, "sctp")) ? "allow" : "deny";
   }
 }
 
-function connects(target: ProbeTarget): Promise<boolean> {
-  return new Promise(resolve => {
-    const fd = openTcpSocket(ipVersion(target.address), { namespace: target.namespace });
+function connects(target: ProbeTarget, protocol: StreamProtocol = "tcp"): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    let fd: number;
+    try {
+      fd = openTcpSocket(ipVersion(target.address), { namespace: target.namespace, protocol });
+    } catch (error) {
+      const missing = protocol === "sctp" && (error as { code?: string }).code === "EPROTONOSUPPORT";
+      reject(
+        missing
+          ? new ProbeError("SCTP cannot be probed: this kernel has no SCTP sockets (CONFIG_IP_SCTP)")
+          : error,
+      );
+      return;
+    }
     const connection = new Socket({ fd, manualStart: true } as never);
     const finish = (result: boolean) => {
       clearTimeout(timer);

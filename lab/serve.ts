@@ -8,6 +8,8 @@
 import { createSocket } from "node:dgram";
 import { createServer, type Socket } from "node:net";
 import process from "node:process";
+import { openTcpListener } from "../linux/socket-options.ts";
+import { ip } from "../net/ip.ts";
 
 export type ServedProtocol = "tcp" | "udp" | "sctp";
 
@@ -63,6 +65,15 @@ function answerTcp(name: string, socket: Socket): void {
   });
 }
 
+function openSctp(port: number): number {
+  try {
+    return openTcpListener({ ip: ip("0.0.0.0"), port, protocol: "sctp" });
+  } catch (error) {
+    if ((error as { code?: string }).code !== "EPROTONOSUPPORT") throw error;
+    throw new ServeSpecError(`sctp:${port}`, "tcp or udp: this kernel has no SCTP sockets (CONFIG_IP_SCTP)");
+  }
+}
+
 /** Rejects where a port cannot be had. */
 async function serve(name: string, served: ServedPort): Promise<void> {
   if (served.protocol === "tcp") {
@@ -77,10 +88,9 @@ async function serve(name: string, served: ServedPort): Promise<void> {
     });
     socket.on("error", () => {}); // an ICMP error of a peer that is gone
   } else {
-    throw new ServeSpecError(
-      "sctp",
-      "tcp or udp: Node has no SCTP sockets, and a kernel needs CONFIG_IP_SCTP for them",
-    );
+    const server = createServer(socket => answerTcp(name, socket));
+    const fd = openSctp(served.port);
+    await new Promise<void>((resolve, reject) => server.once("error", reject).listen({ fd }, resolve));
   }
 }
 

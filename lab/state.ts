@@ -13,7 +13,7 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import process from "node:process";
 import type { Cidr } from "../net/cidr.ts";
 import type { Ip } from "../net/ip.ts";
@@ -107,6 +107,10 @@ export class LabState {
   }
 
   get lab(): LabRecord {
+    if (!this.exists) {
+      const name = basename(this.directory);
+      throw new LabError(LabErrorCode.NotFound, `no lab "${name}" is up; "calctl lab up" starts one`);
+    }
     return JSON.parse(readFileSync(join(this.directory, "lab.json"), "utf8")) as LabRecord;
   }
 

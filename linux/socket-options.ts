@@ -24,6 +24,7 @@ const IP_MINTTL = 21;
 const IPPROTO_TCP = 6;
 const TCP_MD5SIG_EXT = 32;
 const IPPROTO_IPV6 = 41;
+const IPPROTO_SCTP = 132;
 const IPV6_UNICAST_HOPS = 16;
 const IPV6_V6ONLY = 26;
 const IPV6_TCLASS = 67;
@@ -32,13 +33,17 @@ const IPV6_MINHOPCOUNT = 73;
 /** TCP_MD5SIG_MAXKEYLEN */
 export const MAX_MD5_KEY_BYTES = 80;
 
+/** One-to-one SCTP sockets (RFC 6458 4) are used like TCP's, where the kernel has them: else EPROTONOSUPPORT. */
+export type StreamProtocol = "tcp" | "sctp";
+
 /** A non-blocking TCP socket, not connected, in the thread's namespace or in the one given. */
 export function openTcpSocket(
   version: IpVersion,
-  options: { namespace?: NamespaceRef | undefined } = {},
+  options: { namespace?: NamespaceRef | undefined; protocol?: StreamProtocol | undefined } = {},
 ): number {
   const family = version === 4 ? AddressFamily.INET : AddressFamily.INET6;
-  const open = () => socket(family, SocketType.STREAM | SocketType.NONBLOCK, 0);
+  const protocol = options.protocol === "sctp" ? IPPROTO_SCTP : IPPROTO_TCP;
+  const open = () => socket(family, SocketType.STREAM | SocketType.NONBLOCK, protocol);
   return options.namespace === undefined ? open() : inNamespace(options.namespace, open);
 }
 
@@ -52,6 +57,7 @@ export function openTcpListener(options: {
   freeBind?: boolean;
   device?: string;
   namespace?: NamespaceRef | undefined;
+  protocol?: StreamProtocol | undefined;
 }): number {
   const version = ipVersion(options.ip);
   const fd = openTcpSocket(version, options);
