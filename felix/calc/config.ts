@@ -9,121 +9,100 @@
  * accepted and ignored, so that a user's FelixConfiguration just works.
  */
 
-type Parser<T> = (raw: string) => T | undefined;
+import { DEFAULTS, parseDuration } from "../../crd-schemas/index.ts";
 
 interface Parameter<T> {
-  readonly initial: T;
-  readonly parse: Parser<T>;
+  readonly parse: (raw: string) => T | undefined;
   readonly expected: string;
-  /** What `none` means: Calico resets to the zero value of the type. */
-  readonly none: T;
+  /** Where Calico's default is the zero value of the type, and what `none` resets to. */
+  readonly zero: T;
 }
 
-function text(initial: string): Parameter<string> {
-  return { initial, parse: raw => raw, expected: "text", none: "" };
-}
+const text: Parameter<string> = { parse: raw => raw, expected: "text", zero: "" };
 
-function textList(initial: readonly string[]): Parameter<readonly string[]> {
-  const parse = (raw: string) =>
+const textList: Parameter<readonly string[]> = {
+  parse: raw =>
     raw
       .split(",")
       .map(item => item.trim())
-      .filter(item => item !== "");
-  return { initial, parse, expected: "a comma-separated list", none: [] };
-}
+      .filter(item => item !== ""),
+  expected: "a comma-separated list",
+  zero: [],
+};
 
-function flag(initial: boolean): Parameter<boolean> {
-  const words: Record<string, boolean> = {
-    true: true,
-    "1": true,
-    yes: true,
-    y: true,
-    enabled: true,
-    false: false,
-    "0": false,
-    no: false,
-    n: false,
-    disabled: false,
-  };
-  return { initial, parse: raw => words[raw.toLowerCase()], expected: "true or false", none: false };
-}
+const FLAGS: Readonly<Record<string, boolean>> = {
+  true: true,
+  "1": true,
+  yes: true,
+  y: true,
+  enabled: true,
+  false: false,
+  "0": false,
+  no: false,
+  n: false,
+  disabled: false,
+};
+const flag: Parameter<boolean> = {
+  parse: raw => FLAGS[raw.toLowerCase()],
+  expected: "true or false",
+  zero: false,
+};
 
-function integer(initial: number, min: number, max: number): Parameter<number> {
+function integer(min: number, max: number): Parameter<number> {
   const parse = (raw: string) => {
     const value = Number(raw);
     return /^(0x[0-9a-f]+|\d+)$/i.test(raw) && value >= min && value <= max ? value : undefined;
   };
-  return { initial, parse, expected: `a whole number from ${min} to ${max}`, none: 0 };
+  return { parse, expected: `a whole number from ${min} to ${max}`, zero: 0 };
 }
 
-function choice<const T extends string>(initial: T, ...values: readonly T[]): Parameter<T> {
+function choice<const T extends string>(...values: readonly [T, ...T[]]): Parameter<T> {
   const parse = (raw: string) => values.find(value => value.toLowerCase() === raw.toLowerCase());
-  return { initial, parse, expected: values.join(", "), none: initial };
+  return { parse, expected: values.join(", "), zero: values[0] };
 }
 
 /** Milliseconds, from a Go duration (`1m30s`) or, as in Calico's flat form, from bare seconds (`90`). */
-function duration(initialMs: number): Parameter<number> {
-  return { initial: initialMs, parse: parseDurationMs, expected: "a duration such as 90s or 1m30s", none: 0 };
-}
-
-const UNIT_MS: Record<string, number> = {
-  h: 3_600_000,
-  m: 60_000,
-  s: 1000,
-  ms: 1,
-  us: 0.001,
-  µs: 0.001,
-  ns: 0.000001,
+const duration: Parameter<number> = {
+  parse: raw => (/^\d+(\.\d+)?$/.test(raw) ? Number(raw) * 1000 : parseDuration(raw)),
+  expected: "a duration such as 90s or 1m30s",
+  zero: 0,
 };
 
-function parseDurationMs(raw: string): number | undefined {
-  if (/^\d+(\.\d+)?$/.test(raw)) return Number(raw) * 1000;
-  if (!/^(\d+(\.\d+)?(h|ms|m|s|us|µs|ns))+$/.test(raw)) return undefined;
-  let total = 0;
-  for (const [, amount, unit] of raw.matchAll(/(\d+(?:\.\d+)?)(h|ms|m|s|us|µs|ns)/g)) {
-    total += Number(amount) * UNIT_MS[unit as string]!;
-  }
-  return total;
-}
-
 const PARAMETERS = {
-  interfacePrefix: textList(["cali"]),
-  ipv6Support: flag(true),
-  ipForwarding: flag(true),
-  logSeverityScreen: text("Info"),
-  logPrefix: text("calico-packet"),
-  healthEnabled: flag(false),
-  healthHost: text("localhost"),
-  healthPort: integer(9099, 1, 65535),
-  prometheusMetricsEnabled: flag(false),
-  prometheusMetricsHost: text(""),
-  prometheusMetricsPort: integer(9091, 1, 65535),
-  endpointStatusPathPrefix: text("/var/run/calico"),
-  defaultEndpointToHostAction: choice("Drop", "Drop", "Accept", "Return"),
-  chainInsertMode: choice("Insert", "Insert", "Append"),
-  workloadSourceSpoofing: choice("Disabled", "Disabled", "Any"),
-  allowVXLANPacketsFromWorkloads: flag(false),
-  allowIPIPPacketsFromWorkloads: flag(false),
-  disableConntrackInvalidCheck: flag(false),
-  iptablesBackend: choice("Auto", "Auto", "NFT", "Legacy"),
-  iptablesFilterAllowAction: choice("Accept", "Accept", "Return"),
-  iptablesMangleAllowAction: choice("Accept", "Accept", "Return"),
-  iptablesFilterDenyAction: choice("Drop", "Drop", "Reject"),
-  iptablesMarkMask: integer(0xffff0000, 1, 0xffffffff),
-  iptablesRefreshInterval: duration(180_000),
-  ipsetsRefreshInterval: duration(90_000),
-  routeRefreshInterval: duration(90_000),
-  interfaceRefreshInterval: duration(90_000),
-  maxIpsetSize: integer(1_048_576, 1, 0xffffffff),
-  deviceRouteProtocol: integer(3, 0, 255),
-  deviceRouteSourceAddress: text(""),
-  removeExternalRoutes: flag(true),
-  ipv4NormalRoutePriority: integer(1024, 1, 2_147_483_646),
-  ipv6NormalRoutePriority: integer(1024, 1, 2_147_483_646),
-  natOutgoingAddress: text(""),
-  natPortRange: text(""),
-  natOutgoingExclusions: choice("IPPoolsOnly", "IPPoolsOnly", "IPPoolsAndHostIPs"),
-  iptablesNATOutgoingInterfaceFilter: text(""),
+  interfacePrefix: textList,
+  ipv6Support: flag,
+  ipForwarding: flag,
+  logSeverityScreen: text,
+  logPrefix: text,
+  healthEnabled: flag,
+  healthHost: text,
+  healthPort: integer(1, 65535),
+  prometheusMetricsEnabled: flag,
+  prometheusMetricsHost: text,
+  prometheusMetricsPort: integer(1, 65535),
+  endpointStatusPathPrefix: text,
+  defaultEndpointToHostAction: choice("Drop", "Accept", "Return"),
+  chainInsertMode: choice("Insert", "Append"),
+  workloadSourceSpoofing: choice("Disabled", "Any"),
+  allowVXLANPacketsFromWorkloads: flag,
+  allowIPIPPacketsFromWorkloads: flag,
+  disableConntrackInvalidCheck: flag,
+  iptablesBackend: choice("Auto", "NFT", "Legacy"),
+  iptablesFilterAllowAction: choice("Accept", "Return"),
+  iptablesFilterDenyAction: choice("Drop", "Reject"),
+  iptablesMarkMask: integer(1, 0xffffffff),
+  iptablesRefreshInterval: duration,
+  ipsetsRefreshInterval: duration,
+  routeRefreshInterval: duration,
+  maxIpsetSize: integer(1, 0xffffffff),
+  deviceRouteProtocol: integer(0, 255),
+  deviceRouteSourceAddress: text,
+  removeExternalRoutes: flag,
+  ipv4NormalRoutePriority: integer(1, 2_147_483_646),
+  ipv6NormalRoutePriority: integer(1, 2_147_483_646),
+  natOutgoingAddress: text,
+  natPortRange: text,
+  iptablesNATOutgoingInterfaceFilter: text,
 } as const;
 
 type ValueOf<P> = P extends Parameter<infer T> ? T : never;
@@ -144,6 +123,9 @@ export interface ConfigProblem {
   readonly expected: string;
 }
 
+/** Calico's defaults, as its CRD states them. */
+const BUILT_IN: ConfigLayer = { source: "built-in", values: DEFAULTS.FelixConfiguration };
+
 const NAMES = new Map(Object.keys(PARAMETERS).map(name => [name.toLowerCase(), name]));
 
 /** Layers from lowest to highest precedence. A value that cannot be read is reported and the next lower one stands. */
@@ -152,15 +134,15 @@ export function resolveConfig(layers: readonly ConfigLayer[]): {
   problems: ConfigProblem[];
 } {
   const config: Record<string, unknown> = {};
-  for (const [name, parameter] of Object.entries(PARAMETERS)) config[name] = parameter.initial;
+  for (const [name, parameter] of Object.entries(PARAMETERS)) config[name] = parameter.zero;
   const problems: ConfigProblem[] = [];
-  for (const layer of layers) {
+  for (const layer of [BUILT_IN, ...layers]) {
     for (const [given, raw] of Object.entries(layer.values)) {
       const name = NAMES.get(given.toLowerCase());
       if (name === undefined || raw === undefined || raw === null || typeof raw === "object") continue;
       const parameter = PARAMETERS[name as keyof typeof PARAMETERS] as Parameter<unknown>;
       const value = String(raw).trim();
-      const parsed = value.toLowerCase() === "none" ? parameter.none : parameter.parse(value);
+      const parsed = value.toLowerCase() === "none" ? parameter.zero : parameter.parse(value);
       if (parsed === undefined)
         problems.push({ source: layer.source, parameter: name, value, expected: parameter.expected });
       else config[name] = parsed;
