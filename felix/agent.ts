@@ -101,6 +101,7 @@ export class Agent implements StatusSource {
     const stop = new AbortController();
     const either = AbortSignal.any([signal, stop.signal]);
     const reflecting = this.#reflector.run(either);
+    let running: Promise<void> | undefined;
     try {
       const config = await Promise.race([
         this.#ready.promise,
@@ -108,9 +109,12 @@ export class Agent implements StatusSource {
         this.#failed.promise,
       ]);
       if (!config) return;
-      await Promise.race([this.#runDataplane(config, either), reflecting, this.#failed.promise]);
+      running = this.#runDataplane(config, either);
+      await Promise.race([running, reflecting, this.#failed.promise]);
     } finally {
       stop.abort();
+      // The next agent must not meet this one in the kernel: a commit that is on its way ends first.
+      await Promise.allSettled([running, reflecting]);
     }
   }
 
