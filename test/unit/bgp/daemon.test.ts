@@ -1,0 +1,354 @@
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatastoreError, DatastoreErrorCode } from "../../../datastore/errors.ts";
+import { RouteProtocol } from "../../../linux/rtnetlink.ts";
+import { cidr } from "../../../net/cidr.ts";
+import { ip } from "../../../net/ip.ts";
+import { DaemonLab, type Host } from "./daemon-lab.ts";
+import { bgpConfiguration, bgpFilter, bgpPeer, ipPool, node } from "./resources.ts";
+
+/** Hosts a, b, … in a mesh, each with a block, a moment after their start. */
+async function mesh(size = 2): Promise<{ lab: DaemonLab; hosts: Host[]; a: Host; b: Host }> {
+  const lab = new DaemonLab();
+  await lab.put("IPPool", "pool", ipPool("10.65.0.0/16"));
+  const hosts: Host[] = [];
+  for (let i = 0; i < size; i++) {
+    const host = await lab.host(String.fromCharCode(97 + i), `10.0.0.${i + 1}`);
+    await lab.block(host, `10.65.${i + 1}.0/26`);
+    hosts.push(host);
+  }
+  for (const host of hosts) host.start();
+  await lab.pass(5);
+  return { lab, hosts, a: hosts[0]!, b: hosts[1]! };
+}
+
+const A_ROUTES = ["10.65.2.0/26 via 10.0.0.2", "blackhole 10.65.1.0/26"];
+const B_ROUTES = ["10.65.1.0/26 via 10.0.0.1", "blackhole 10.65.2.0/26"];
+
+describe("bgp/daemon: in a mesh", () => {
+  it("every host gets the blocks of all others, and a hole for its own", async () => {
+    const { hosts } = await mesh(4);
+    for (const [i, host] of hosts.entries()) {
+      const expected = [1, 2, 3, 4].map(n =>
+        n === i + 1 ? `blackhole 10.65.${n}.0/26` : `10.65.${n}.0/26 via 10.0.0.${n}`,
+      );
+      assert.deepEqual(host.kernel.bgpRoutes, expected.sort());
+      assert.equal(host.notReady, undefined);
+    }
+  });
+
+  it("a block comes and goes with its affinity", async () => {
+    const { lab, a, b } = await mesh();
+    await lab.block(a, "10.65.1.64/26", "pending");
+    await lab.pass(0.5);
+    assert.deepEqual(b.kernel.bgpRoutes, B_ROUTES);
+    await lab.block(a, "10.65.1.64/26");
+    await lab.pass(0.5);
+    assert.ok(b.kernel.bgpRoutes.includes("10.65.1.64/26 via 10.0.0.1"));
+    assert.ok(a.kernel.bgpRoutes.includes("blackhole 10.65.1.64/26"));
+    await lab.delete("BlockAffinity", "10.65.1.64/26", "host:a");
+    await lab.pass(0.5);
+    assert.deepEqual(b.kernel.bgpRoutes, B_ROUTES);
+    assert.deepEqual(a.kernel.bgpRoutes, A_ROUTES);
+  });
+
+  it("a borrowed address comes and goes with its workload's route", async () => {
+    const { lab, a, b } = await mesh();
+    a.kernel.addLink(7, "cali7");
+    a.kernel.addWorkload(7, "10.65.2.9/32");
+    a.kernel.addWorkload(7, "10.65.1.9/32");
+    await lab.pass(0.5);
+    assert.deepEqual(b.kernel.bgpRoutes, [...B_ROUTES, "10.65.2.9/32 via 10.0.0.1"].sort());
+    a.kernel.linkDown(7);
+    await lab.pass(0.5);
+    assert.deepEqual(b.kernel.bgpRoutes, B_ROUTES);
+  });
+
+  it("a host that joins or leaves the datastore joins or leaves the mesh", async () => {
+    const { lab, a, b } = await mesh();
+    const c = await lab.host("c", "10.0.0.3");
+    await lab.block(c, "10.65.3.0/26");
+    c.start();
+    await lab.pass(5);
+    assert.ok(a.kernel.bgpRoutes.includes("10.65.3.0/26 via 10.0.0.3"));
+    assert.equal(c.kernel.bgpRoutes.length, 3);
+    await lab.delete("Node", "c");
+    await lab.pass(1);
+    assert.deepEqual(a.kernel.bgpRoutes, A_ROUTES);
+    assert.deepEqual(b.neighborStates, { Mesh_10_0_0_1: "Established" });
+  });
+
+  it("a route that somebody deletes is put back, and nobody else's is touched", async () => {
+    const { lab, a } = await mesh();
+    const foreign = { destination: cidr("10.65.2.0/26"), protocol: RouteProtocol.STATIC, metric: 5 };
+    a.kernel.setRoute({ ...foreign, type: "unicast", gateway: ip("10.0.0.9") });
+    a.kernel.deleteRoute("10.65.2.0/26", 1024);
+    a.kernel.deleteRoute("10.65.1.0/26");
+    await lab.pass(0.1);
+    assert.deepEqual(a.kernel.bgpRoutes, A_ROUTES);
+    assert.ok([...a.kernel.routes.values()].some(({ protocol }) => protocol === RouteProtocol.STATIC));
+  });
+});
+
+describe("bgp/daemon: its identity", () => {
+  it("waits while the node has no address, and says so; starts when it has one; stops when it loses it", async () => {
+    const lab = new DaemonLab();
+    const a = lab.machine("a", "10.0.0.1");
+    a.start();
+    await lab.pass(1);
+    assert.equal(a.speakers.length, 0);
+    assert.match(a.notReady ?? "", /a has no BGP address/);
+    await lab.put("Node", "a", node("a", { ipv4Address: "10.0.0.1/24" }));
+    await lab.block(a, "10.65.1.0/26");
+    await lab.pass(1);
+    assert.equal(a.speakers.length, 1);
+    assert.equal(a.notReady, undefined);
+    assert.deepEqual(a.status.announced, ["10.65.1.0/26"]);
+    await lab.delete("Node", "a");
+    await lab.pass(1);
+    assert.equal(a.status.identity, null);
+    assert.deepEqual(a.kernel.bgpRoutes, ["blackhole 10.65.1.0/26"]);
+  });
+
+  it("a new AS number is a new speaker; meanwhile no route leaves the kernel", async () => {
+    const { lab, a, b } = await mesh();
+    a.kernel.writes.length = 0;
+    await lab.put("BGPConfiguration", "default", bgpConfiguration({ asNumber: 65001 }));
+    await lab.pass(10);
+    assert.deepEqual(
+      a.speakers.map(({ asn }) => asn),
+      [64512, 65001],
+    );
+    assert.deepEqual(a.neighborStates, { Mesh_10_0_0_2: "Established" });
+    assert.deepEqual(a.kernel.bgpRoutes, A_ROUTES);
+    assert.deepEqual(b.kernel.bgpRoutes, B_ROUTES);
+    assert.deepEqual(a.kernel.writes, []);
+  });
+
+  it("its router id is the address, what is configured, or a hash of the name", async () => {
+    const ids: string[] = [];
+    for (const routerId of [undefined, "", "192.0.2.1", "hash"]) {
+      const lab = new DaemonLab();
+      const a = await lab.host("a", "10.0.0.1");
+      a.start({ routerId });
+      await lab.pass(0.5);
+      ids.push(a.speakers[0]?.routerId as string);
+    }
+    assert.deepEqual(ids.slice(0, 3), ["10.0.0.1", "10.0.0.1", "192.0.2.1"]);
+    assert.match(ids[3] as string, /^\d+\.\d+\.\d+\.\d+$/);
+    assert.notEqual(ids[3], "10.0.0.1");
+  });
+
+  it("listens where it is told, and is a reflector with the cluster id of the node", async () => {
+    const lab = new DaemonLab();
+    const a = await lab.host("a", "10.0.0.1", { routeReflectorClusterID: "1.0.0.1" });
+    await lab.put("BGPConfiguration", "default", bgpConfiguration({ listenPort: 1790, bindMode: "NodeIP" }));
+    await lab.put("BGPConfiguration", "node.a", bgpConfiguration({ listenPort: 1791 }, "node.a"));
+    a.start();
+    await lab.pass(0.5);
+    assert.deepEqual(a.speakers[0]?.listen, { port: 1791, address: "10.0.0.1" });
+    assert.equal(a.speakers[0]?.clusterId, "1.0.0.1");
+  });
+
+  it("what keeps the speaker from starting, such as a port in use, is tried again", async () => {
+    const lab = new DaemonLab();
+    const a = await lab.host("a", "10.0.0.1");
+    a.listenError = new Error("listen EADDRINUSE");
+    a.start();
+    await lab.pass(6);
+    assert.ok(a.speakers.length >= 2);
+    assert.equal(a.status.identity, null);
+    a.listenError = undefined;
+    await lab.pass(6);
+    assert.ok(a.status.identity);
+    assert.equal(a.notReady, undefined);
+  });
+});
+
+describe("bgp/daemon: keeps forwarding", () => {
+  it("when the datastore is lost, and follows it when it is back", async () => {
+    const { lab, a, b } = await mesh();
+    const lost = new DatastoreError(DatastoreErrorCode.Unavailable);
+    lab.datastore.store.onOperation = operation => {
+      if (operation !== "create") throw lost;
+    };
+    lab.datastore.store.interrupt();
+    await lab.pass(120);
+    assert.equal(a.status.connected, false);
+    assert.deepEqual(a.kernel.bgpRoutes, A_ROUTES);
+    assert.deepEqual(b.kernel.bgpRoutes, B_ROUTES);
+    assert.deepEqual(a.neighborStates, { Mesh_10_0_0_2: "Established" });
+    lab.datastore.store.onOperation = undefined;
+    await lab.block(a, "10.65.1.64/26");
+    await lab.pass(60);
+    assert.equal(a.status.connected, true);
+    assert.ok(b.kernel.bgpRoutes.includes("10.65.1.64/26 via 10.0.0.1"));
+  });
+
+  it("through a stop and a start, on both sides, without a single write for what has not changed", async () => {
+    const { lab, a, b } = await mesh();
+    for (const host of [a, b]) host.kernel.writes.length = 0;
+    await a.stop();
+    await lab.pass(30);
+    a.start();
+    await lab.pass(0.2);
+    assert.equal(a.speakers.at(-1)?.gracefulRestart && a.speakers.at(-1)?.gracefulRestart !== false, true);
+    assert.deepEqual(a.speakers.at(-1)?.gracefulRestart, { restarting: true, forwardingPreserved: true });
+    await lab.pass(20);
+    assert.equal(a.notReady, undefined);
+    assert.deepEqual(a.kernel.bgpRoutes, A_ROUTES);
+    assert.deepEqual([...a.kernel.writes, ...b.kernel.writes], []);
+  });
+
+  it("the first start since boot is no restart", async () => {
+    const { a } = await mesh();
+    assert.deepEqual(a.speakers[0]?.gracefulRestart, { restarting: false, forwardingPreserved: true });
+  });
+
+  it("routes of before that nobody has any more go once every neighbor has told us all it has, not before", async () => {
+    const { lab, a, b } = await mesh(3);
+    await a.stop();
+    await lab.delete("BlockAffinity", "10.65.2.0/26", "host:b");
+    const { kernel } = a;
+    kernel.writes.length = 0;
+    a.network("cut");
+    a.start();
+    await lab.pass(30);
+    assert.ok(kernel.bgpRoutes.includes("10.65.2.0/26 via 10.0.0.2"));
+    a.network("heal");
+    await lab.pass(30);
+    assert.deepEqual(kernel.writes, ["-10.65.2.0/26"]);
+    assert.deepEqual(b.kernel.bgpRoutes, ["10.65.1.0/26 via 10.0.0.1", "10.65.3.0/26 via 10.0.0.3"]);
+  });
+
+  it("for a neighbor that is gone for good, as long as it would keep ours", async () => {
+    const { lab, a, b } = await mesh();
+    await a.stop();
+    await b.stop();
+    a.start();
+    await lab.pass(100);
+    assert.deepEqual(a.kernel.bgpRoutes, A_ROUTES);
+    assert.equal(a.notReady, undefined);
+    await lab.pass(60);
+    assert.deepEqual(a.kernel.bgpRoutes, ["blackhole 10.65.1.0/26"]);
+  });
+});
+
+describe("bgp/daemon: follows its configuration", () => {
+  it("a pool that gets a tunnel is felix's: the routes go, the announcements stay", async () => {
+    const { lab, a, b } = await mesh();
+    await lab.put("IPPool", "pool", ipPool("10.65.0.0/16", { vxlanMode: "Always" }));
+    await lab.pass(1);
+    assert.deepEqual(a.kernel.bgpRoutes, []);
+    assert.deepEqual(a.status.announced, ["10.65.1.0/26"]);
+    await lab.put("IPPool", "pool", ipPool("10.65.0.0/16"));
+    await lab.pass(1);
+    assert.deepEqual(a.kernel.bgpRoutes, A_ROUTES);
+    assert.deepEqual(b.kernel.bgpRoutes, B_ROUTES);
+  });
+
+  it("a pool with disableBGPExport is told to nobody", async () => {
+    const { lab, a, b } = await mesh();
+    await lab.put("IPPool", "pool", ipPool("10.65.0.0/16", { disableBGPExport: true }));
+    await lab.pass(1);
+    assert.deepEqual(b.kernel.bgpRoutes, ["blackhole 10.65.2.0/26"]);
+    assert.deepEqual(a.status.announced, []);
+  });
+
+  it("programClusterRoutes Disabled leaves the pools' routes to felix", async () => {
+    const { lab, a } = await mesh();
+    await lab.put("BGPConfiguration", "default", bgpConfiguration({ programClusterRoutes: "Disabled" }));
+    await lab.pass(1);
+    assert.deepEqual(a.kernel.bgpRoutes, ["blackhole 10.65.1.0/26"]);
+  });
+
+  it("a filter decides from the moment it is there, and a missing one is reported", async () => {
+    const { lab, a, b } = await mesh();
+    const peer = { node: "b", peerIP: "10.0.0.1", asNumber: 64512, filters: ["f"] };
+    await lab.put("BGPPeer", "p", bgpPeer("p", peer));
+    await lab.pass(5);
+    assert.deepEqual(b.status.problems, ["Node_10_0_0_1: BGPFilter f does not exist"]);
+    assert.deepEqual(b.kernel.bgpRoutes, B_ROUTES);
+    const rejecting = bgpFilter("f", { importV4: [{ action: "Reject" }], exportV4: [{ action: "Reject" }] });
+    await lab.put("BGPFilter", "f", rejecting);
+    await lab.pass(2);
+    assert.deepEqual(b.status.problems, []);
+    assert.deepEqual(b.kernel.bgpRoutes, ["blackhole 10.65.2.0/26"]);
+    assert.deepEqual(a.kernel.bgpRoutes, ["blackhole 10.65.1.0/26"]);
+    await lab.delete("BGPFilter", "f");
+    await lab.pass(2);
+    assert.deepEqual(b.kernel.bgpRoutes, B_ROUTES);
+  });
+
+  it("what one BGPPeer has wrong is in the status while it lasts, and holds up no other", async () => {
+    const { lab, a } = await mesh();
+    await lab.put("BGPPeer", "bad-ip", bgpPeer("bad-ip", { peerIP: "rack4", asNumber: 1 }));
+    const hasty = { peerIP: "10.0.0.7", asNumber: 65000, keepaliveTime: "500ms" };
+    await lab.put("BGPPeer", "hasty", bgpPeer("hasty", hasty));
+    await lab.put("BGPPeer", "tor", bgpPeer("tor", { peerIP: "10.0.0.9", asNumber: 65000 }));
+    await lab.pass(1);
+    assert.equal(a.status.problems.length, 2);
+    assert.match(a.status.problems.join("\n"), /BGPPeer bad-ip.*rack4.*\nGlobal_10_0_0_7: holdTime/);
+    assert.deepEqual(Object.keys(a.neighborStates), ["Mesh_10_0_0_2", "Global_10_0_0_9"]);
+    await lab.put("BGPPeer", "hasty", bgpPeer("hasty", { ...hasty, keepaliveTime: "5s" }));
+    await lab.delete("BGPPeer", "bad-ip");
+    await lab.pass(1);
+    assert.deepEqual(a.status.problems, []);
+    assert.equal(a.status.neighbors.length, 3);
+    for (const name of ["hasty", "tor"]) await lab.delete("BGPPeer", name);
+    await lab.pass(1);
+    assert.deepEqual(a.neighborStates, { Mesh_10_0_0_2: "Established" });
+  });
+
+  it("a peer that is reachable by a gateway gets a route, for as long as it is one", async () => {
+    const { lab, a } = await mesh();
+    const peer = bgpPeer("far", { peerIP: "192.0.2.1", asNumber: 65000, reachableBy: "10.0.0.9" });
+    await lab.put("BGPPeer", "far", peer);
+    await lab.pass(1);
+    assert.deepEqual(a.kernel.bgpRoutes, [...A_ROUTES, "192.0.2.1/32 via 10.0.0.9"].sort());
+    await lab.delete("BGPPeer", "far");
+    await lab.pass(1);
+    assert.deepEqual(a.kernel.bgpRoutes, A_ROUTES);
+  });
+
+  describe("with passwords", () => {
+    let secretsDirectory: string;
+    before(() => {
+      secretsDirectory = mkdtempSync(join(tmpdir(), "calyx-bgp-"));
+    });
+    after(() => rmSync(secretsDirectory, { recursive: true }));
+
+    it("reads them from files, which may come late and change", async () => {
+      const lab = new DaemonLab();
+      const a = await lab.host("a", "10.0.0.1");
+      await lab.host("b", "10.0.0.2");
+      await lab.put(
+        "BGPConfiguration",
+        "default",
+        bgpConfiguration({ nodeMeshPassword: { secretKeyRef: { name: "bgp", key: "mesh" } } }),
+      );
+      a.start({ secretsDirectory });
+      await lab.pass(1);
+      assert.deepEqual([...a.passwords], []);
+      assert.match(
+        a.status.problems.join(),
+        /^Mesh_10_0_0_2: password .*bgp\/mesh is not readable \(ENOENT\)/,
+      );
+      mkdirSync(join(secretsDirectory, "bgp"));
+      writeFileSync(join(secretsDirectory, "bgp", "mesh"), "opensesame\n");
+      await lab.pass(11);
+      assert.deepEqual([...a.passwords], [["10.0.0.2", "opensesame"]]);
+      assert.deepEqual(a.status.problems, []);
+      writeFileSync(join(secretsDirectory, "bgp", "mesh"), "x".repeat(81));
+      await lab.pass(11);
+      assert.match(a.status.problems.join(), /Mesh_10_0_0_2: password: .*80 bytes/);
+      assert.deepEqual([...a.passwords], [["10.0.0.2", "opensesame"]]);
+      writeFileSync(join(secretsDirectory, "bgp", "mesh"), "changed");
+      await lab.pass(11);
+      assert.deepEqual([...a.passwords], [["10.0.0.2", "changed"]]);
+      assert.equal(a.status.problems.join().includes("changed"), false);
+    });
+  });
+});

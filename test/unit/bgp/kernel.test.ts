@@ -1,0 +1,194 @@
+import assert from "node:assert/strict";
+import { pino } from "pino";
+import type { ForwardingRoute } from "../../../bgp/forwarding.ts";
+import { Kernel } from "../../../bgp/kernel.ts";
+import { SimClock } from "../../../bgp/node-bgp/test/kit/sim-clock.ts";
+import { RouteProtocol } from "../../../linux/rtnetlink.ts";
+import { type Cidr, cidr } from "../../../net/cidr.ts";
+import { type Ip, ip } from "../../../net/ip.ts";
+import { FakeKernel } from "./fake-kernel.ts";
+
+function fixture() {
+  const fake = new FakeKernel();
+  fake.addLink(2, "eth0");
+  fake.addAddress(2, "10.0.0.1/24");
+  const sim = new SimClock();
+  const { rtnetlink, subscribe } = fake;
+  const kernel = new Kernel({
+    interfacePrefixes: ["cali"],
+    logger: pino({ level: "silent" }),
+    clock: { now: () => sim.now(), sleep: ms => new Promise(resolve => sim.setTimeout(() => resolve(), ms)) },
+    rtnetlink,
+    subscribe,
+  });
+  let localChanges = 0;
+  kernel.start(() => localChanges++);
+  localChanges = 0;
+  return { fake, kernel, sim, localChanges: () => localChanges };
+}
+
+/** What was emitted has arrived and been dealt with. */
+const settled = () => new Promise(resolve => setImmediate(resolve));
+
+const learned = (prefix: string, ...nextHops: string[]): [Cidr, ForwardingRoute] => [
+  cidr(prefix),
+  { prefix: cidr(prefix), metric: 1024, nextHops: nextHops.map(ip) },
+];
+const workloadsOf = (kernel: Kernel) => [...kernel.workloads].map(({ prefix }) => prefix as string).sort();
+const byDefault = (gateway: string, index = 2) => ({
+  destination: cidr("0.0.0.0/0"),
+  protocol: RouteProtocol.STATIC,
+  type: "unicast" as const,
+  gateway: ip(gateway),
+  interfaceIndex: index,
+});
+
+describe("bgp/kernel", () => {
+  it("installs by the gateway of the moment, and lets go of what nothing leads to", async () => {
+    const { fake, kernel } = fixture();
+    kernel.setLearned([learned("10.65.2.0/26", "10.0.0.2"), learned("10.65.3.0/26", "10.9.0.3")]);
+    assert.deepEqual(fake.bgpRoutes, ["10.65.2.0/26 via 10.0.0.2"]);
+    fake.setRoute(byDefault("10.0.0.254"));
+    await settled();
+    assert.deepEqual(fake.bgpRoutes, ["10.65.2.0/26 via 10.0.0.2", "10.65.3.0/26 via 10.0.0.254"]);
+    fake.deleteRoute("0.0.0.0/0");
+    await settled();
+    assert.deepEqual(fake.bgpRoutes, ["10.65.2.0/26 via 10.0.0.2"]);
+  });
+
+  it("installs several ways, and takes our own address for none", () => {
+    const { fake, kernel } = fixture();
+    kernel.setLearned([learned("10.65.2.0/26", "10.0.0.2", "10.0.0.3", "10.0.0.1")]);
+    assert.deepEqual(fake.bgpRoutes, ["10.65.2.0/26 via 10.0.0.2 via 10.0.0.3"]);
+    kernel.setLearned([learned("10.65.2.0/26", "10.0.0.1")]);
+    assert.deepEqual(fake.bgpRoutes, []);
+  });
+
+  it("prefers the own block's hole to what is learned for it", () => {
+    const { fake, kernel } = fixture();
+    const block = cidr("10.65.1.0/26");
+    kernel.setBlackholes(new Set([block]));
+    kernel.setLearned([learned("10.65.1.0/26", "10.0.0.2")]);
+    assert.deepEqual(fake.bgpRoutes, ["blackhole 10.65.1.0/26"]);
+    kernel.setBlackholes(new Set());
+    assert.deepEqual(fake.bgpRoutes, ["10.65.1.0/26 via 10.0.0.2"]);
+    kernel.setLearned([[block, undefined]]);
+    assert.deepEqual(fake.bgpRoutes, []);
+  });
+
+  it("reaches next hops behind a peer's gateway by that gateway", () => {
+    const { fake, kernel } = fixture();
+    fake.setRoute(byDefault("10.0.0.254"));
+    kernel.setPeerGateways(new Map([[ip("192.0.2.1"), ip("10.0.0.9")]]));
+    kernel.setLearned([learned("10.65.2.0/26", "192.0.2.1")]);
+    assert.deepEqual(fake.bgpRoutes, ["10.65.2.0/26 via 10.0.0.9", "192.0.2.1/32 via 10.0.0.9"]);
+    kernel.setPeerGateways(new Map());
+    assert.deepEqual(fake.bgpRoutes, []);
+  });
+
+  it("knows the workloads' routes: addresses on their interfaces, until those go down", async () => {
+    const { fake, kernel, localChanges } = fixture();
+    fake.addLink(7, "cali7");
+    fake.addLink(8, "veth8");
+    fake.addWorkload(7, "10.65.1.5/32");
+    fake.addWorkload(7, "fe80::1234/128");
+    fake.addWorkload(7, "10.66.0.0/24");
+    fake.addWorkload(8, "10.65.1.6/32");
+    await settled();
+    assert.deepEqual(workloadsOf(kernel), ["10.65.1.5/32"]);
+    assert.equal(localChanges(), 1);
+    fake.linkDown(7);
+    await settled();
+    assert.deepEqual(workloadsOf(kernel), []);
+    assert.equal(localChanges(), 2);
+  });
+
+  it("forgets a workload's route that moved to another interface", async () => {
+    const { fake, kernel } = fixture();
+    fake.addLink(7, "cali7");
+    fake.addWorkload(7, "10.65.1.5/32");
+    fake.addWorkload(2, "10.65.1.5/32");
+    await settled();
+    assert.deepEqual(workloadsOf(kernel), []);
+  });
+
+  it("takes the other way when an interface goes down, and is back when it is", async () => {
+    const { fake, kernel } = fixture();
+    fake.addLink(3, "eth1");
+    fake.addAddress(3, "10.1.0.1/24");
+    fake.setRoute(byDefault("10.1.0.254", 3));
+    kernel.setLearned([learned("10.65.2.0/26", "10.0.0.2")]);
+    assert.deepEqual(fake.bgpRoutes, ["10.65.2.0/26 via 10.0.0.2"]);
+    fake.linkDown(2);
+    await settled();
+    assert.deepEqual(fake.bgpRoutes, ["10.65.2.0/26 via 10.1.0.254"]);
+    fake.addLink(2, "eth0");
+    fake.addAddress(2, "10.0.0.1/24");
+    await settled();
+    assert.deepEqual(fake.bgpRoutes, ["10.65.2.0/26 via 10.0.0.2"]);
+  });
+
+  it("notices what goes silently with the last address of an interface", async () => {
+    const { fake, kernel } = fixture();
+    kernel.setLearned([learned("10.65.2.0/26", "10.0.0.2")]);
+    fake.removeAddress("10.0.0.1/24");
+    await settled();
+    assert.deepEqual(fake.bgpRoutes, []);
+    fake.addAddress(2, "10.0.0.1/24");
+    await settled();
+    assert.deepEqual(fake.bgpRoutes, ["10.65.2.0/26 via 10.0.0.2"]);
+  });
+
+  it("reads everything again after events were lost, and every half a minute", async () => {
+    const { fake, kernel, sim } = fixture();
+    kernel.setLearned([learned("10.65.2.0/26", "10.0.0.2")]);
+    await settled();
+    const wipe = () => {
+      for (const [key, route] of fake.routes)
+        if (route.protocol === RouteProtocol.BGP) fake.routes.delete(key);
+    };
+    wipe();
+    fake.emit({ type: "overflow" });
+    await settled();
+    assert.deepEqual(fake.bgpRoutes, ["10.65.2.0/26 via 10.0.0.2"]);
+    wipe();
+    sim.advance(30_000);
+    await settled();
+    assert.deepEqual(fake.bgpRoutes, ["10.65.2.0/26 via 10.0.0.2"]);
+  });
+
+  it("touches nothing any more once it is stopped", async () => {
+    const { fake, kernel } = fixture();
+    kernel.setLearned([learned("10.65.2.0/26", "10.0.0.2")]);
+    kernel.stop();
+    kernel.setLearned([[cidr("10.65.2.0/26"), undefined]]);
+    fake.deleteRoute("0.0.0.0/0");
+    await settled();
+    assert.deepEqual(fake.bgpRoutes, ["10.65.2.0/26 via 10.0.0.2"]);
+  });
+
+  it("with 10,000 learned routes, an event costs what it touches", async () => {
+    const { fake, kernel } = fixture();
+    fake.setRoute(byDefault("10.0.0.254"));
+    fake.addLink(7, "cali7");
+    await settled();
+    const prefix = (i: number) => `10.${64 + (i >> 10)}.${(i >> 2) & 255}.${(i & 3) * 64}/26`;
+    const hop = (i: number) => `10.0.0.${2 + (i % 200)}` as Ip;
+    kernel.setLearned(Array.from({ length: 10_000 }, (_, i) => learned(prefix(i), hop(i))));
+    await settled(); // 10,000 events of our own routes have come back.
+    assert.equal(kernel.routeCount, 10_000);
+    assert.equal(kernel.nextHopLookups, 200);
+    const { listings } = fake;
+    fake.writes.length = 0;
+    for (let i = 0; i < 1000; i++) fake.addWorkload(7, `10.200.${i >> 8}.${i & 255}/32`);
+    fake.deleteRoute(prefix(77));
+    await settled();
+    assert.deepEqual(fake.writes, [`+${prefix(77)} via ${hop(77)}`]);
+    assert.equal(kernel.nextHopLookups, 200);
+    fake.setRoute({ ...byDefault("10.0.0.253"), destination: cidr("10.0.0.50/32") });
+    await settled();
+    assert.equal(kernel.nextHopLookups, 201);
+    assert.equal(fake.writes.length, 1 + 50);
+    assert.equal(fake.listings, listings);
+  });
+});
