@@ -3,9 +3,10 @@
  *
  *   routes of endpoints that go  ->  sets, rules  ->  interfaces and routes of endpoints that come  ->  status files
  *
- * One pass at a time; what arrives meanwhile waits for the next. A refused commit leaves everything as it was, lets no
- * new endpoint in, and is tried again with growing pauses. Nothing is touched before the first complete state has
- * arrived; the first pass after it removes what an earlier run left behind.
+ * One pass at a time. What arrives meanwhile waits, also for the packet filter, for the next one: else rules could
+ * reach the kernel before the sets they use. A refused commit leaves everything as it was, lets no new endpoint in, and
+ * is tried again with growing pauses. Nothing is touched before the first complete state has arrived; the first pass
+ * after it removes what an earlier run left behind.
  */
 
 import { jitteredBackoff } from "../../daemon/backoff.ts";
@@ -20,20 +21,25 @@ import type { WorkloadLinks } from "./workload-links.ts";
 
 export interface DataplaneOptions {
   readonly filter: PacketFilter;
-  readonly links: WorkloadLinks;
-  readonly status: EndpointStatus;
-  readonly config: FelixConfig;
+  readonly links: Pick<
+    WorkloadLinks,
+    "pending" | "admit" | "dismiss" | "sweep" | "applyRemovals" | "applyAdditions" | "noteEvents" | "resync"
+  >;
+  readonly status: Pick<EndpointStatus, "start" | "write" | "remove">;
+  readonly config: Pick<
+    FelixConfig,
+    "iptablesRefreshInterval" | "ipsetsRefreshInterval" | "routeRefreshInterval"
+  >;
   readonly logger: Logger;
   readonly clock: Clock;
   /** After each pass: how long it took, and whether the kernel took it. */
   readonly onApplied?: (pass: { readonly milliseconds: number; readonly ok: boolean }) => void;
 }
 
-/** Routes that could not be written (their interface is busy coming up) are tried again this soon. */
-const RETRY_MS = 250;
-
 export class Dataplane {
   readonly #options: DataplaneOptions;
+  /** Not yet taken over. */
+  #incoming: Changes[] = [];
   readonly #endpoints = new Map<string, LocalEndpoint>();
   /** Endpoints whose rules are not yet known to be in the kernel. */
   readonly #awaiting = new Set<string>();
@@ -43,6 +49,9 @@ export class Dataplane {
   #dirty = false;
   #failure: string | undefined;
   #passes = 0;
+  /** Routes that could not be written (their interface is busy, somebody else holds the place) are tried again. */
+  readonly #retries = jitteredBackoff({ firstMs: 250, maxMs: 10_000 });
+  #retrying = false;
 
   constructor(options: DataplaneOptions) {
     this.#options = options;
@@ -50,26 +59,13 @@ export class Dataplane {
 
   /** Takes differences over; cheap. */
   update(changes: Changes): void {
-    const { filter, links, status } = this.#options;
-    for (const [id, endpoint] of changes.endpoints) {
-      const former = this.#endpoints.get(id);
-      if (former && former.interfaceName !== endpoint?.interfaceName) links.dismiss(former.interfaceName);
-      if (former && former.id !== endpoint?.id) status.remove(former.id);
-      if (endpoint) {
-        this.#endpoints.set(id, endpoint);
-        this.#awaiting.add(id);
-      } else {
-        this.#endpoints.delete(id);
-        this.#awaiting.delete(id);
-      }
-    }
-    filter.update(changes);
+    this.#incoming.push(changes);
     this.#kick();
   }
 
   /** The first complete state has arrived: the kernel may be changed from now on. */
   start(): void {
-    this.#options.status.start();
+    this.#attemptStatus(() => this.#options.status.start());
     this.#options.links.resync();
     this.#started = true;
     this.#kick();
@@ -84,6 +80,7 @@ export class Dataplane {
     return this.#passes === 0 ? "nothing applied yet" : this.#failure;
   }
 
+  /** Until the signal aborts. @throws what a change could not be translated for: what is in force stays */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, logger } = this.#options;
     const backoff = jitteredBackoff({ firstMs: 50, maxMs: 5_000 });
@@ -98,6 +95,7 @@ export class Dataplane {
         continue;
       }
       this.#dirty = false;
+      for (const changes of this.#incoming.splice(0)) this.#take(changes);
       const begun = performance.now();
       try {
         await this.#pass();
@@ -114,27 +112,41 @@ export class Dataplane {
       this.#passes++;
       this.#options.onApplied?.({ milliseconds: performance.now() - begun, ok: this.#failure === undefined });
       if (this.#failure !== undefined) await clock.sleep(backoff.next(), signal).catch(() => {});
-      else if (this.#options.links.pending)
-        void clock.sleep(RETRY_MS, signal).then(
-          () => this.#kick(),
-          () => {},
-        );
+      else this.#retryLater(signal);
     }
+  }
+
+  /** Everything that goes first: an interface may pass from one endpoint to another. */
+  #take(changes: Changes): void {
+    const { filter, links, status } = this.#options;
+    for (const [id, endpoint] of changes.endpoints) {
+      const former = this.#endpoints.get(id);
+      if (!former) continue;
+      if (former.interfaceName !== endpoint?.interfaceName) links.dismiss(former.interfaceName);
+      if (former.id !== endpoint?.id) this.#attemptStatus(() => status.remove(former.id));
+      this.#endpoints.delete(id);
+      this.#awaiting.delete(id);
+    }
+    for (const [id, endpoint] of changes.endpoints) {
+      if (!endpoint) continue;
+      this.#endpoints.set(id, endpoint);
+      this.#awaiting.add(id);
+    }
+    filter.update(changes);
   }
 
   async #pass(): Promise<void> {
     const { filter, links, status } = this.#options;
     links.applyRemovals();
-    // Only these are covered by the commit: what arrives while it runs belongs to the next pass.
-    const covered = [...this.#awaiting].map(id => [id, this.#endpoints.get(id)] as const);
-    if (filter.pending) await filter.commit();
-    const inForce: LocalEndpoint[] = [];
-    for (const [id, endpoint] of covered) {
-      if (!endpoint || this.#endpoints.get(id) !== endpoint) continue;
-      this.#awaiting.delete(id);
-      inForce.push(endpoint);
-      links.admit(endpoint);
+    try {
+      if (filter.pending) await filter.commit();
+    } catch (error) {
+      // Endpoints that were admitted under the rules in force keep what leads to them.
+      links.applyAdditions();
+      throw error;
     }
+    const inForce = [...this.#awaiting].map(id => this.#endpoints.get(id) as LocalEndpoint);
+    for (const endpoint of inForce) links.admit(endpoint);
     links.applyRemovals();
     links.applyAdditions();
     if (!this.#swept) {
@@ -143,7 +155,32 @@ export class Dataplane {
       links.applyRemovals();
       this.#swept = true;
     }
-    for (const endpoint of inForce) status.write(endpoint);
+    for (const endpoint of inForce) this.#attemptStatus(() => status.write(endpoint));
+    this.#awaiting.clear();
+  }
+
+  /** Whoever waits for a file that cannot be written waits in vain, but policy does not depend on it. */
+  #attemptStatus(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#options.logger.error({ err: error }, "could not say which endpoints are ready");
+    }
+  }
+
+  /** One at a time, however many passes there are meanwhile. */
+  #retryLater(signal: AbortSignal): void {
+    if (!this.#options.links.pending) {
+      this.#retries.reset();
+      return;
+    }
+    if (this.#retrying) return;
+    this.#retrying = true;
+    const again = () => {
+      this.#retrying = false;
+      this.#kick();
+    };
+    this.#options.clock.sleep(this.#retries.next(), signal).then(again, () => {});
   }
 
   #kick(): void {

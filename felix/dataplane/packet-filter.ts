@@ -9,7 +9,7 @@
 import type { Changes } from "../calc/changes.ts";
 
 export interface PacketFilter {
-  /** Cheap; nothing happens in the kernel yet. */
+  /** Cheap; nothing happens in the kernel yet. Not while a commit is on its way: it might take rules along, but not their sets. */
   update(changes: Changes): void;
   /** Sets first, then the rules that use them, atomically per table, then sets that nothing uses any more. @throws when the kernel refuses */
   commit(): Promise<void>;

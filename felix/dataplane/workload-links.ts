@@ -3,18 +3,23 @@
  *
  * A workload's addresses are routed to its veth while the veth is up and its policy is in force; who decides the latter
  * calls {@link WorkloadLinks.admit}. Until then, and after {@link WorkloadLinks.dismiss}, nothing leads there. What the
- * kernel reports (links up and down, routes wiped) is repaired by the next `apply`.
+ * kernel reports (links up and down, renamed, routes wiped) is repaired by the next `apply`.
+ *
+ * More than one workload may claim an address, as when one takes it over before the other has given it up. The first
+ * by interface name that is up has it, whatever the order of events; when it moves, it leaves the old interface, its
+ * connections are forgotten, and only then it is led to the new one.
  */
 
 import type { Clock } from "../../daemon/clock.ts";
 import type { Logger } from "../../daemon/log.ts";
 import type { Conntrack } from "../../linux/conntrack.ts";
 import type { KernelEvent } from "../../linux/events.ts";
-import { OwnedRoutes } from "../../linux/owned-routes.ts";
+import { OwnedRoutes, type RouteFailure } from "../../linux/owned-routes.ts";
 import { type Link, type Route, RouteProtocol, RouteTable, type Rtnetlink } from "../../linux/rtnetlink.ts";
 import { SysctlError, SysctlErrorCode, writeSysctl } from "../../linux/sysctl.ts";
 import { hostCidr } from "../../net/cidr.ts";
 import { type Ip, ipVersion } from "../../net/ip.ts";
+import type { Mac } from "../../net/mac.ts";
 import type { LocalEndpoint } from "../calc/changes.ts";
 import type { FelixConfig } from "../calc/config.ts";
 
@@ -25,17 +30,25 @@ export const FELIX_ROUTE_PROTOCOL = 80;
 const GRACE_MS = 10_000;
 
 export interface WorkloadLinksOptions {
-  readonly rtnetlink: Rtnetlink;
+  readonly rtnetlink: Pick<
+    Rtnetlink,
+    "listLinks" | "listRoutes" | "replaceRoutes" | "deleteRoutes" | "replaceNeighbour" | "deleteNeighbour"
+  >;
   readonly conntrack: Pick<Conntrack, "deleteByAddress">;
   readonly config: FelixConfig;
   readonly logger: Logger;
   readonly clock: Clock;
+  /** @throws SysctlError. Default: in the calling thread's namespace. */
+  readonly setParameter?: (parameter: string, value: string | number) => void;
 }
 
 interface KnownLink {
   readonly link: Link;
   readonly since: number;
+  /** Whether parameters and neighbours are as they should be. */
   configured: boolean;
+  /** Entries written for the workload's addresses. */
+  readonly neighbours: Map<Ip, Mac>;
 }
 
 export class WorkloadLinks {
@@ -46,19 +59,27 @@ export class WorkloadLinks {
   readonly #names = new Map<number, string>();
   /** Endpoints whose policy is in force, by interface name. */
   readonly #admitted = new Map<string, LocalEndpoint>();
-  readonly #reported = new Set<string>();
+  /** Interfaces of admitted endpoints by address. */
+  readonly #claims = new Map<Ip, Set<string>>();
+  /** Where an address was last led to. */
+  readonly #holders = new Map<Ip, string>();
+  /** Addresses to look at in the next apply. */
+  readonly #unsettled = new Set<Ip>();
   /** Addresses to forget connections of: they are no longer where they were. */
   readonly #moved = new Set<Ip>();
+  /** Failures that have been logged and persist. */
+  readonly #reported = { deletions: new Set<string>(), additions: new Set<string>() };
 
   constructor(options: WorkloadLinksOptions) {
     this.#options = options;
     this.#routes = new OwnedRoutes({ rtnetlink: options.rtnetlink, owns: route => this.#owns(route) });
   }
 
+  /** Whether there is something to apply, or to try again. */
   get pending(): boolean {
-    return (
-      this.#routes.pending || [...this.#links.values()].some(known => known.link.up && !known.configured)
-    );
+    if (this.#routes.pending || this.#unsettled.size > 0) return true;
+    for (const name of this.#admitted.keys()) if (this.#needsConfiguring(name)) return true;
+    return false;
   }
 
   /** Interfaces that are there and up. */
@@ -68,12 +89,18 @@ export class WorkloadLinks {
 
   /** Policy for this endpoint is in force: lead traffic to it. */
   admit(endpoint: LocalEndpoint): void {
-    const former = this.#admitted.get(endpoint.interfaceName);
-    for (const address of former?.addresses ?? []) {
-      if (!endpoint.addresses.includes(address)) this.#drop(address, endpoint.interfaceName);
+    const { interfaceName } = endpoint;
+    const former = this.#admitted.get(interfaceName);
+    this.#admitted.set(interfaceName, endpoint);
+    if (former) this.#unclaim(former);
+    for (const address of this.#addressesOf(endpoint)) {
+      const claims = this.#claims.get(address);
+      if (claims) claims.add(interfaceName);
+      else this.#claims.set(address, new Set([interfaceName]));
+      this.#unsettled.add(address);
     }
-    this.#admitted.set(endpoint.interfaceName, endpoint);
-    this.#want(endpoint);
+    const known = this.#links.get(interfaceName);
+    if (known) known.configured &&= sameNeighbours(known.neighbours, this.#neighboursOf(endpoint));
   }
 
   /** The endpoint is gone, or about to be without policy: nothing may lead to it from the next `applyRemovals` on. */
@@ -81,7 +108,7 @@ export class WorkloadLinks {
     const endpoint = this.#admitted.get(interfaceName);
     if (!endpoint) return;
     this.#admitted.delete(interfaceName);
-    for (const address of endpoint.addresses) this.#drop(address, interfaceName);
+    this.#unclaim(endpoint);
   }
 
   /** What was told is complete: routes of an earlier run that nobody wants are removed from now on. */
@@ -91,7 +118,18 @@ export class WorkloadLinks {
 
   /** Takes away routes. To be called before rules change. */
   applyRemovals(): void {
-    this.#report(this.#routes.applyDeletions());
+    for (const address of this.#unsettled) {
+      const target = this.#targetOf(address);
+      const index = this.#routes.wanted(address)?.interfaceIndex;
+      if (index !== undefined && index !== target?.link.index) this.#routes.unwant(address);
+      // While its interface is only down, the workload keeps its connections.
+      const holder = this.#holders.get(address);
+      const left = target ? target.link.name !== holder : !this.#claims.get(address)?.has(holder ?? "");
+      if (holder === undefined || !left) continue;
+      this.#holders.delete(address);
+      this.#moved.add(address);
+    }
+    this.#report("deletions", this.#routes.applyDeletions());
     for (const address of this.#moved) {
       try {
         this.#options.conntrack.deleteByAddress(address);
@@ -105,67 +143,99 @@ export class WorkloadLinks {
     this.#moved.clear();
   }
 
-  /** Configures interfaces and adds routes. To be called when rules are in force. */
+  /** Configures interfaces and adds routes. To be called when rules are in force, after `applyRemovals`. */
   applyAdditions(): void {
-    for (const [name, known] of this.#links) {
-      if (known.link.up && !known.configured && this.#admitted.has(name))
-        known.configured = this.#configure(known.link);
+    for (const name of this.#admitted.keys()) if (this.#needsConfiguring(name)) this.#configure(name);
+    for (const address of this.#unsettled) {
+      const target = this.#targetOf(address);
+      if (!target) continue;
+      this.#routes.want(address, this.#routeTo(address, target.link.index));
+      this.#holders.set(address, target.link.name);
     }
-    this.#report(this.#routes.applyAdditions());
+    this.#unsettled.clear();
+    this.#report("additions", this.#routes.applyAdditions());
   }
 
   /** Whether something is to be repaired. */
   noteEvents(events: readonly KernelEvent[]): boolean {
-    let pending = false;
     for (const event of events) {
       if (event.type === "overflow") this.resync();
       else if (event.type === "link") this.#noteLink(event.link, event.action === "new");
       else if (event.type === "route") this.#routes.noteEvent(event.action, event.route);
     }
-    pending ||= this.pending;
-    return pending;
+    return this.pending;
   }
 
   /** Reads links and routes afresh. */
   resync(): void {
     const links = this.#options.rtnetlink.listLinks();
-    const names = new Set(links.map(link => link.name));
-    for (const [name, known] of [...this.#links]) if (!names.has(name)) this.#noteLink(known.link, false);
+    const indexes = new Set(links.map(link => link.index));
+    for (const known of [...this.#links.values()])
+      if (!indexes.has(known.link.index)) this.#noteLink(known.link, false);
     for (const link of links) this.#noteLink(link, true);
     this.#routes.resync();
-    for (const known of this.#links.values()) known.configured = false;
+    for (const known of this.#links.values()) {
+      known.configured = false;
+      known.neighbours.clear();
+    }
   }
 
   #noteLink(link: Link, present: boolean): void {
-    if (!this.#options.config.interfacePrefix.some(prefix => link.name.startsWith(prefix))) return;
+    const formerName = this.#names.get(link.index);
+    if (formerName !== undefined && !present) this.#routes.forgetInterface(link.index);
+    if (formerName !== undefined && (!present || formerName !== link.name)) this.#forgetLink(formerName);
+    if (!present || !this.#options.config.interfacePrefix.some(prefix => link.name.startsWith(prefix)))
+      return;
+
     const known = this.#links.get(link.name);
-    if (!present || known?.link.index !== link.index) {
-      // An event of an interface that has been replaced under the same name since.
-      if (!present && known && known.link.index !== link.index) return;
-      if (known) {
-        this.#routes.forgetInterface(known.link.index);
-        this.#names.delete(known.link.index);
-        this.#links.delete(link.name);
-      }
+    // Another interface had the name, and the event of its end has not come yet.
+    if (known && known.link.index !== link.index) {
+      this.#routes.forgetInterface(known.link.index);
+      this.#forgetLink(link.name);
     }
-    if (present) {
-      const same = known?.link.index === link.index ? known : undefined;
-      if (same?.link.up && !link.up) this.#routes.forgetInterface(link.index);
-      const configured = (same?.configured ?? false) && link.up;
-      this.#links.set(link.name, { link, since: same?.since ?? this.#options.clock.now(), configured });
-      this.#names.set(link.index, link.name);
-      if (same && same.link.up === link.up) return;
-    }
-    const endpoint = this.#admitted.get(link.name);
-    if (endpoint) this.#want(endpoint);
+    const same = known?.link.index === link.index ? known : undefined;
+    // With the interface, the kernel took down its routes and neighbours.
+    if (same?.link.up && !link.up) this.#routes.forgetInterface(link.index);
+    const keeps = same !== undefined && link.up;
+    this.#links.set(link.name, {
+      link,
+      since: same?.since ?? this.#options.clock.now(),
+      configured: keeps && same.configured,
+      neighbours: keeps ? same.neighbours : new Map(),
+    });
+    this.#names.set(link.index, link.name);
+    if (same?.link.up !== link.up) this.#unsettle(link.name);
   }
 
-  #want(endpoint: LocalEndpoint): void {
-    const known = this.#links.get(endpoint.interfaceName);
-    for (const address of endpoint.addresses) {
-      if (known?.link.up) this.#routes.want(address, this.#routeTo(address, known.link.index));
-      else this.#routes.unwant(address);
+  #forgetLink(name: string): void {
+    const known = this.#links.get(name);
+    if (!known) return;
+    this.#names.delete(known.link.index);
+    this.#links.delete(name);
+    this.#unsettle(name);
+  }
+
+  #unsettle(interfaceName: string): void {
+    const endpoint = this.#admitted.get(interfaceName);
+    if (endpoint) for (const address of this.#addressesOf(endpoint)) this.#unsettled.add(address);
+  }
+
+  #unclaim(endpoint: LocalEndpoint): void {
+    for (const address of this.#addressesOf(endpoint)) {
+      const claims = this.#claims.get(address);
+      if (claims?.delete(endpoint.interfaceName) && claims.size === 0) this.#claims.delete(address);
+      this.#unsettled.add(address);
     }
+  }
+
+  /** Without rules for IPv6, nothing may be led to a workload by it. */
+  #addressesOf({ addresses }: LocalEndpoint): readonly Ip[] {
+    return this.#options.config.ipv6Support ? addresses : addresses.filter(ip => ipVersion(ip) === 4);
+  }
+
+  #targetOf(address: Ip): KnownLink | undefined {
+    const claims = [...(this.#claims.get(address) ?? [])].filter(name => this.isUp(name)).sort();
+    return claims[0] === undefined ? undefined : this.#links.get(claims[0]);
   }
 
   #routeTo(address: Ip, interfaceIndex: number): Route {
@@ -181,14 +251,6 @@ export class WorkloadLinks {
       ...(v4 && { scope: "link" as const }),
       ...(v4 && source && { source }),
     };
-  }
-
-  /** Unless another endpoint has taken the address over. */
-  #drop(address: Ip, interfaceName: string): void {
-    const wanted = this.#routes.wanted(address);
-    const owner = wanted?.interfaceIndex === undefined ? undefined : this.#names.get(wanted.interfaceIndex);
-    if (wanted && owner !== undefined && owner !== interfaceName) return;
-    if (this.#routes.unwant(address)) this.#moved.add(address);
   }
 
   /**
@@ -210,46 +272,85 @@ export class WorkloadLinks {
     return likeOurs || clock.now() - known.since > GRACE_MS;
   }
 
-  /** Whether it worked. The veth may vanish at any moment: then its next event brings us back. */
-  #configure(link: Link): boolean {
-    const { config, logger, rtnetlink } = this.#options;
-    const v4 = (name: string) => `net/ipv4/conf/${link.name}/${name}`;
-    const v6 = (name: string) => `net/ipv6/conf/${link.name}/${name}`;
-    const wanted: [string, string | number][] = [
-      [v4("route_localnet"), 1],
-      [`net/ipv4/neigh/${link.name}/proxy_delay`, 0],
-      [v4("proxy_arp"), 1],
-      [v4("forwarding"), 1],
-    ];
-    if (config.ipv6Support) wanted.push([v6("accept_ra"), 0], [v6("proxy_ndp"), 1], [v6("forwarding"), 1]);
+  #needsConfiguring(interfaceName: string): boolean {
+    const known = this.#links.get(interfaceName);
+    return known?.link.up === true && !known.configured;
+  }
+
+  #neighboursOf(endpoint: LocalEndpoint): ReadonlyMap<Ip, Mac> {
+    const { mac } = endpoint;
+    return new Map(mac ? this.#addressesOf(endpoint).map(address => [address, mac]) : []);
+  }
+
+  /** The veth may vanish at any moment: then its next event brings us back. */
+  #configure(interfaceName: string): void {
+    const { rtnetlink, logger } = this.#options;
+    const known = this.#links.get(interfaceName) as KnownLink;
+    const { index: interfaceIndex } = known.link;
     try {
-      for (const [parameter, value] of wanted) writeSysctl(parameter, value);
-      const endpoint = this.#admitted.get(link.name);
-      for (const ip of endpoint?.mac ? endpoint.addresses : []) {
-        rtnetlink.replaceNeighbour({ interfaceIndex: link.index, ip, mac: endpoint!.mac! });
+      if (!this.#setParameters(interfaceName)) {
+        known.configured = true;
+        return;
       }
-      return true;
+      const wanted = this.#neighboursOf(this.#admitted.get(interfaceName) as LocalEndpoint);
+      for (const [ip, mac] of wanted) {
+        if (known.neighbours.get(ip) !== mac) rtnetlink.replaceNeighbour({ interfaceIndex, ip, mac });
+        known.neighbours.set(ip, mac);
+      }
+      for (const ip of [...known.neighbours.keys()]) {
+        if (wanted.has(ip)) continue;
+        rtnetlink.deleteNeighbour({ interfaceIndex, ip });
+        known.neighbours.delete(ip);
+      }
+      known.configured = true;
     } catch (error) {
-      const vanished = error instanceof SysctlError && error.code === SysctlErrorCode.NotFound;
-      if (!vanished) logger.warn({ interface: link.name, err: error }, "could not configure an interface");
-      return vanished;
+      logger.warn({ interface: interfaceName, err: error }, "could not configure an interface");
     }
   }
 
-  #report(failures: ReturnType<OwnedRoutes["applyAdditions"]>): void {
-    if (failures.length === 0) {
-      this.#reported.clear();
-      return;
+  /** False when the interface is not there any more. */
+  #setParameters(interfaceName: string): boolean {
+    const { config, setParameter = writeSysctl } = this.#options;
+    const set = (parameter: string, value: number): boolean => {
+      try {
+        setParameter(parameter, value);
+        return true;
+      } catch (error) {
+        if (error instanceof SysctlError && error.code === SysctlErrorCode.NotFound) return false;
+        throw error;
+      }
+    };
+    const v4 = `net/ipv4/conf/${interfaceName}`;
+    const v6 = `net/ipv6/conf/${interfaceName}`;
+    const there =
+      set(`${v4}/route_localnet`, 1) &&
+      set(`net/ipv4/neigh/${interfaceName}/proxy_delay`, 0) &&
+      set(`${v4}/proxy_arp`, 1) &&
+      set(`${v4}/forwarding`, 1);
+    // A kernel without IPv6 has none of these, and nothing is lost.
+    if (there && config.ipv6Support && set(`${v6}/accept_ra`, 0)) {
+      set(`${v6}/proxy_ndp`, 1);
+      set(`${v6}/forwarding`, 1);
     }
+    return there;
+  }
+
+  #report(what: "deletions" | "additions", failures: readonly RouteFailure[]): void {
+    const former = this.#reported[what];
+    const now = new Set<string>();
     for (const { route, error } of failures) {
       const text = `${route.destination} ${error?.code}`;
-      if (this.#reported.has(text)) continue;
-      this.#reported.add(text);
+      now.add(text);
+      if (former.has(text)) continue;
       const reason = error?.message ?? "another program's route holds the place";
-      this.#options.logger.warn(
-        { destination: route.destination, reason },
-        "route not written, trying again",
-      );
+      const message =
+        what === "additions" ? "route not written, trying again" : "route not removed, trying again";
+      this.#options.logger.warn({ destination: route.destination, reason }, message);
     }
+    this.#reported[what] = now;
   }
+}
+
+function sameNeighbours(a: ReadonlyMap<Ip, Mac>, b: ReadonlyMap<Ip, Mac>): boolean {
+  return a.size === b.size && [...a].every(([ip, mac]) => b.get(ip) === mac);
 }

@@ -12,7 +12,7 @@ export const configOf = (values: Readonly<Record<string, unknown>> = {}) =>
   resolveConfig([{ source: "test", values }]).config;
 
 export class FilteringKernel {
-  readonly kernel = new FakeKernel();
+  readonly kernel: FakeKernel;
   readonly filter: PacketFilter;
 
   private constructor(kernel: FakeKernel, filter: PacketFilter) {
@@ -20,8 +20,15 @@ export class FilteringKernel {
     this.filter = filter;
   }
 
-  static async create(values: Readonly<Record<string, unknown>> = {}): Promise<FilteringKernel> {
-    const kernel = new FakeKernel();
+  static create(values: Readonly<Record<string, unknown>> = {}): Promise<FilteringKernel> {
+    return FilteringKernel.restart(new FakeKernel(), values);
+  }
+
+  /** A new filter in front of a kernel that has seen others. */
+  static async restart(
+    kernel: FakeKernel,
+    values: Readonly<Record<string, unknown>> = {},
+  ): Promise<FilteringKernel> {
     return new FilteringKernel(kernel, await createIptablesFilter(configOf(values), { run: kernel.run }));
   }
 
