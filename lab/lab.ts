@@ -309,6 +309,7 @@ export class Lab {
       datastore: await this.datastore(),
       env: this.#hostEnvironment(host),
       interfaces: () => hostInterfaces(kernel),
+      ipv6: this.record.pool6 !== undefined,
     });
   }
 
