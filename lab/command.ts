@@ -2,7 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { parse } from "yaml";
+import { parseDocument } from "yaml";
 import { fetchStatus } from "../daemon/status-server.ts";
 import { type Cidr, parseCidr } from "../net/cidr.ts";
 import { type Ip, parseIp } from "../net/ip.ts";
@@ -238,10 +238,19 @@ async function readProbes(file: string, context: LabContext): Promise<ProbeReque
   let text = "";
   if (file === "-") for await (const chunk of context.stdin) text += chunk.toString();
   else text = readFileSync(file, "utf8");
-  const list: unknown = parse(text);
   const refuse = (where: string, expected: string): never => {
     throw new LabError(LabErrorCode.InvalidInput, `${file}: ${where}: expected ${expected}`);
   };
+  const document = parseDocument(text, { prettyErrors: false });
+  const [mistake] = document.errors;
+  if (mistake) {
+    const before = text.slice(0, mistake.pos[0]).split("\n");
+    throw new LabError(
+      LabErrorCode.InvalidInput,
+      `${file}:${before.length}:${(before.at(-1)?.length ?? 0) + 1}: ${mistake.message}`,
+    );
+  }
+  const list: unknown = document.toJS();
   if (!Array.isArray(list))
     return refuse("top level", 'a list of {"from", "to", "port", "protocol", "expect"}');
   return list.map((item: Record<string, unknown>, i) => {

@@ -88,6 +88,10 @@ export interface RunOptions {
 
 /** 1 to 12 characters, since names of interfaces and namespaces are made of it. */
 const LAB_NAME = /^[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?$/;
+/** A part of a resource's name, of a namespace's and of a file's. */
+const WORKLOAD_NAME = /^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/;
+/** Is the key of a label that its members have. */
+const NETWORK_NAME = /^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$/;
 
 export class Lab {
   readonly name: string;
@@ -369,6 +373,12 @@ export class Lab {
 
   /** A network is a profile: its members have a label named after it, and let in only each other. */
   async createNetwork(name: string, subnet?: Cidr): Promise<NetworkRecord> {
+    if (!NETWORK_NAME.test(name)) {
+      throw new LabError(
+        LabErrorCode.InvalidInput,
+        `network name "${name}": expected 1 to 63 of letters, digits, "_", "." and "-"`,
+      );
+    }
     const client = await this.client();
     if (this.state.networks().some(network => network.name === name)) {
       throw new LabError(LabErrorCode.AlreadyExists, `network "${name}" exists`);
@@ -410,6 +420,14 @@ export class Lab {
   async run(name: string, options: RunOptions): Promise<WorkloadRecord> {
     const host = this.state.host(options.host);
     const network = options.network === undefined ? undefined : this.state.network(options.network);
+    if (!WORKLOAD_NAME.test(name)) {
+      throw new LabError(
+        LabErrorCode.InvalidInput,
+        `workload name "${name}": expected 1 to 32 of a-z, 0-9 and "-"`,
+      );
+    }
+    if (this.record.hosts.some(each => each.name === name))
+      throw new LabError(LabErrorCode.InvalidInput, `workload name "${name}": a host is called so`);
     if (this.state.workloads().some(workload => workload.name === name)) {
       throw new LabError(LabErrorCode.AlreadyExists, `workload "${name}" exists`);
     }

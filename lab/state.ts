@@ -218,6 +218,7 @@ export class LabState {
   }
 
   #missing(what: string, name: string, there: readonly { readonly name: string }[]): never {
+    void this.lab; // says so where there is none at all
     const names = there.map(item => item.name).join(", ") || "none";
     throw new LabError(LabErrorCode.NotFound, `no ${what} "${name}" in this lab; there is: ${names}`);
   }
