@@ -4,7 +4,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { systemClock } from "../daemon/clock.ts";
 import { createLogger } from "../daemon/log.ts";
-import { runDaemon } from "../daemon/main.ts";
+import { requireRoot, runDaemon } from "../daemon/main.ts";
 import { serveStatus } from "../daemon/status-server.ts";
 import { connect, datastoreConfig } from "../datastore/config.ts";
 import { EventSubscription } from "../linux/events.ts";
@@ -18,6 +18,7 @@ import { Kernel } from "./kernel.ts";
 const env = process.env;
 const logger = createLogger("bgp", env["BGP_LOGSEVERITYSCREEN"]);
 
+requireRoot("bgp");
 void runDaemon(logger, async signal => {
   const clock = systemClock;
   const runDirectory = env["CALYX_RUN_DIR"] ?? "/run/calyx";

@@ -10,6 +10,13 @@ import type { Logger } from "./log.ts";
 
 const SHUTDOWN_GRACE_MS = 3000;
 
+/** Ends the process with one sentence where it cannot do its work. */
+export function requireRoot(program: string): void {
+  if (process.getuid?.() === 0) return;
+  process.stderr.write(`${program} changes this host's kernel state: please run it as root\n`);
+  process.exit(1);
+}
+
 export async function runDaemon(logger: Logger, body: (signal: AbortSignal) => Promise<void>): Promise<void> {
   const stop = new AbortController();
   const onSignal = (name: NodeJS.Signals) => {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { systemClock } from "../daemon/clock.ts";
 import { createLogger } from "../daemon/log.ts";
-import { runDaemon } from "../daemon/main.ts";
+import { requireRoot, runDaemon } from "../daemon/main.ts";
 import { type ListenAddress, serveStatus } from "../daemon/status-server.ts";
 import { connect, datastoreConfig } from "../datastore/config.ts";
 import { readEnvironment } from "../node/environment.ts";
@@ -18,6 +18,7 @@ const env = process.env;
 const logger = createLogger("felix", env["FELIX_LOGSEVERITYSCREEN"]);
 const clock = systemClock;
 
+requireRoot("felix");
 void runDaemon(logger, async signal => {
   const runDirectory = env["CALYX_RUN_DIR"] ?? "/run/calyx";
   using _lock = lockHost(runDirectory, "felix");

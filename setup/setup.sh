@@ -85,7 +85,7 @@ export PATH
 # --- npm, generated code, bundles -----------------------------------------------------------------------------
 
 if ! cmp -s package-lock.json .tools/installed-lock.json || [ ! -d node_modules ]; then
-  say "npm ci ($(grep -c '"resolved"' package-lock.json) packages from package-lock.json)"
+  say "npm ci ($(grep -c '"node_modules/' package-lock.json) packages in package-lock.json)"
   npm ci --no-audit --no-fund --loglevel=error || die "npm ci failed"
   cp package-lock.json .tools/installed-lock.json
 fi
