@@ -77,7 +77,7 @@ export class KeyValueDatastore implements Datastore {
     const text = encodeValue(k, withCreationStamps(k.kind, value, this.#stamps));
     const result = await this.#named(k, this.#store.create(pathOf(k), text, options));
     if (!result.written) throw new DatastoreError(DatastoreErrorCode.AlreadyExists, { key: k });
-    return entryOf(k, text, result.revision);
+    return writtenEntry(k, k, text, result.revision);
   }
 
   async update<K extends Kind>(
@@ -99,7 +99,7 @@ export class KeyValueDatastore implements Datastore {
       }
     }
     if (!result.written) throw refused(k, result.current);
-    return entryOf(stored, text, result.revision);
+    return writtenEntry(k, stored, text, result.revision);
   }
 
   async delete<K extends Kind>(
@@ -222,6 +222,19 @@ function refused(k: Key, current: KeyValue | undefined): DatastoreError {
   return current
     ? new DatastoreError(DatastoreErrorCode.Conflict, { key: k, message: "changed by someone else" })
     : new DatastoreError(DatastoreErrorCode.NotFound, { key: k });
+}
+
+/** What was written, as reading it gives it. Decoded when looked at: most writers want to know the revision only. */
+function writtenEntry<K extends Kind>(k: Key<K>, stored: Key<K>, text: string, revision: Revision): Entry<K> {
+  let value: Value;
+  return {
+    key: k,
+    revision,
+    get value() {
+      value ??= decodeValue(stored, text, revision).value;
+      return value;
+    },
+  };
 }
 
 function entryOf<K extends Kind>(stored: Key<K>, text: string, revision: Revision): Entry<K> {
