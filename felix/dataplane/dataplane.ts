@@ -49,7 +49,10 @@ export class Dataplane {
   #dirty = false;
   #failure: string | undefined;
   #passes = 0;
-  /** Routes that could not be written (their interface is busy, somebody else holds the place) are tried again. */
+  /**
+   * What could not be done is tried again: routes whose interface is busy or whose place somebody else holds, sets that
+   * the kernel has not yet let go of.
+   */
   readonly #retries = jitteredBackoff({ firstMs: 250, maxMs: 10_000 });
   #retrying = false;
 
@@ -170,7 +173,7 @@ export class Dataplane {
 
   /** One at a time, however many passes there are meanwhile. */
   #retryLater(signal: AbortSignal): void {
-    if (!this.#options.links.pending) {
+    if (!this.#options.links.pending && !this.#options.filter.pending) {
       this.#retries.reset();
       return;
     }
