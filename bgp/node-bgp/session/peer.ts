@@ -430,6 +430,7 @@ export class Peer implements SessionOwner {
   }
 
   #onEndOfRib(family: Family): void {
+    this.#complete.add(family);
     this.#helper.onEndOfRib(family);
     this.#env.deferral()?.endOfRib(this.#config.address, family);
   }
