@@ -40,6 +40,25 @@ const capabilityOf = (speaker: LabSpeaker, neighbor: string) =>
         capability.kind === "graceful-restart",
     );
 
+describe("a neighbor", () => {
+  it("is synchronized from its End-of-RIB on, and not before or after its session", async () => {
+    const lab = new Lab();
+    const a = lab.speaker(A, 64512);
+    a.addNeighbor({ address: B, asn: 64512, connectRetryTime: 1 });
+    // A restarting speaker holds its End-of-RIB back until all its neighbors are there, or for some seconds.
+    const b = restarted(lab);
+    b.addNeighbor({ address: C, asn: 64512 });
+    await lab.start(a, b);
+    lab.advance(2);
+    assert.deepEqual([stateOf(a, B), a.neighbor(B)?.synchronized], ["Established", false]);
+    lab.advance(10);
+    assert.deepEqual([stateOf(a, B), a.neighbor(B)?.synchronized], ["Established", true]);
+    await b.stop({ graceful: true });
+    lab.advance(1);
+    assert.equal(a.neighbor(B)?.synchronized, false);
+  });
+});
+
 describe("the helper", () => {
   it("keeps the routes of a neighbor that restarts, without a change to anybody", async () => {
     const lab = new Lab();
