@@ -11,6 +11,7 @@ import {
   type IpVersion,
   ipToBigInt,
   ipVersion,
+  ipv4ToNumber,
   parseIp,
 } from "./ip.ts";
 
@@ -85,12 +86,23 @@ export function cidrSize(block: Cidr): bigint {
   return 1n << BigInt(addressBits(cidrVersion(block)) - prefixLength(block));
 }
 
-/** Whether every address of `inner` (an address or a block) lies in `outer`. */
+/**
+ * Whether every address of `inner` (an address or a block) lies in `outer`. Asked per route and per packet of a test: IPv4
+ * takes the short way, in numbers.
+ */
 export function contains(outer: Cidr, inner: Ip | Cidr): boolean {
-  const block = inner.includes("/") ? (inner as Cidr) : hostCidr(inner as Ip);
-  if (cidrVersion(outer) !== cidrVersion(block)) return false;
-  const length = prefixLength(outer);
-  if (prefixLength(block) < length) return false;
+  const outerSlash = outer.indexOf("/");
+  const innerSlash = inner.indexOf("/");
+  const length = Number(outer.slice(outerSlash + 1));
+  const network = ipv4ToNumber(outer.slice(0, outerSlash));
+  if (network >= 0) {
+    if (innerSlash >= 0 && Number(inner.slice(innerSlash + 1)) < length) return false;
+    const address = ipv4ToNumber(innerSlash < 0 ? inner : inner.slice(0, innerSlash));
+    // A shift by 32 is a shift by 0 in JavaScript.
+    return address >= 0 && (length === 0 || (network ^ address) >>> (32 - length) === 0);
+  }
+  const block = innerSlash < 0 ? hostCidr(inner as Ip) : (inner as Cidr);
+  if (cidrVersion(block) === 4 || prefixLength(block) < length) return false;
   return cidrOf(networkAddress(block), length) === outer;
 }
 

@@ -88,7 +88,7 @@ export function compareIps(a: Ip, b: Ip): number {
 }
 
 /** The address as an unsigned 32-bit number, or -1 where `text` is no canonical dotted quad. */
-function ipv4ToNumber(text: string): number {
+export function ipv4ToNumber(text: string): number {
   if (text.length < 7 || text.length > 15) return -1;
   let value = 0;
   let octet = -1;
