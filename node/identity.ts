@@ -104,7 +104,7 @@ export async function defendNodeName(options: {
     datastore,
     queries: [{ kind: "Node", namePrefix: nodeName }],
     clock,
-    logger,
+    // Without the logger: that the datastore is lost is for the agent to say, once.
     async onUpdates(updates) {
       for (const update of updates) {
         if (update.type !== "put" || update.key.name !== nodeName) continue;

@@ -297,14 +297,20 @@ export class EmbeddedStore implements KeyValueStore {
 
   /**
    * The open database. A file that was removed or replaced under us would take writes that nobody will ever
-   * read, so each use looks whether it is still the one (2 microseconds).
+   * read, so each use looks whether it is still the one (2 microseconds). One that is gone is not made anew: agents
+   * would take the empty store for an order to remove everything.
    */
   #connected(): Connection {
     if (this.#closed) {
       throw new DatastoreError(DatastoreErrorCode.Unavailable, { message: "the datastore has been closed" });
     }
     if (this.#connection) {
-      if (inodeOf(this.path) === this.#connection.inode) return this.#connection;
+      const inode = inodeOf(this.path);
+      if (inode === this.#connection.inode) return this.#connection;
+      if (inode === undefined) {
+        const message = `the datastore's file ${this.path} is gone`;
+        throw new DatastoreError(DatastoreErrorCode.Unavailable, { message });
+      }
       this.#logger?.warn({ path: this.path }, "the datastore's file was replaced, opening the new one");
       this.#disconnect();
       this.#bell.close();

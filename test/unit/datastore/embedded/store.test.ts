@@ -1,7 +1,7 @@
 /** What the embedded store does besides what every store does: files, locks, and other programs' hands on them. */
 
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -121,12 +121,24 @@ describe("datastore/embedded", () => {
     await watch.next();
     for (const suffix of ["", "-wal", "-shm"]) rmSync(path + suffix);
     const noticed = watch.next();
-    assert.ok((await store.create("/calico/new", "2")).written);
+    assert.ok((await open().create("/calico/new", "2")).written);
+    assert.ok((await store.get("/calico/new")) !== undefined);
     await assert.rejects(noticed, refuses("COMPACTED", /replaced/));
     assert.deepEqual(
       (await store.range(EVERYTHING)).items.map(item => item.path),
       ["/calico/new"],
     );
+  });
+
+  it("is unavailable while its file is away, and goes on where it was once it is back", async () => {
+    const store = open();
+    await store.create("/calico/old", "1");
+    const files = ["", "-wal", "-shm"].map(suffix => path + suffix);
+    for (const file of files) renameSync(file, `${file}.away`);
+    await assert.rejects(store.get("/calico/old"), refuses("UNAVAILABLE", /is gone/));
+    await assert.rejects(store.create("/calico/new", "2"), refuses("UNAVAILABLE", /is gone/));
+    for (const file of files) renameSync(`${file}.away`, file);
+    assert.equal((await store.get("/calico/old"))?.value, "1");
   });
 
   it("refuses files that are not its own, leaving them as they are", async () => {
