@@ -7,9 +7,10 @@ export class RunningPing {
   readonly #child: ChildProcess;
   #output = "";
 
-  /** Twenty a second, from a workload to an address. */
-  constructor(lab: Lab, from: string, to: string) {
-    this.#child = lab.exec(from, ["ping", "-n", "-i", "0.05", to], { stdio: ["ignore", "pipe", "ignore"] });
+  /** Twenty a second if nothing else is said, from a workload to an address. */
+  constructor(lab: Lab, from: string, to: string, everySeconds = 0.05) {
+    const command = ["ping", "-n", "-i", String(everySeconds), to];
+    this.#child = lab.exec(from, command, { stdio: ["ignore", "pipe", "ignore"] });
     this.#child.stdout?.on("data", chunk => {
       this.#output += chunk;
     });
