@@ -44,7 +44,7 @@ Examples:
   calctl lab network create cal_net1
   calctl lab run web1 --host host1 --network cal_net1 --serve tcp:80
   calctl lab run client --host host2 --network cal_net1
-  calctl lab exec client -- ping -c 3 web1
+  calctl lab exec client -- ping -c 3 192.168.…
   calctl lab exec host1 -- ip route
   calctl lab status
   calctl lab down`,

@@ -116,8 +116,6 @@ export class Lab {
     if (options.hosts < 1 || options.hosts > MAX_HOSTS) {
       throw new LabError(LabErrorCode.InvalidInput, `--hosts ${options.hosts}: expected 1 to ${MAX_HOSTS}`);
     }
-    if (this.state.exists)
-      throw new LabError(LabErrorCode.AlreadyExists, `lab "${this.name}" is up; "calctl lab down" ends it`);
     const record: LabRecord = {
       name: this.name,
       datastore: options.datastore ?? "embedded",
@@ -133,8 +131,8 @@ export class Lab {
         ...(options.topology === "tor" && { asn: FIRST_HOST_AS + i }),
       })),
     };
+    this.state.createLab(record);
     try {
-      this.state.writeLab(record);
       createFabric(record.fabric, [{ ip: FABRIC_ADDRESS, prefixLength: 24 }]);
       for (const [i, host] of record.hosts.entries()) {
         const addresses = [{ ip: host.address, prefixLength: 24 }];
@@ -585,8 +583,9 @@ export class Lab {
     return new CalicoClient(await this.datastore());
   }
 
+  /** The dot is in no lab's name: what begins like ours is ours, and not that of a lab called `<name>-more`. */
   #namespace(what: string): string {
-    return `cx-${this.name}-${what}`;
+    return `cx-${this.name}.${what}`;
   }
 }
 

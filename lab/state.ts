@@ -5,6 +5,7 @@
 
 import {
   existsSync,
+  linkSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -112,6 +113,23 @@ export class LabState {
       throw new LabError(LabErrorCode.NotFound, `no lab "${name}" is up; "calctl lab up" starts one`);
     }
     return JSON.parse(readFileSync(join(this.directory, "lab.json"), "utf8")) as LabRecord;
+  }
+
+  /** Of two that start a lab of one name at once, one may. @throws LabError ALREADY_EXISTS */
+  createLab(record: LabRecord): void {
+    const path = join(this.directory, "lab.json");
+    const refuse = () =>
+      new LabError(LabErrorCode.AlreadyExists, `lab "${record.name}" is up; "calctl lab down" ends it`);
+    if (this.exists) throw refuse();
+    const draft = join(this.directory, `draft-${process.pid}`);
+    this.#write(draft, record);
+    try {
+      linkSync(draft, path);
+    } catch (error) {
+      throw (error as NodeJS.ErrnoException).code === "EEXIST" ? refuse() : error;
+    } finally {
+      rmSync(draft, { force: true });
+    }
   }
 
   writeLab(record: LabRecord): void {
