@@ -17,5 +17,10 @@ const LEVELS: Record<string, string> = {
 };
 
 export function createLogger(name: string, severity = "Info"): Logger {
-  return pino({ name, level: LEVELS[severity.toLowerCase()] ?? "info" });
+  return pino({ name, level: levelOf(severity) });
+}
+
+/** pino's level for Calico's name of it. */
+export function levelOf(severity: string): string {
+  return LEVELS[severity.toLowerCase()] ?? "info";
 }

@@ -37,6 +37,8 @@ import { WorkloadLinks } from "./dataplane/workload-links.ts";
 import { FelixMetrics } from "./metrics.ts";
 
 const CONFIG_FILE = "/etc/calico/felix.cfg";
+const RESUBSCRIBE_MS = 1000;
+const IPV6_PARAMETERS = "/proc/sys/net/ipv6";
 
 export interface AgentOptions {
   readonly datastore: Datastore;
@@ -120,10 +122,6 @@ export class Agent implements StatusSource {
 
   async #runDataplane(config: FelixConfig, signal: AbortSignal): Promise<void> {
     const { logger, clock } = this.#options;
-    if (config.ipForwarding) {
-      writeSysctl("net/ipv4/ip_forward", 1);
-      if (config.ipv6Support) writeSysctl("net/ipv6/conf/all/forwarding", 1);
-    }
     using rtnetlink = Rtnetlink.open();
     using conntrack = Conntrack.open();
     const dataplane = new Dataplane({
@@ -133,17 +131,27 @@ export class Agent implements StatusSource {
       config,
       logger,
       clock,
-      onApplied: pass => this.#counters.applied(pass),
+      onApplied: pass => {
+        // Not before: a host that forwards without our rules forwards everything.
+        if (pass.ok && config.ipForwarding) enableForwarding(config);
+        this.#counters.applied(pass);
+      },
     });
     let events: EventSubscription | undefined;
+    /** Not at once: what ended one subscription may end the next, and that would be all we do. */
+    const subscribeAgain = async () => {
+      await clock.sleep(RESUBSCRIBE_MS, signal).catch(() => {});
+      if (signal.aborted) return;
+      subscribe();
+      dataplane.noteKernelEvents([{ type: "overflow" }]);
+    };
     const subscribe = () => {
       events = EventSubscription.open({
         groups: ["link", "route"],
         onEvents: batch => dataplane.noteKernelEvents(batch),
         onFailure: error => {
           logger.error({ err: error }, "kernel events stopped, subscribing again");
-          subscribe();
-          dataplane.noteKernelEvents([{ type: "overflow" }]);
+          void subscribeAgain();
         },
       });
     };
@@ -197,7 +205,8 @@ export class Agent implements StatusSource {
     const { config, problems } = resolveConfig(this.#layers());
     for (const problem of problems)
       this.#options.logger.error(problem, "a configuration value cannot be read and is ignored");
-    return config;
+    // Booted with ipv6.disable=1, a kernel refuses rules for IPv6, and with them would wait those for IPv4.
+    return { ...config, ipv6Support: config.ipv6Support && existsSync(IPV6_PARAMETERS) };
   }
 
   #layers(): ConfigLayer[] {
@@ -211,13 +220,23 @@ export class Agent implements StatusSource {
     for (const [name, resource] of [...this.#configurations].sort(([a], [b]) => (a < b ? -1 : 1))) {
       const selector = (resource.spec as { nodeSelector?: string } | undefined)?.nodeSelector;
       if (name === "default" || name.startsWith("node.") || !selector) continue;
-      if (parseSelector(selector).matches({ get: label => this.#nodeLabels[label] })) add(name);
+      if (this.#isSelected(name, selector)) add(name);
     }
     add(`node.${nodeName}`);
     const file = env["FELIX_CONFIGFILE"] ?? CONFIG_FILE;
     if (existsSync(file)) layers.push(fileLayer(file, readFileSync(file, "utf8")));
     layers.push(environmentLayer(env));
     return layers;
+  }
+
+  /** Not everybody who can write to the datastore validates first: one bad selector must not end every agent. */
+  #isSelected(name: string, selector: string): boolean {
+    try {
+      return parseSelector(selector).matches({ get: label => this.#nodeLabels[label] });
+    } catch (error) {
+      this.#options.logger.error({ name, err: error }, "a FelixConfiguration's nodeSelector cannot be read");
+      return false;
+    }
   }
 
   liveness(): string | undefined {
@@ -238,6 +257,11 @@ export class Agent implements StatusSource {
       ...this.#graph.sizes,
     };
   }
+}
+
+function enableForwarding(config: FelixConfig): void {
+  writeSysctl("net/ipv4/ip_forward", 1);
+  if (config.ipv6Support) writeSysctl("net/ipv6/conf/all/forwarding", 1);
 }
 
 /** Spec fields, and parameters without a field, which come as annotations `config.projectcalico.org/<Name>`. */

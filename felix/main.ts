@@ -3,7 +3,7 @@
 import { join } from "node:path";
 import process from "node:process";
 import { systemClock } from "../daemon/clock.ts";
-import { createLogger } from "../daemon/log.ts";
+import { createLogger, levelOf } from "../daemon/log.ts";
 import { requireRoot, runDaemon } from "../daemon/main.ts";
 import { type ListenAddress, serveStatus } from "../daemon/status-server.ts";
 import { connect, datastoreConfig } from "../datastore/config.ts";
@@ -31,10 +31,11 @@ void runDaemon(logger, async signal => {
     // A changed configuration means a new agent in the same process: the kernel keeps what is in force meanwhile.
     while (!signal.aborted) {
       const agent = new Agent({ datastore, nodeName, env, logger, clock });
-      const servers = [await serveStatus(agent, { path: join(runDirectory, "felix.sock") })];
-      void agent.configured.then(async config => {
-        logger.level = createLogger("felix", config.logSeverityScreen).level;
-        for (const address of listenAddresses(config)) servers.push(await serveStatus(agent, address));
+      const local = await serveStatus(agent, { path: join(runDirectory, "felix.sock") });
+      const ended = new AbortController();
+      void agent.configured.then(config => {
+        logger.level = levelOf(config.logSeverityScreen);
+        for (const address of listenAddresses(config)) void listen(agent, address, ended.signal);
       });
       try {
         await agent.run(signal);
@@ -42,13 +43,25 @@ void runDaemon(logger, async signal => {
         if (!(error instanceof ConfigChanged)) throw error;
         logger.info("the configuration changed, starting anew");
       } finally {
-        await Promise.all(servers.map(server => server.close()));
+        ended.abort();
+        await local.close();
       }
     }
   } finally {
     await datastore.close();
   }
 });
+
+/** Until the signal. A port that is taken is no reason to leave the host without an agent. */
+async function listen(agent: Agent, address: ListenAddress, signal: AbortSignal): Promise<void> {
+  try {
+    const server = await serveStatus(agent, address);
+    if (signal.aborted) await server.close();
+    else signal.addEventListener("abort", () => void server.close(), { once: true });
+  } catch (error) {
+    logger.error({ err: error, ...address }, "cannot listen, going on without");
+  }
+}
 
 /** Ports for Kubernetes probes and for Prometheus, where configured. */
 function listenAddresses(config: FelixConfig): ListenAddress[] {
