@@ -234,7 +234,10 @@ export class Agent implements StatusSource {
     try {
       return parseSelector(selector).matches({ get: label => this.#nodeLabels[label] });
     } catch (error) {
-      this.#options.logger.error({ name, err: error }, "a FelixConfiguration's nodeSelector cannot be read");
+      this.#options.logger.error(
+        { configuration: name, err: error },
+        "a FelixConfiguration's nodeSelector cannot be read",
+      );
       return false;
     }
   }
