@@ -100,6 +100,8 @@ export class ActivePolicies {
 
   setEndpoint(id: string, input: EndpointInput | undefined): void {
     const former = this.#endpoints.get(id);
+    // Most endpoints are elsewhere, and never were here.
+    if (!former && !input) return;
     for (const profile of former?.endpoint.profiles ?? []) {
       removeFrom(this.#members, profile, id);
       this.#dirtyProfiles.add(profile);

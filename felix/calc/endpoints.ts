@@ -25,6 +25,8 @@ import type { NamedPort, SetItem } from "./set-index.ts";
 /** Labels that only profiles may give: among a resource's own they would be a forgery. */
 const RESERVED = /^pc(ns|sa)\./;
 
+const NO_PORTS: readonly NamedPort[] = [];
+
 /** Addresses without length, blocks with: how set members are written. */
 function member(block: Cidr): string {
   return isHostCidr(block) ? networkAddress(block) : block;
@@ -103,8 +105,9 @@ function namedPorts(
   ports:
     | readonly { readonly name?: string; readonly protocol: Protocol; readonly port: number }[]
     | undefined,
-): NamedPort[] {
-  return (ports ?? []).flatMap(({ name, protocol, port }) =>
+): readonly NamedPort[] {
+  if (!ports?.length) return NO_PORTS;
+  return ports.flatMap(({ name, protocol, port }) =>
     name && port ? [{ name, protocol: String(canonicalProtocol(protocol)).toLowerCase(), port }] : [],
   );
 }

@@ -11,9 +11,10 @@
  *                         +--> InterfaceClaims ----------------> endpoints (with their tiers in order)
  *   IPPool -------------------------------------------------------> pools
  *
- * Pure: no I/O, no clock. `apply` costs what the updates touch; `drain` gives what came of all of them. Everything is
- * validated here once more, because not everybody who can write to the datastore has to do it first: resources that
- * make no sense are reported and treated as absent, as Calico does.
+ * Pure: no I/O, no clock. `apply` costs what the updates touch; `drain` gives what came of all of them. Resources are
+ * validated once more, because not everybody who can write to the datastore has to do it first: those that make no
+ * sense are reported and treated as absent, as Calico does. Of workloads elsewhere, which are most of what there is,
+ * only what matters here is read, and read strictly: labels, addresses, named ports.
  */
 
 import { type IPPool, pathText, validateResource, type WorkloadEndpoint } from "../../crd-schemas/index.ts";
@@ -74,7 +75,7 @@ export class CalcGraph {
         continue;
       }
       try {
-        this.#applyOne(key, validated(update.value));
+        this.#applyOne(key, this.#isElsewhere(update) ? update.value : validated(update.value));
       } catch (error) {
         this.#options.onProblem({ key, message: (error as Error).message });
         this.#applyOne(key, undefined);
@@ -107,6 +108,11 @@ export class CalcGraph {
     const { policies, activePolicies, endpoints } = this.#active.sizes;
     const { sets, items } = this.#sets.sizes;
     return { policies, activePolicies, localEndpoints: endpoints, sets, setItems: items };
+  }
+
+  #isElsewhere({ key, value }: Extract<Update, { type: "put" }>): boolean {
+    const node: unknown = key.kind === "WorkloadEndpoint" ? value?.spec?.node : undefined;
+    return typeof node === "string" && node !== this.#options.nodeName;
   }
 
   // biome-ignore lint/suspicious/noExplicitAny: the kind says which resource it is

@@ -26,6 +26,9 @@ export interface SetItem {
   readonly ports: readonly NamedPort[];
 }
 
+/** What an item adds to the sets it is in; its labels are the index's. A hundred thousand of these are held. */
+type Contribution = Pick<SetItem, "nets" | "ports">;
+
 interface UsedSet {
   readonly ref: SetRef;
   uses: number;
@@ -33,7 +36,7 @@ interface UsedSet {
 
 export class SetIndex {
   readonly #sets = new Map<string, UsedSet>();
-  readonly #items = new Map<string, SetItem>();
+  readonly #items = new Map<string, Contribution>();
   readonly #members = new CountedMembers();
   readonly #index = new LabelIndex<string, string>({
     matchStarted: (set, item) => this.#contribute(set, item, "add"),
@@ -63,14 +66,16 @@ export class SetIndex {
     this.#index.deleteSelector(ref.id);
   }
 
-  setItem(id: string, item: SetItem): void {
+  setItem(id: string, { labels, parents, nets, ports }: SetItem): void {
     const former = this.#items.get(id);
-    if (former && !sameContribution(former, item)) {
+    const now: Contribution = { nets, ports };
+    if (!former) this.#items.set(id, now);
+    else if (!sameContribution(former, now)) {
       for (const set of this.#index.selectorsMatching(id)) this.#contribute(set, id, "remove");
-      this.#items.set(id, item);
+      this.#items.set(id, now);
       for (const set of this.#index.selectorsMatching(id)) this.#contribute(set, id, "add");
-    } else this.#items.set(id, item);
-    this.#index.setItem(id, item.labels, item.parents);
+    }
+    this.#index.setItem(id, labels, parents);
   }
 
   deleteItem(id: string): void {
@@ -102,7 +107,7 @@ export class SetIndex {
   }
 }
 
-function* portMembers(item: SetItem, ref: NamedPortRef): Generator<SetMember> {
+function* portMembers(item: Contribution, ref: NamedPortRef): Generator<SetMember> {
   const wanted = ref.protocol === undefined ? undefined : String(ref.protocol).toLowerCase();
   for (const { name, protocol, port } of item.ports) {
     if (name !== ref.name || (wanted !== undefined && wanted !== protocol)) continue;
@@ -110,7 +115,7 @@ function* portMembers(item: SetItem, ref: NamedPortRef): Generator<SetMember> {
   }
 }
 
-function sameContribution(a: SetItem, b: SetItem): boolean {
+function sameContribution(a: Contribution, b: Contribution): boolean {
   return (
     a.nets.length === b.nets.length &&
     a.nets.every((net, i) => net === b.nets[i]) &&
