@@ -159,6 +159,7 @@ export class Agent implements StatusSource {
     try {
       this.#dataplane = dataplane;
       dataplane.update(this.#graph.drain());
+      this.#counters.holds(this.#graph.sizes);
       dataplane.start();
       await dataplane.run(signal);
     } finally {
@@ -184,7 +185,8 @@ export class Agent implements StatusSource {
     if (!this.#inSync) return;
     if (configTouched) this.#checkConfig();
     this.#dataplane?.update(this.#graph.drain());
-    this.#counters.calculated(performance.now() - begun, this.#graph.sizes);
+    this.#counters.calculated(performance.now() - begun);
+    this.#counters.holds(this.#graph.sizes);
   }
 
   #onInSync(): void {

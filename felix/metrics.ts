@@ -43,11 +43,16 @@ export class FelixMetrics {
     };
   }
 
-  calculated(
-    milliseconds: number,
-    sizes: { localEndpoints: number; activePolicies: number; sets: number; setItems: number },
-  ): void {
+  calculated(milliseconds: number): void {
     this.#calcSeconds.observe(milliseconds / 1000);
+  }
+
+  holds(sizes: {
+    readonly localEndpoints: number;
+    readonly activePolicies: number;
+    readonly sets: number;
+    readonly setItems: number;
+  }): void {
     this.#gauges.endpoints.set(sizes.localEndpoints);
     this.#gauges.policies.set(sizes.activePolicies);
     this.#gauges.sets.set(sizes.sets);
