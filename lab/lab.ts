@@ -7,11 +7,9 @@
  */
 
 import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process";
-import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
-import type { IPReservation, Profile, WorkloadEndpoint } from "../crd-schemas/index.ts";
 import { systemClock } from "../daemon/clock.ts";
 import { fetchStatus } from "../daemon/status-server.ts";
 import { CalicoClient } from "../datastore/client.ts";
@@ -21,12 +19,24 @@ import { isDatastoreError } from "../datastore/errors.ts";
 import { IpAllocator } from "../ipam/allocator.ts";
 import { deleteNamespace, inNamespace, listNamespaces } from "../linux/namespace.ts";
 import { Rtnetlink } from "../linux/rtnetlink.ts";
-import { type Cidr, cidr, nthAddress } from "../net/cidr.ts";
-import { type Ip, ip, ipVersion } from "../net/ip.ts";
+import type { Cidr } from "../net/cidr.ts";
+import { type Ip, ip } from "../net/ip.ts";
 import { hostInterfaces } from "../node/interfaces.ts";
 import { startNode } from "../node/startup.ts";
-import { v1ProfileName } from "../policy/convert/v1-names.ts";
 import { ETCD_PORT, startEtcd, startEtcdServer } from "./etcd.ts";
+import {
+  checkLabName,
+  checkNetworkName,
+  checkWorkloadName,
+  DEFAULT_POOL,
+  FABRIC_ADDRESS,
+  FABRIC6_ADDRESS,
+  hostRecords,
+  labNamespace,
+  POOL6,
+  TOR_AS,
+  wireAddresses,
+} from "./plan.ts";
 import {
   isAlive,
   killAndWait,
@@ -36,6 +46,7 @@ import {
   processesOfLabs,
   startDetached,
 } from "./process.ts";
+import { endpointNameOf, endpointOf, interfaceNameOf, ORCHESTRATOR, profileOf } from "./resources.ts";
 import type { ServedPort } from "./serve.ts";
 import {
   type Daemon,
@@ -49,25 +60,12 @@ import {
   type NetworkRecord,
   type WorkloadRecord,
 } from "./state.ts";
+import { sessionsOf, writeTopology } from "./topology.ts";
 import { createFabric, plugHost, plugWorkload } from "./wiring.ts";
 
 const ROOT = join(import.meta.dirname, "..");
-/** 192.168.56.104 and up for hosts, as in Calico's Vagrant tutorials. */
-const FABRIC = cidr("192.168.56.0/24");
-const FABRIC_ADDRESS = nthAddress(FABRIC, 1);
-const FIRST_HOST = 104;
-/** Of labs with IPv6: the wire, and the workloads' pool. */
-const FABRIC6 = cidr("fd00:56::/64");
-const POOL6 = cidr("fd00:10::/64");
-/** Of `--topology tor`: the rack switch, and the first host; each host has its own, as racks do. */
-const TOR_AS = 64500;
-const FIRST_HOST_AS = 64601;
-const MAX_HOSTS = 100;
 const DAEMONS: readonly Daemon[] = ["felix", "bgp"];
 const READY_TIMEOUT_MS = 20_000;
-/** A network's pool in `--subnet`, an endpoint's orchestrator in WorkloadEndpoint names (calico.md 1.5). */
-const ORCHESTRATOR = "lab";
-
 export interface UpOptions {
   readonly hosts: number;
   readonly datastore?: LabDatastore;
@@ -86,26 +84,13 @@ export interface RunOptions {
   readonly serve?: readonly ServedPort[];
 }
 
-/** 1 to 12 characters, since names of interfaces and namespaces are made of it. */
-const LAB_NAME = /^[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?$/;
-/** A part of a resource's name, of a namespace's and of a file's. */
-const WORKLOAD_NAME = /^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/;
-/** Is the key of a label that its members have. */
-const NETWORK_NAME = /^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$/;
-
 export class Lab {
   readonly name: string;
   readonly state: LabState;
   #connection: Promise<Datastore> | undefined;
 
   constructor(name = "calyx") {
-    if (!LAB_NAME.test(name)) {
-      throw new LabError(
-        LabErrorCode.InvalidInput,
-        `lab name "${name}": expected 1 to 12 of a-z, 0-9 and "-"`,
-      );
-    }
-    this.name = name;
+    this.name = checkLabName(name);
     this.state = new LabState(name);
   }
 
@@ -113,31 +98,26 @@ export class Lab {
 
   async up(options: UpOptions): Promise<LabRecord> {
     requireRoot();
-    if (options.hosts < 1 || options.hosts > MAX_HOSTS) {
-      throw new LabError(LabErrorCode.InvalidInput, `--hosts ${options.hosts}: expected 1 to ${MAX_HOSTS}`);
-    }
     const record: LabRecord = {
       name: this.name,
       datastore: options.datastore ?? "embedded",
       topology: options.topology ?? "mesh",
-      pool: options.pool ?? cidr("192.168.0.0/16"),
+      pool: options.pool ?? DEFAULT_POOL,
       ...(options.ipv6 && { pool6: POOL6 }),
-      fabric: this.#namespace("fabric"),
-      hosts: Array.from({ length: options.hosts }, (_, i) => ({
-        name: `host${i + 1}`,
-        namespace: this.#namespace(`host${i + 1}`),
-        address: nthAddress(FABRIC, FIRST_HOST + i),
-        ...(options.ipv6 && { address6: nthAddress(FABRIC6, FIRST_HOST + i) }),
-        ...(options.topology === "tor" && { asn: FIRST_HOST_AS + i }),
-      })),
+      fabric: labNamespace(this.name, "fabric"),
+      hosts: hostRecords(this.name, options),
     };
     this.state.createLab(record);
     try {
-      createFabric(record.fabric, [{ ip: FABRIC_ADDRESS, prefixLength: 24 }]);
+      createFabric(record.fabric, wireAddresses(FABRIC_ADDRESS, record.pool6 && FABRIC6_ADDRESS));
       for (const [i, host] of record.hosts.entries()) {
-        const addresses = [{ ip: host.address, prefixLength: 24 }];
-        if (host.address6) addresses.push({ ip: host.address6, prefixLength: 64 });
-        plugHost(host.namespace, addresses, record.fabric, `port${i + 1}`, FABRIC_ADDRESS);
+        plugHost(
+          host.namespace,
+          wireAddresses(host.address, host.address6),
+          record.fabric,
+          `port${i + 1}`,
+          FABRIC_ADDRESS,
+        );
       }
       if (record.datastore === "etcd") {
         const etcd = await startEtcd({
@@ -151,9 +131,8 @@ export class Lab {
         this.state.writeLab({ ...record, etcdEndpoint: etcd.endpoint });
       }
       for (const host of record.hosts) await this.#register(host);
-      await this.#reserveFabric();
-      if (record.topology === "rr") await this.#reflectRoutes(record);
-      if (record.topology === "tor") await this.#peerWithTor(record);
+      await writeTopology(await this.client(), record);
+      if (record.topology === "tor") this.#startTor(record);
       for (const host of record.hosts) for (const daemon of DAEMONS) this.#start(host, daemon);
       await Promise.all(record.hosts.flatMap(host => DAEMONS.map(daemon => this.#untilReady(host, daemon))));
       await Promise.all(record.hosts.map(host => this.untilPeered(host.name)));
@@ -168,7 +147,7 @@ export class Lab {
   async down(): Promise<void> {
     requireRoot();
     await this.close();
-    const mine = listNamespaces().filter(name => name.startsWith(this.#namespace("")));
+    const mine = listNamespaces().filter(name => name.startsWith(labNamespace(this.name, "")));
     const processes = [
       ...this.state.processes(),
       ...processesOfLabs().filter(({ lab }) => lab === this.name),
@@ -266,6 +245,7 @@ export class Lab {
   /** Resolves when every BGP session of the host is up. */
   async untilPeered(hostName: string): Promise<void> {
     const socket = this.state.hostPath(hostName, "run", "bgp.sock");
+    const expected = sessionsOf(this.record, this.state.host(hostName));
     const deadline = Date.now() + READY_TIMEOUT_MS;
     for (;;) {
       const answer = await fetchStatus(socket);
@@ -273,8 +253,7 @@ export class Lab {
       const down = neighbors
         .filter(neighbor => neighbor.state !== "Established")
         .map(neighbor => neighbor.name);
-      const expected = this.record.topology === "mesh" ? this.record.hosts.length - 1 : 1;
-      if (down.length === 0 && neighbors.length >= Math.min(expected, this.record.hosts.length - 1)) return;
+      if (down.length === 0 && neighbors.length >= expected) return;
       if (Date.now() > deadline) {
         throw new LabError(
           LabErrorCode.TimedOut,
@@ -315,68 +294,22 @@ export class Lab {
     });
   }
 
-  /** The wire's own addresses lie in the pool: keep blocks off them. */
-  async #reserveFabric(): Promise<void> {
-    const reservation: IPReservation = {
-      apiVersion: "projectcalico.org/v3",
-      kind: "IPReservation",
-      metadata: { name: "lab-fabric" },
-      spec: { reservedCIDRs: [FABRIC] },
-    };
-    await (await this.client()).apply(reservation);
-  }
-
-  /** host1 reflects for all others, and the mesh is off. */
-  async #reflectRoutes(record: LabRecord): Promise<void> {
-    const client = await this.client();
-    const [reflector] = record.hosts as [HostRecord];
-    const node = await client.get("Node", reflector.name);
-    await client.update({
-      ...node,
-      metadata: { ...node.metadata, labels: { ...node.metadata.labels, "route-reflector": "true" } },
-      spec: { ...node.spec, bgp: { ...node.spec?.bgp, routeReflectorClusterID: "224.0.0.1" } },
-    });
-    await client.apply({
-      kind: "BGPConfiguration",
-      metadata: { name: "default" },
-      spec: { nodeToNodeMeshEnabled: false },
-    });
-    await client.apply({
-      kind: "BGPPeer",
-      metadata: { name: "with-route-reflectors" },
-      spec: { nodeSelector: "!has(route-reflector)", peerSelector: "has(route-reflector)" },
-    });
-  }
-
-  /** Every host speaks with the rack switch alone. */
-  async #peerWithTor(record: LabRecord): Promise<void> {
-    const client = await this.client();
-    const command = [process.execPath, join(ROOT, "lab", "tor.ts"), String(TOR_AS), FABRIC_ADDRESS];
-    const hosts = record.hosts.map(host => `${host.address}=${host.asn}`);
+  #startTor(record: LabRecord): void {
+    const own = record.pool6 ? `${FABRIC_ADDRESS},${FABRIC6_ADDRESS}` : FABRIC_ADDRESS;
+    const hosts = record.hosts.flatMap(({ address, address6, asn }) =>
+      [address, ...(address6 ? [address6] : [])].map(each => `${each}=${asn}`),
+    );
+    const command = [process.execPath, join(ROOT, "lab", "tor.ts"), String(TOR_AS), own, ...hosts];
     const log = join(this.state.directory, "tor.log");
-    this.state.writeProcess("tor", startDetached([...command, ...hosts], { namespace: record.fabric, log }));
-    await client.apply({
-      kind: "BGPConfiguration",
-      metadata: { name: "default" },
-      spec: { nodeToNodeMeshEnabled: false },
-    });
-    await client.apply({
-      kind: "BGPPeer",
-      metadata: { name: "rack-switch" },
-      spec: { peerIP: FABRIC_ADDRESS, asNumber: TOR_AS },
-    });
+    const env = { [LAB_VARIABLE]: this.name };
+    this.state.writeProcess("tor", startDetached(command, { namespace: record.fabric, log, env }));
   }
 
   // Networks and workloads
 
   /** A network is a profile: its members have a label named after it, and let in only each other. */
   async createNetwork(name: string, subnet?: Cidr): Promise<NetworkRecord> {
-    if (!NETWORK_NAME.test(name)) {
-      throw new LabError(
-        LabErrorCode.InvalidInput,
-        `network name "${name}": expected 1 to 63 of letters, digits, "_", "." and "-"`,
-      );
-    }
+    checkNetworkName(name);
     const client = await this.client();
     if (this.state.networks().some(network => network.name === name)) {
       throw new LabError(LabErrorCode.AlreadyExists, `network "${name}" exists`);
@@ -390,20 +323,11 @@ export class Lab {
         );
       }
     }
+    const profile = profileOf(name);
     const record: NetworkRecord = {
       name,
-      profile: v1ProfileName(name),
+      profile: profile.metadata.name,
       ...(subnet !== undefined && { subnet }),
-    };
-    const profile: Profile = {
-      apiVersion: "projectcalico.org/v3",
-      kind: "Profile",
-      metadata: { name: record.profile },
-      spec: {
-        labelsToApply: { [name]: "" },
-        ingress: [{ action: "Allow", source: { selector: `${name} == ''` } }],
-        egress: [{ action: "Allow" }],
-      },
     };
     try {
       await client.create(profile);
@@ -418,27 +342,22 @@ export class Lab {
   async run(name: string, options: RunOptions): Promise<WorkloadRecord> {
     const host = this.state.host(options.host);
     const network = options.network === undefined ? undefined : this.state.network(options.network);
-    if (!WORKLOAD_NAME.test(name)) {
-      throw new LabError(
-        LabErrorCode.InvalidInput,
-        `workload name "${name}": expected 1 to 32 of a-z, 0-9 and "-"`,
-      );
-    }
+    checkWorkloadName(name);
     if (this.record.hosts.some(each => each.name === name))
       throw new LabError(LabErrorCode.InvalidInput, `workload name "${name}": a host is called so`);
     if (this.state.workloads().some(workload => workload.name === name)) {
       throw new LabError(LabErrorCode.AlreadyExists, `workload "${name}" exists`);
     }
-    const interfaceName = `cali${createHash("sha1").update(`${this.name}.${name}`).digest("hex").slice(0, 11)}`;
+    const interfaceName = interfaceNameOf(this.name, name);
     const resourceNamespace = options.namespace ?? "default";
     const handle = `${ORCHESTRATOR}.${this.name}.${name}`;
     const draft: WorkloadRecord = {
       name,
       host: host.name,
-      namespace: this.#namespace(`w-${name}`),
+      namespace: labNamespace(this.name, `w-${name}`),
       ...(network && { network: network.name }),
       resourceNamespace,
-      resourceName: [host.name, ORCHESTRATOR, name, "cali0"].map(escapeSegment).join("-"),
+      resourceName: endpointNameOf(host.name, name),
       interfaceName,
       addresses: [],
       handle,
@@ -584,35 +503,6 @@ export class Lab {
   }
 
   /** The dot is in no lab's name: what begins like ours is ours, and not that of a lab called `<name>-more`. */
-  #namespace(what: string): string {
-    return `cx-${this.name}.${what}`;
-  }
-}
-
-function endpointOf(
-  workload: WorkloadRecord,
-  network: NetworkRecord | undefined,
-  labels: Readonly<Record<string, string>>,
-): WorkloadEndpoint {
-  return {
-    apiVersion: "projectcalico.org/v3",
-    kind: "WorkloadEndpoint",
-    metadata: { name: workload.resourceName, namespace: workload.resourceNamespace, labels: { ...labels } },
-    spec: {
-      orchestrator: ORCHESTRATOR,
-      workload: workload.name,
-      node: workload.host,
-      endpoint: "cali0",
-      interfaceName: workload.interfaceName,
-      ipNetworks: workload.addresses.map(address => `${address}/${ipVersion(address) === 4 ? 32 : 128}`),
-      profiles: network ? [network.profile] : [`kns.${workload.resourceNamespace}`],
-    },
-  };
-}
-
-/** Segments of an endpoint's name are joined by dashes, so their own are doubled (calico.md 1.5). */
-function escapeSegment(segment: string): string {
-  return segment.replaceAll("-", "--");
 }
 
 function deleteLinks(namespace: string): void {

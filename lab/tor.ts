@@ -2,7 +2,7 @@
  * The rack switch of a lab with `--topology tor`: a BGP router in the fabric's namespace that hosts peer with by eBGP, and
  * that forwards between them. What a real fabric would be to Calyx, as small as it gets.
  *
- *   node lab/tor.ts AS ADDRESS HOST-ADDRESS=AS...
+ *   node lab/tor.ts AS ADDRESS[,ADDRESS] HOST-ADDRESS=AS...
  */
 
 import process from "node:process";
@@ -17,7 +17,8 @@ import { EventSubscription } from "../linux/events.ts";
 import { Rtnetlink } from "../linux/rtnetlink.ts";
 import type { Cidr } from "../net/cidr.ts";
 
-const [asn = "", address = "", ...hosts] = process.argv.slice(2);
+const [asn = "", addresses = "", ...hosts] = process.argv.slice(2);
+const [address = "", address6] = addresses.split(",");
 const logger = createLogger("tor");
 
 void runDaemon(logger, async signal => {
@@ -29,7 +30,7 @@ void runDaemon(logger, async signal => {
     subscribe: options => EventSubscription.open(options),
   });
   kernel.start(() => {});
-  const speaker = new BgpSpeaker({ asn: Number(asn), routerId: address, listen: { address } });
+  const speaker = new BgpSpeaker({ asn: Number(asn), routerId: address });
   const view = { pools: [], poolRoutes: true, normalPriority: () => NORMAL_PRIORITY, rejected: [] };
   speaker.onRoutes(changes => {
     kernel.setLearned(
@@ -43,7 +44,7 @@ void runDaemon(logger, async signal => {
     speaker.addNeighbor({
       address: hostAddress,
       asn: Number(hostAs),
-      localAddress: address,
+      localAddress: hostAddress.includes(":") ? (address6 ?? "") : address,
       passive: true,
       nextHopMode: "self",
     });

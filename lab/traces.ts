@@ -6,6 +6,7 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { labNamespace } from "./plan.ts";
 import { processesOfLabs } from "./process.ts";
 
 export interface Traces {
@@ -21,11 +22,11 @@ const STATE_DIRECTORIES = [
   "/var/log/calico",
 ];
 
-export function takeTraces(): Traces {
+/** Of this lab, and what is the machine's: other labs, and other programs' namespaces, come and go meanwhile. */
+export function takeTraces(lab: string): Traces {
   return {
-    // Other programs make namespaces too; ours are called so.
     namespaces: existsSync("/run/netns")
-      ? readdirSync("/run/netns").filter(name => name.startsWith("cx-"))
+      ? readdirSync("/run/netns").filter(name => name.startsWith(labNamespace(lab, "")))
       : [],
     links: lines("ip", "-o", "link").map(line => line.split(/[:@]/)[1]?.trim() ?? line),
     addresses: lines("ip", "-br", "address"),
@@ -44,8 +45,10 @@ export function takeTraces(): Traces {
       ),
     ),
     sets: lines("ipset", "list", "-n"),
-    processes: processesOfLabs().map(({ pid, lab, command }) => `${pid} of lab ${lab}: ${command}`),
-    files: STATE_DIRECTORIES.flatMap(directory => filesUnder(directory)),
+    processes: processesOfLabs()
+      .filter(process => process.lab === lab)
+      .map(({ pid, command }) => `${pid}: ${command}`),
+    files: STATE_DIRECTORIES.flatMap(directory => filesUnder(directory)).filter(path => isOf(lab, path)),
   };
 }
 
@@ -75,6 +78,12 @@ function lines(command: string, ...args: string[]): string[] {
   } catch {
     return [];
   }
+}
+
+/** Everything but the records of other labs, and the directory they are in. */
+function isOf(lab: string, path: string): boolean {
+  const [, other] = /^\/run\/calyx\/labs(?:\/([^/]+))?/.exec(path) ?? [];
+  return !path.startsWith("/run/calyx/labs") || other === lab;
 }
 
 function filesUnder(directory: string): string[] {

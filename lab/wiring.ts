@@ -36,6 +36,7 @@ export function createFabric(namespace: string, addresses: readonly WireAddress[
   createNetwork(namespace);
   writeSysctl("net/ipv6/conf/default/accept_dad", 0, { namespace });
   writeSysctl("net/ipv4/ip_forward", 1, { namespace });
+  writeSysctl("net/ipv6/conf/all/forwarding", 1, { namespace });
   using netlink = Rtnetlink.open({ namespace });
   netlink.createBridge({ name: BRIDGE });
   netlink.setLink(BRIDGE, { up: true });

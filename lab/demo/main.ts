@@ -57,7 +57,7 @@ const steps = new Steps(say);
 const begun = performance.now();
 // What an earlier run left up (KEEP=1) is no part of what was there before.
 if (lab.state.exists) await lab.down();
-const before = takeTraces();
+const before = takeTraces(lab.name);
 let finished = false;
 
 const onSignal = () => void lab.down().then(() => process.exit(130));
@@ -76,7 +76,7 @@ if (values.keep && finished) {
   whatNext();
 } else {
   if (lab.state.exists) await lab.down();
-  const left = compareTraces(before, takeTraces());
+  const left = compareTraces(before, takeTraces(lab.name));
   steps.begin("Clean up");
   await steps.check({
     what: "namespaces, links, routes, chains, sets, processes, files",

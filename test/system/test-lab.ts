@@ -37,7 +37,7 @@ export function uniqueName(): string {
 }
 
 export class TestLab extends Lab {
-  readonly #before = takeTraces();
+  readonly #before = takeTraces(this.name);
 
   constructor(name = uniqueName()) {
     super(name);
@@ -56,12 +56,8 @@ export class TestLab extends Lab {
     assert.deepEqual(this.leftBehind(), []);
   }
 
-  /** Other labs on this machine may come and go meanwhile; what is shared must be as it was. */
   leftBehind(): string[] {
-    return compareTraces(this.#before, takeTraces()).filter(difference => {
-      const others = /^(left behind|gone), (namespaces|processes|files): /.test(difference);
-      return !others || difference.includes(this.name);
-    });
+    return compareTraces(this.#before, takeTraces(this.name));
   }
 
   /** Runs bin/calctl on this lab's datastore, as a user would. */
