@@ -2,14 +2,26 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, statfsSync, unlinkSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  rmSync,
+  statfsSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { fetchStatus } from "../../daemon/status-server.ts";
 import { RunningPing } from "../../lab/demo/ping.ts";
 import { isAlive } from "../../lab/process.ts";
-import { calctl, type Result, TestLab } from "../system/test-lab.ts";
+import { calctl, eventually, type Result, ROOT, TestLab } from "../system/test-lab.ts";
 
 const POLICY =
   "{ apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: { name: p }, spec: { selector: has(none) } }";
@@ -152,13 +164,25 @@ describe("the embedded datastore on a full disk", () => {
       agents.every(ref => isAlive(ref)),
       "an agent ended",
     );
+    // One that has to start now, and has nowhere to write its log, starts all the same.
+    await lab.kill("host1", "felix");
+    const log = openSync(lab.state.hostPath("host1", "felix.log"), "a");
+    const felix = lab.exec("host1", [join(ROOT, "bin", "felix")], { stdio: ["ignore", log, log] });
+    closeSync(log);
+    const socket = lab.state.hostPath("host1", "run", "felix.sock");
+    await eventually(async () => (await fetchStatus(socket, "/readiness"))?.code, 204);
+    await lab.expects({ "b -> a tcp:80": "allow" });
+    const ended = once(felix, "exit");
+    felix.kill("SIGKILL");
+    await ended;
     unlinkSync(ballast);
+    await lab.start("host1", "felix");
     await lab.run("c", { host: "host2", network: "net" });
     await lab.expects({ "c -> a tcp:80": "allow" });
     const { sent, received } = await ping.stop();
     assert.ok(sent - received <= 1, `${sent - received} of ${sent} pings lost`);
     assert.ok(
-      agents.every(ref => isAlive(ref)),
+      agents.slice(1).every(ref => isAlive(ref)),
       "an agent ended",
     );
   });
