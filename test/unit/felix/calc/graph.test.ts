@@ -391,7 +391,7 @@ describe("felix/calc/graph", () => {
         assert.ok(walked.problems.every(problem => problem.includes("is already that of")));
         assert.deepEqual(walked.picture.plain, new Calculation(...state.values()).picture.plain);
       }),
-      { numRuns: 200 },
+      { numRuns: 120 },
     );
   });
 });

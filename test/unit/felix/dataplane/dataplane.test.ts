@@ -375,7 +375,7 @@ describe("felix/dataplane", () => {
         assert.equal(host.workloadLinks.pending, false);
         await host.stop();
       }),
-      { numRuns: Number(process.env["CALYX_RUNS"] ?? 150) },
+      { numRuns: Number(process.env["CALYX_RUNS"] ?? 80) },
     );
   });
 });
