@@ -327,6 +327,13 @@ async function labStatus(lab: Lab): Promise<LabStatus> {
 }
 
 function statusTable({ lab, hosts, networks, workloads }: LabStatus): string {
+  // A reason may be a whole sentence of iptables': it has a line of its own.
+  const short = (state: string) => (["ready", "dead", "no answer"].includes(state) ? state : "not ready");
+  const reasons = hosts.flatMap(({ name, felix, bgp }) =>
+    Object.entries({ felix, bgp })
+      .filter(([, state]) => short(state) === "not ready")
+      .map(([daemon, state]) => `${daemon} on ${name}: ${state}`),
+  );
   return [
     `Lab ${lab.name}: ${lab.datastore} datastore, ${lab.topology}, pool ${lab.pool}`,
     "",
@@ -335,11 +342,12 @@ function statusTable({ lab, hosts, networks, workloads }: LabStatus): string {
       hosts.map(host => [
         host.name,
         host.address,
-        host.felix,
-        host.bgp,
+        short(host.felix),
+        short(host.bgp),
         `${host.established}/${host.neighbors}`,
       ]),
     ),
+    ...reasons,
     "",
     table(
       ["NETWORK", "PROFILE", "SUBNET"],
