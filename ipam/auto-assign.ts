@@ -74,6 +74,7 @@ class Search {
   readonly #assigned: Assigned[] = [];
   readonly #messages: string[] = [];
   #shortfall: IpamError | undefined;
+  #blocks: AllocationBlock[] | undefined;
   #around!: Surroundings;
   #pools!: Pool[];
   #labels!: LabelSet;
@@ -111,12 +112,10 @@ class Search {
     await this.ownBlocks(around);
     for (const cidr of this.#inPools(this.#host.unfinished)) {
       if (this.missing === 0) return;
-      if (await this.#host.claim(this.#work, cidr)) await this.#take(cidr, "own");
+      await this.#claim(cidr);
     }
-    if (this.missing === 0) return;
-    const blocks = (await this.#work.blocks.list()).map(block => block.value);
-    await this.#claimBlocks(blocks);
-    if (this.missing > 0 && !around.config.strictAffinity) await this.#borrow(blocks);
+    if (this.missing > 0) await this.#claimBlocks();
+    if (this.missing > 0 && !around.config.strictAffinity) await this.#borrow(await this.#existing());
   }
 
   async #choosePools(around: Surroundings): Promise<void> {
@@ -129,14 +128,23 @@ class Search {
     });
   }
 
-  async #claimBlocks(existing: readonly AllocationBlock[]): Promise<void> {
+  async #claimBlocks(): Promise<void> {
     if (!this.#around.config.autoAllocateBlocks) {
       this.#messages.push("no new blocks are claimed: autoAllocateBlocks is off");
       return;
     }
-    for (const cidr of this.#neverClaimed(existing)) {
+    // In a large cluster the affinities are a fiftieth of the blocks to read. They miss only blocks that nobody owns
+    // any more, which refuse to be claimed; then it is time to look at the blocks themselves.
+    const owned = (await this.#work.store.affinities()).map(affinity => affinity.cidr);
+    for (const cidr of this.#neverClaimed(owned)) {
       if (this.missing === 0 || this.#atLimit()) return;
-      if (await this.#host.claim(this.#work, cidr)) await this.#take(cidr, "own");
+      if (!(await this.#claim(cidr))) break;
+    }
+    if (this.missing === 0) return;
+    const existing = await this.#existing();
+    for (const cidr of this.#neverClaimed(existing.map(block => block.cidr))) {
+      if (this.missing === 0 || this.#atLimit()) return;
+      await this.#claim(cidr);
     }
     const cooldown = this.#around.config.ipCooldownSeconds;
     for (const block of this.#others(existing)) {
@@ -145,8 +153,21 @@ class Search {
       this.#work.blocks.forget(block.cidr);
       if (!(await reclaim(this.#work.store, this.#work.retry, block, cooldown))) continue;
       this.#work.logger?.info({ block: block.cidr, from: block.affinity }, "took over an empty block");
-      if (await this.#host.claim(this.#work, block.cidr)) await this.#take(block.cidr, "own");
+      await this.#claim(block.cidr);
     }
+  }
+
+  /** False where the block is somebody else's, or nobody's any more. */
+  async #claim(cidr: Cidr): Promise<boolean> {
+    if (!(await this.#host.claim(this.#work, cidr))) return false;
+    await this.#take(cidr, "own");
+    return true;
+  }
+
+  /** All blocks there are, as of this search. */
+  async #existing(): Promise<readonly AllocationBlock[]> {
+    this.#blocks ??= (await this.#work.blocks.list()).map(block => block.value);
+    return this.#blocks;
   }
 
   async #borrow(existing: readonly AllocationBlock[]): Promise<void> {
@@ -170,8 +191,8 @@ class Search {
   }
 
   /** Blocks with at least one address to give that nobody has claimed, from this host's start. */
-  *#neverClaimed(existing: readonly AllocationBlock[]): Generator<Cidr> {
-    const taken = new Set(existing.map(block => block.cidr));
+  *#neverClaimed(existing: readonly Cidr[]): Generator<Cidr> {
+    const taken = new Set(existing);
     const { reservations } = this.#around;
     for (const pool of this.#pools) {
       for (const cidr of blocksFrom(pool, this.#request.node, reservations)) {

@@ -46,6 +46,37 @@ describe("autoAssign", () => {
     assert.deepEqual(operations, ["create handle", "update assignment"]);
   });
 
+  it("finds a new block without reading all blocks, however many there are", async () => {
+    const { allocator, datastore } = await cluster({ pool: { cidr: "10.65.0.0/23" } });
+    for (let host = 0; host < 7; host++) await allocator().autoAssign(on(`host${host}`, `a${host}`));
+    const ranges: string[] = [];
+    datastore.store.onOperation = (operation, path) => {
+      if (operation === "range") ranges.push(path);
+    };
+    const { ipv4 } = await allocator().autoAssign(on("late", "a"));
+    assert.equal(ipv4[0]!.borrowed, false);
+    assert.deepEqual(
+      ranges.filter(path => path.includes("/assignment/")),
+      [],
+    );
+  });
+
+  it("goes past blocks that nobody owns any more, and keeps what it claimed clean", async () => {
+    const { allocator, problems, records } = await cluster({ pool: { cidr: "10.65.0.0/24" } });
+    for (const node of ["gone1", "gone2"]) {
+      await allocator().autoAssign(on(node, node));
+      await allocator().removeHost(node);
+    }
+    const { ipv4 } = await allocator().autoAssign({ ...on("host1", "a"), num4: 128 });
+    assert.ok(ipv4.every(({ borrowed }) => !borrowed));
+    const { affinities } = await records();
+    assert.deepEqual(
+      affinities.map(each => each.owner),
+      ["host:host1", "host:host1"],
+    );
+    assert.deepEqual(await problems(), []);
+  });
+
   it("records node and time with the caller's attributes", async () => {
     const { allocator } = await cluster();
     const ipam = allocator();
