@@ -190,7 +190,7 @@ class Family {
     for (const [id, endpoint] of endpoints) {
       if (!endpoint) continue;
       this.#endpoints.set(id, endpoint);
-      for (const [chain, rules] of workloadChains(endpoint, this.#config, this.#marks))
+      for (const [chain, rules] of workloadChains(endpoint, this.#config, this.#marks, this.#version))
         filter.setChain(chain, rules);
     }
     if (interfacesChanged) this.#setDispatch();

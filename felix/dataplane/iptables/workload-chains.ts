@@ -6,22 +6,34 @@
  */
 
 import { type Rule, rule } from "iptables-ts";
+import { type IpVersion, ipVersion } from "../../../net/ip.ts";
 import type { LocalEndpoint } from "../../calc/changes.ts";
 import type { FelixConfig } from "../../calc/config.ts";
 import type { MarkBits } from "./marks.ts";
 import { type Direction, policyChain, profileChain, workloadChain } from "./names.ts";
 import { denyRule } from "./policy-chains.ts";
 
+const DIRECTIONS: readonly Direction[] = ["ingress", "egress"];
+
 export function workloadChains(
   endpoint: LocalEndpoint,
   config: FelixConfig,
   marks: MarkBits,
+  version: IpVersion,
 ): ReadonlyMap<string, readonly Rule[]> {
   const name = endpoint.interfaceName;
-  return new Map([
-    [workloadChain("ingress", name), directionRules(endpoint, "ingress", config, marks)],
-    [workloadChain("egress", name), directionRules(endpoint, "egress", config, marks)],
-  ]);
+  if (!endpoint.addresses.some(address => ipVersion(address) === version)) {
+    // Nothing of this version is rightly its own or for it. Besides, policies that only such endpoints have are then
+    // referred to by no chain, hence not programmed: half the work where everything has one address.
+    const nothing = [denyRule(rule().comment(`No IPv${version} address`), config)];
+    return new Map(DIRECTIONS.map(direction => [workloadChain(direction, name), nothing]));
+  }
+  return new Map(
+    DIRECTIONS.map(direction => [
+      workloadChain(direction, name),
+      directionRules(endpoint, direction, config, marks),
+    ]),
+  );
 }
 
 function directionRules(

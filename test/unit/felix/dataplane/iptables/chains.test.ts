@@ -15,7 +15,7 @@ import {
 } from "../../../../../felix/dataplane/iptables/static-chains.ts";
 import { workloadChains } from "../../../../../felix/dataplane/iptables/workload-chains.ts";
 import type { Rule as IptablesRule } from "../../../../../felix/iptables-ts/index.ts";
-import type { IpVersion } from "../../../../../net/ip.ts";
+import { type IpVersion, ip } from "../../../../../net/ip.ts";
 import { resolvePolicy } from "../../../../../policy/resolve.ts";
 import { configOf } from "./kernel.ts";
 
@@ -163,7 +163,7 @@ describe("felix/dataplane/iptables: chains", () => {
       id: "default.a",
       interfaceName: "cali1",
       enabled: true,
-      addresses: [],
+      addresses: [ip("10.0.0.1")],
       mac: undefined,
       tiers: [
         { name: "strict", defaultAction: "deny", ingress: ["gnp/a", "np/default/b"], egress: [] },
@@ -173,7 +173,7 @@ describe("felix/dataplane/iptables: chains", () => {
       allowedSources: [],
     };
     const chains = (more: Partial<LocalEndpoint> = {}, config = {}) =>
-      workloadChains({ ...endpoint, ...more }, configOf(config), marks);
+      workloadChains({ ...endpoint, ...more }, configOf(config), marks, 4);
 
     it("judge what goes to it: connections, tiers, profiles, and drop", () => {
       assert.deepEqual(texts(chains().get("cali-tw-cali1")), [

@@ -38,7 +38,7 @@ describe("felix/dataplane/iptables/iptables-filter", () => {
     const { apply, chain, kernel } = await host();
     await apply(
       workload("x", { labels: { app: "x" }, address: ["10.0.0.1", "fd00::1"], node: "there" }),
-      workload("a", { profiles: ["open"] }),
+      workload("a", { profiles: ["open"], address: ["10.0.0.9", "fd00::9"] }),
       open,
       globalPolicy("p", { ingress: [fromX, { action: "Deny", source: { nets: ["fd00::/8"] } }] }),
       pool("four", "10.0.0.0/16", true),
@@ -55,6 +55,16 @@ describe("felix/dataplane/iptables/iptables-filter", () => {
     });
     assert.equal(chain("cali-pi-gnp/p", 4)?.length, 2);
     assert.equal(chain("cali-pi-gnp/p", 6)?.length, 3);
+  });
+
+  it("programs no policy for a version in which no endpoint has an address, and lets nothing through", async () => {
+    const { apply, chain } = await host();
+    await apply(workload("a", { address: ["10.0.0.9"] }), globalPolicy("p", { ingress: [fromX] }));
+    assert.equal(chain("cali-pi-gnp/p", 4)?.length, 2);
+    assert.equal(chain("cali-pi-gnp/p", 6), undefined);
+    for (const name of ["cali-tw-calia", "cali-fw-calia"]) {
+      assert.deepEqual(chain(name, 6), ['-m comment --comment "No IPv6 address" -j DROP']);
+    }
   });
 
   it("leaves IPv6 alone where it is not supported", async () => {
@@ -141,7 +151,7 @@ describe("felix/dataplane/iptables/iptables-filter", () => {
   it("commits one IP version where the other is refused", async () => {
     const { apply, kernel, chain } = await host();
     kernel.refuse = line => line.includes("icmp6");
-    await assert.rejects(apply(workload("a")), /refused/);
+    await assert.rejects(apply(workload("a", { address: ["10.0.0.9", "fd00::9"] })), /refused/);
     assert.equal(chain("cali-tw-calia", 4)?.length, 4);
     assert.equal(chain("cali-tw-calia", 6), undefined);
     kernel.refuse = undefined;
