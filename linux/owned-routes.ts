@@ -102,10 +102,12 @@ export class OwnedRoutes {
 
   /** Reads the table; what differs from what is wanted is dirty then. */
   resync(): void {
+    // Read first: a dump that fails must not leave us with an empty picture.
+    const routes = this.#options.rtnetlink.listRoutes({ table: this.#table });
     this.#kernel.clear();
     this.#byInterface.clear();
     this.#foreign = new Set();
-    for (const route of this.#options.rtnetlink.listRoutes({ table: this.#table })) {
+    for (const route of routes) {
       if (this.#options.owns(route)) this.#learn(route);
       else this.#foreign.add(routeKey(route));
     }
@@ -122,12 +124,18 @@ export class OwnedRoutes {
     if ((route.table ?? RouteTable.MAIN) !== this.#table) return false;
     const key = routeKey(route);
     if (!this.#options.owns(route)) {
-      if (action === "new") this.#foreign.add(key);
-      else if (this.#foreign.delete(key) && this.#wantedByKey.has(key)) this.#dirty.add(key);
+      if (action === "new") {
+        // Of the same place there is one route: theirs has replaced ours, should it have been there.
+        this.#foreign.add(key);
+        this.#forget(key);
+        if (this.#wantedByKey.has(key)) this.#dirty.add(key);
+      } else if (this.#foreign.delete(key) && this.#wantedByKey.has(key)) this.#dirty.add(key);
       return this.#dirty.has(key);
     }
-    if (action === "new") this.#learn(route);
-    else this.#forget(key);
+    if (action === "new") {
+      this.#foreign.delete(key);
+      this.#learn(route);
+    } else this.#forget(key);
     const wanted = this.#wantedByKey.get(key);
     const actual = this.#kernel.get(key);
     const right = wanted

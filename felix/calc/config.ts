@@ -68,6 +68,20 @@ const duration: Parameter<number> = {
   zero: 0,
 };
 
+/** Felix needs five bits of its own. */
+const markMask: Parameter<number> = {
+  parse: raw => {
+    const mask = integer(1, 0xffffffff).parse(raw);
+    return mask !== undefined && bitCount(mask) >= 5 ? mask : undefined;
+  },
+  expected: "a mask of 32 bits with at least 5 of them set",
+  zero: 0xffff0000,
+};
+
+function bitCount(mask: number): number {
+  return mask.toString(2).replaceAll("0", "").length;
+}
+
 const PARAMETERS = {
   interfacePrefix: textList,
   ipv6Support: flag,
@@ -90,7 +104,7 @@ const PARAMETERS = {
   iptablesBackend: choice("Auto", "NFT", "Legacy"),
   iptablesFilterAllowAction: choice("Accept", "Return"),
   iptablesFilterDenyAction: choice("Drop", "Reject"),
-  iptablesMarkMask: integer(1, 0xffffffff),
+  iptablesMarkMask: markMask,
   iptablesRefreshInterval: duration,
   ipsetsRefreshInterval: duration,
   routeRefreshInterval: duration,

@@ -116,7 +116,7 @@ function renderRule(model: Rule, context: RenderContext): IptablesRule[] {
   for (const [key, value] of Object.entries(model.annotations)) base = base.comment(`${key}=${value}`);
   base = withProtocol(base);
   // Beside a wanted protocol, an excluded one says nothing more, and iptables takes only one.
-  if (model.notProtocol !== undefined && model.protocol === undefined)
+  if (model.notProtocol !== undefined && model.notProtocol !== 0 && model.protocol === undefined)
     base = base.not.protocol(protocolName(model.notProtocol));
   for (const narrow of inline) base = narrow(base);
   base = matchSets(base, model, version);
@@ -130,6 +130,8 @@ function matchesNothing({ protocol, notProtocol, source, destination }: Rule): b
   const everything = (net: string) => net.endsWith("/0");
   return (
     (protocol !== undefined && protocol === notProtocol) ||
+    // To iptables, protocol 0 is all of them; in a header it is IPv6's hop-by-hop options, which end no chain.
+    protocol === 0 ||
     source.notNets.some(everything) ||
     destination.notNets.some(everything)
   );

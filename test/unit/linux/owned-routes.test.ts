@@ -108,6 +108,39 @@ describe("linux/owned-routes", () => {
     assert.equal([...table.routes.values()][0]?.protocol, OURS);
   });
 
+  it("notices when somebody replaces its route, says so, and puts it back once the place is free", () => {
+    const { table, routes, apply } = fixture();
+    const ours = route("10.0.0.1/32");
+    routes.want("a", ours);
+    apply();
+    const theirs = route("10.0.0.1/32", { protocol: 4, interfaceIndex: 9 });
+    table.replaceRoutes([theirs]);
+    assert.ok(routes.noteEvent("new", theirs));
+    assert.deepEqual(
+      apply().map(f => f.error),
+      [undefined],
+    );
+    table.deleteRoutes([theirs]);
+    assert.ok(routes.noteEvent("delete", theirs));
+    assert.deepEqual(apply(), []);
+    assert.equal([...table.routes.values()][0]?.protocol, OURS);
+  });
+
+  it("keeps its picture when the table cannot be read", () => {
+    const { table, routes, apply } = fixture();
+    routes.want("a", route("10.0.0.1/32"));
+    apply();
+    table.listRoutes = () => {
+      throw new NetlinkError(105, "list routes");
+    };
+    assert.throws(() => routes.resync(), /ENOBUFS/);
+    assert.equal(routes.size, 1);
+    routes.sweep();
+    routes.unwant("a");
+    apply();
+    assert.equal(table.routes.size, 0);
+  });
+
   it("reports a refusal, keeps the rest, and tries again", () => {
     const { table, routes, apply } = fixture();
     table.unreachable.add("10.0.0.1/32");

@@ -44,6 +44,12 @@ describe("felix/calc/config", () => {
     );
   });
 
+  it("refuses a mark mask with too few bits, which would leave policy without marks", () => {
+    const { config, problems } = resolveConfig([{ source: "a", values: { iptablesMarkMask: 7 } }]);
+    assert.equal(config.iptablesMarkMask, 0xffff0000);
+    assert.equal(problems.length, 1);
+  });
+
   it("resets to the zero value on none, and ignores parameters it does not know", () => {
     const { config, problems } = resolveConfig([
       { source: "a", values: { routeRefreshInterval: "none", bpfEnabled: true } },

@@ -63,6 +63,8 @@ describe("felix/dataplane/iptables: chains", () => {
       assert.deepEqual(rendered("[{action: Deny, notProtocol: SCTP}]"), ["! -p sctp -j DROP"]);
       assert.deepEqual(rendered("[{action: Deny, protocol: TCP, notProtocol: UDP}]"), ["-p tcp -j DROP"]);
       assert.deepEqual(rendered("[{action: Deny, protocol: TCP, notProtocol: TCP}]"), []);
+      assert.deepEqual(rendered("[{action: Allow, protocol: 0}]"), []);
+      assert.deepEqual(rendered("[{action: Deny, notProtocol: 0}]"), ["-j DROP"]);
     });
 
     it("match ICMP in the version it belongs to", () => {
