@@ -17,7 +17,7 @@
  * only what matters here is read, and read strictly: labels, addresses, named ports.
  */
 
-import { type IPPool, pathText, validateResource, type WorkloadEndpoint } from "../../crd-schemas/index.ts";
+import { type IPPool, validResource, type WorkloadEndpoint } from "../../crd-schemas/index.ts";
 import { type Key, keyText, type Query } from "../../datastore/key.ts";
 import type { Update } from "../../datastore/reflector.ts";
 import { cidr } from "../../net/cidr.ts";
@@ -75,7 +75,7 @@ export class CalcGraph {
         continue;
       }
       try {
-        this.#applyOne(key, this.#isElsewhere(update) ? update.value : validated(update.value));
+        this.#applyOne(key, this.#isElsewhere(update) ? update.value : validResource(update.value));
       } catch (error) {
         this.#options.onProblem({ key, message: (error as Error).message });
         this.#applyOne(key, undefined);
@@ -166,13 +166,6 @@ export class CalcGraph {
     if (item) this.#sets.setItem(id, item);
     else this.#sets.deleteItem(id);
   }
-}
-
-/** @throws with everything that is wrong in the message */
-function validated(value: unknown): unknown {
-  const { resource, problems } = validateResource(value, { unknownFields: "keep" });
-  if (!problems) return resource;
-  throw new TypeError(problems.map(({ path, message }) => `${pathText(path)}: ${message}`).join("; "));
 }
 
 function poolInfo({ spec }: IPPool): PoolInfo {

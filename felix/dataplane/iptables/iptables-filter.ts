@@ -10,7 +10,7 @@ import type { IpVersion } from "../../../net/ip.ts";
 import type { Changes, LocalEndpoint, PoolInfo, SetChange, SetMember } from "../../calc/changes.ts";
 import type { FelixConfig } from "../../calc/config.ts";
 import type { PacketFilter } from "../packet-filter.ts";
-import { dispatchChains } from "./dispatch-chains.ts";
+import { DispatchChains } from "./dispatch-chains.ts";
 import { allocateMarks, type MarkBits } from "./marks.ts";
 import { type Direction, policyChain, profileChain, setName, workloadChain } from "./names.ts";
 import { policyRules, profileRules, type RenderContext } from "./policy-chains.ts";
@@ -78,8 +78,7 @@ class Family {
   readonly #sets: IpSets;
   readonly #endpoints = new Map<string, LocalEndpoint>();
   readonly #pools = new Map<string, PoolInfo>();
-  /** Dispatch chains in place, by direction, to know which are no longer needed. */
-  readonly #dispatch = new Map<Direction, Set<string>>();
+  readonly #dispatch: DispatchChains;
 
   private constructor(version: IpVersion, config: FelixConfig, iptables: Iptables, sets: IpSets) {
     this.#version = version;
@@ -87,6 +86,7 @@ class Family {
     this.#iptables = iptables;
     this.#sets = sets;
     this.#marks = allocateMarks(config.iptablesMarkMask);
+    this.#dispatch = new DispatchChains(config);
     this.#context = { version, config, marks: this.#marks };
     this.#setStatic("filter", filterChains(version, config, this.#marks));
     this.#setStatic("raw", rawChains(config, this.#marks));
@@ -177,35 +177,31 @@ class Family {
 
   #updateEndpoints(endpoints: Changes["endpoints"]): void {
     const filter = this.#iptables.table("filter");
-    let interfacesChanged = false;
     // First all that goes: an interface may pass from one endpoint to another, in any order.
     for (const [id, endpoint] of endpoints) {
       const former = this.#endpoints.get(id)?.interfaceName;
       if (former === endpoint?.interfaceName) continue;
-      interfacesChanged = true;
       this.#endpoints.delete(id);
       if (former === undefined) continue;
+      this.#dispatch.remove(former);
       for (const direction of DIRECTIONS) filter.removeChain(workloadChain(direction, former));
     }
     for (const [id, endpoint] of endpoints) {
       if (!endpoint) continue;
       this.#endpoints.set(id, endpoint);
+      this.#dispatch.add(endpoint.interfaceName);
       for (const [chain, rules] of workloadChains(endpoint, this.#config, this.#marks, this.#version))
         filter.setChain(chain, rules);
     }
-    if (interfacesChanged) this.#setDispatch();
+    this.#setDispatch();
     this.#setSpoofingExceptions();
   }
 
   #setDispatch(): void {
     const filter = this.#iptables.table("filter");
-    const interfaces = new Set([...this.#endpoints.values()].map(endpoint => endpoint.interfaceName));
-    for (const direction of DIRECTIONS) {
-      const chains = dispatchChains(direction, interfaces, this.#config);
-      for (const [chain, rules] of chains) filter.setChain(chain, rules);
-      for (const former of this.#dispatch.get(direction) ?? [])
-        if (!chains.has(former)) filter.removeChain(former);
-      this.#dispatch.set(direction, new Set(chains.keys()));
+    for (const [chain, rules] of this.#dispatch.drain()) {
+      if (rules) filter.setChain(chain, rules);
+      else filter.removeChain(chain);
     }
   }
 

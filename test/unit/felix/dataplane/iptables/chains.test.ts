@@ -1,9 +1,10 @@
 /** The rules as text, one feature at a time: what an operator reads in iptables-save. */
 
 import assert from "node:assert/strict";
+import fc from "fast-check";
 import { parse } from "yaml";
 import type { LocalEndpoint } from "../../../../../felix/calc/changes.ts";
-import { dispatchChains } from "../../../../../felix/dataplane/iptables/dispatch-chains.ts";
+import { DispatchChains } from "../../../../../felix/dataplane/iptables/dispatch-chains.ts";
 import { allocateMarks } from "../../../../../felix/dataplane/iptables/marks.ts";
 import { policyRules, profileRules } from "../../../../../felix/dataplane/iptables/policy-chains.ts";
 import {
@@ -214,11 +215,13 @@ describe("felix/dataplane/iptables: chains", () => {
   });
 
   describe("of dispatch", () => {
-    const chains = (interfaces: string[], config = {}) =>
-      [...dispatchChains("egress", interfaces, configOf(config))].map(([name, rules]) => [
-        name,
-        texts(rules),
-      ]);
+    const chains = (interfaces: string[], config = {}) => {
+      const dispatch = new DispatchChains(configOf(config));
+      for (const name of interfaces) dispatch.add(name);
+      return [...dispatch.drain()].flatMap(([name, rules]) =>
+        rules && name.startsWith("cali-from") ? [[name, texts(rules)] as const] : [],
+      );
+    };
     const unknown = '-m comment --comment "Unknown interface" -j DROP';
 
     it("drop what comes from an interface nobody knows", () => {
@@ -236,6 +239,41 @@ describe("felix/dataplane/iptables: chains", () => {
           ["-i calia1 -g cali-fw-calia1", "-i calib+ -g cali-from-wl-dispatch-calib", unknown],
         ],
       ]);
+    });
+
+    it("are the same however the interfaces came and went, and only those that changed are given", () => {
+      const step = fc.record({
+        what: fc.constantFrom("add", "remove", "drain"),
+        name: fc.constantFrom("cali", "calia", "calia1", "calia2", "calia3", "calib1", "calib2"),
+      });
+      fc.assert(
+        fc.property(fc.array(step, { maxLength: 30 }), steps => {
+          const dispatch = new DispatchChains(configOf());
+          const present = new Set<string>();
+          const kernel = new Map<string, readonly string[]>();
+          const take = () => {
+            for (const [name, rules] of dispatch.drain()) {
+              if (rules) kernel.set(name, texts(rules) ?? []);
+              else kernel.delete(name);
+            }
+          };
+          for (const { what, name } of steps) {
+            if (what === "drain") take();
+            else if (what === "add") {
+              dispatch.add(name);
+              present.add(name);
+            } else {
+              dispatch.remove(name);
+              present.delete(name);
+            }
+          }
+          take();
+          const fresh = chains([...present]);
+          const ours = [...kernel].filter(([name]) => name.startsWith("cali-from"));
+          assert.deepEqual(new Map(ours), new Map(fresh));
+          assert.equal(dispatch.drain().size, 0);
+        }),
+      );
     });
 
     it("take an interface named like the prefix itself for no more than it is", () => {
