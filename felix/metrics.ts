@@ -39,7 +39,10 @@ export class FelixMetrics {
       endpoints: gauge("felix_active_local_endpoints", "Workload endpoints on this host."),
       policies: gauge("felix_active_local_policies", "Policies that apply to an endpoint on this host."),
       sets: gauge("felix_active_local_selectors", "Address sets in use on this host."),
-      cluster: gauge("felix_cluster_num_workload_endpoints", "Endpoints and network sets in the cluster."),
+      cluster: gauge(
+        "calyx_felix_set_items",
+        "Endpoints and network sets in the cluster that may be in address sets.",
+      ),
     };
   }
 

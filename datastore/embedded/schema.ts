@@ -52,6 +52,12 @@ const SCHEMA = `
  * SQLite's BUSY, and the caller tries again.
  */
 export function openDatabase(path: string): DatabaseSync {
+  if (/^\/(proc|sys)\//.test(path)) {
+    // Node's recursive mkdir never comes back from there.
+    throw new DatastoreError(DatastoreErrorCode.Unavailable, {
+      message: `${path}: no file can be made there`,
+    });
+  }
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   createForOwnerOnly(path);
   const db = new DatabaseSync(path, { timeout: 0 });

@@ -48,7 +48,7 @@ interface KnownLink {
   /** Whether parameters and neighbours are as they should be. */
   configured: boolean;
   /** Entries written for the workload's addresses. */
-  readonly neighbours: Map<Ip, Mac>;
+  readonly neighbours: Map<Ip, Mac | undefined>;
 }
 
 export class WorkloadLinks {
@@ -176,7 +176,8 @@ export class WorkloadLinks {
     this.#routes.resync();
     for (const known of this.#links.values()) {
       known.configured = false;
-      known.neighbours.clear();
+      // Whether they are still there is not known; which ones were ours is.
+      for (const ip of known.neighbours.keys()) known.neighbours.set(ip, undefined);
     }
   }
 
@@ -351,6 +352,6 @@ export class WorkloadLinks {
   }
 }
 
-function sameNeighbours(a: ReadonlyMap<Ip, Mac>, b: ReadonlyMap<Ip, Mac>): boolean {
+function sameNeighbours(a: ReadonlyMap<Ip, Mac | undefined>, b: ReadonlyMap<Ip, Mac>): boolean {
   return a.size === b.size && [...a].every(([ip, mac]) => b.get(ip) === mac);
 }
