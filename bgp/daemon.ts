@@ -12,9 +12,11 @@
  */
 
 import { BgpSpeaker, type Route, type SpeakerOptions, type StopOptions } from "node-bgp";
+import { type Backoff, jitteredBackoff } from "../daemon/backoff.ts";
 import type { Clock } from "../daemon/clock.ts";
 import type { Logger } from "../daemon/log.ts";
 import type { Datastore } from "../datastore/datastore.ts";
+import { keyText } from "../datastore/key.ts";
 import { Reflector, type Update } from "../datastore/reflector.ts";
 import type { Cidr } from "../net/cidr.ts";
 import type { Ip } from "../net/ip.ts";
@@ -27,7 +29,7 @@ import type { PeeringInput } from "./peering.ts";
 import { poolViews } from "./pool-view.ts";
 import { NORMAL_PRIORITY, type NormalPriority } from "./priority.ts";
 import { EMPTY_VIEW, type PolicyView, policyView } from "./route-policy.ts";
-import { BgpState, NOTHING, type Touched } from "./state.ts";
+import { BgpState, merged, NOTHING, type Touched } from "./state.ts";
 
 /** How long routes of an earlier run outlive neighbors that are not there: the usual restart time. */
 const STALE_MS = 120_000;
@@ -56,7 +58,9 @@ export interface BgpDaemonOptions {
 export class BgpDaemon {
   readonly #options: BgpDaemonOptions;
   readonly #log: Logger;
-  readonly #state = new BgpState();
+  readonly #state = new BgpState((key, message) =>
+    this.#log.error({ key: keyText(key), message }, "a resource makes no sense and is ignored"),
+  );
   readonly #kernel: Kernel;
   readonly #reflector: Reflector;
   readonly #neighbors: Neighbors;
@@ -74,6 +78,10 @@ export class BgpDaemon {
   #inSync = false;
   #restarting = false;
   #changing: Promise<void> = Promise.resolve();
+  /** What is still to be looked at again. */
+  #pending: Touched = NOTHING;
+  readonly #backoff: Backoff = jitteredBackoff();
+  #retrying = false;
 
   constructor(options: BgpDaemonOptions) {
     this.#options = options;
@@ -132,7 +140,10 @@ export class BgpDaemon {
         passive,
         ...this.#speaker?.neighbor(address),
       })),
-      problems: this.#neighbors.problems,
+      problems: [
+        ...[...this.#state.invalid].map(([key, message]) => `${key}: ${message}`),
+        ...this.#neighbors.problems,
+      ],
     };
   }
 
@@ -152,9 +163,30 @@ export class BgpDaemon {
 
   /** Changes are worked off one after the other: starting and stopping a speaker takes time. */
   #react(touched: Touched): void {
-    this.#changing = this.#changing
-      .then(() => this.#reactNow(touched))
-      .catch(error => this.#log.error({ err: error }, "could not follow a change of the datastore"));
+    this.#pending = merged(this.#pending, touched);
+    this.#changing = this.#changing.then(() => this.#workOff());
+  }
+
+  /** What fails is not lost: no event of the datastore would come for it a second time. */
+  async #workOff(): Promise<void> {
+    const touched = this.#pending;
+    this.#pending = NOTHING;
+    try {
+      await this.#reactNow(touched);
+      this.#backoff.reset();
+    } catch (error) {
+      this.#log.error({ err: error }, "could not follow a change of the datastore, trying again");
+      this.#pending = merged(this.#pending, touched);
+      void this.#retry();
+    }
+  }
+
+  async #retry(): Promise<void> {
+    if (this.#retrying) return;
+    this.#retrying = true;
+    await this.#options.clock.sleep(this.#backoff.next(), this.#stop.signal).catch(() => {});
+    this.#retrying = false;
+    if (!this.#stop.signal.aborted) this.#react(NOTHING);
   }
 
   async #reactNow(touched: Touched): Promise<void> {
@@ -310,13 +342,13 @@ export class BgpDaemon {
     });
     for (const prefix of [...this.#announced.keys()]) {
       if (announce.has(prefix)) continue;
-      this.#announced.delete(prefix);
       speaker.withdraw(prefix);
+      this.#announced.delete(prefix);
     }
     for (const [prefix, { localPref }] of announce) {
       if (this.#announced.get(prefix) === localPref) continue;
-      this.#announced.set(prefix, localPref);
       speaker.announce({ prefix, localPref });
+      this.#announced.set(prefix, localPref);
     }
     this.#kernel.setBlackholes(blackholes);
   }

@@ -1,7 +1,19 @@
-/** The datastore as the BGP daemon sees it: the last known version of every resource it looks at. */
+/**
+ * The datastore as the BGP daemon sees it: the last known version of every resource it looks at.
+ *
+ * Not everybody who can write to the datastore has to validate first: a resource that makes no sense is reported and
+ * treated as absent, as felix does, so that no rule above this one has to expect it.
+ */
 
-import type { BGPConfiguration, BGPFilter, BGPPeer, IPPool, Node } from "../crd-schemas/index.ts";
-import type { Query } from "../datastore/key.ts";
+import {
+  type BGPConfiguration,
+  type BGPFilter,
+  type BGPPeer,
+  type IPPool,
+  type Node,
+  validResource,
+} from "../crd-schemas/index.ts";
+import { type Key, keyText, type Query } from "../datastore/key.ts";
 import type { Update } from "../datastore/reflector.ts";
 import { type Cidr, parseCidr } from "../net/cidr.ts";
 
@@ -17,6 +29,15 @@ export interface Touched {
 
 export const NOTHING: Touched = { peerings: false, exports: false, imports: false, origination: false };
 
+export function merged(a: Touched, b: Touched): Touched {
+  return {
+    peerings: a.peerings || b.peerings,
+    exports: a.exports || b.exports,
+    imports: a.imports || b.imports,
+    origination: a.origination || b.origination,
+  };
+}
+
 export class BgpState {
   readonly nodes = new Map<string, Node>();
   readonly peers = new Map<string, BGPPeer>();
@@ -25,6 +46,13 @@ export class BgpState {
   readonly pools = new Map<string, IPPool>();
   /** CIDRs of this node's confirmed affinities. */
   readonly blocks = new Set<Cidr>();
+  /** What is wrong with those that are left out, by key. */
+  readonly invalid = new Map<string, string>();
+  readonly #onInvalid: (key: Key, message: string) => void;
+
+  constructor(onInvalid: (key: Key, message: string) => void = () => {}) {
+    this.#onInvalid = onInvalid;
+  }
 
   /** What to follow in the datastore. */
   static queries(nodeName: string): Query[] {
@@ -41,7 +69,7 @@ export class BgpState {
   apply(updates: readonly Update[]): Touched {
     const touched = { ...NOTHING };
     for (const update of updates) {
-      const value = update.type === "put" ? update.value : undefined;
+      const value = this.#valueOf(update);
       const { kind, name } = update.key;
       switch (kind) {
         case "Node": {
@@ -79,10 +107,31 @@ export class BgpState {
     }
     return touched;
   }
+
+  // biome-ignore lint/suspicious/noExplicitAny: the kind says which resource it is
+  #valueOf(update: Update): any {
+    const { key } = update;
+    const id = keyText(key);
+    const before = this.invalid.get(id);
+    this.invalid.delete(id);
+    if (update.type === "delete") return undefined;
+    if (key.kind === "BlockAffinity") return update.value;
+    try {
+      return validResource(update.value);
+    } catch (error) {
+      const { message } = error as Error;
+      this.invalid.set(id, message);
+      // Once, however often something else about it changes.
+      if (message !== before) this.#onInvalid(key, message);
+      return undefined;
+    }
+  }
 }
 
 /** A record without a state is one of the old kind, which is confirmed by being there. */
-function isConfirmed({ state, deleted }: { state?: string; deleted?: boolean | string }): boolean {
+function isConfirmed(affinity: { state?: string; deleted?: boolean | string } | null): boolean {
+  if (affinity === null) return false;
+  const { state, deleted } = affinity;
   return deleted !== true && deleted !== "true" && (!state || state === "confirmed");
 }
 

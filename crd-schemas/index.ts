@@ -28,5 +28,6 @@ export {
   type Validation,
   validateResource,
   validateUpdate,
+  validResource,
 } from "./validate.ts";
 export * from "./workload-endpoint-name.ts";

@@ -65,6 +65,16 @@ export function validateResource(value: unknown, options: ValidateOptions = {}):
 }
 
 /**
+ * The resource in `value`, for agents: not everybody who can write to the datastore has to validate first.
+ * @throws TypeError with everything that is wrong in the message
+ */
+export function validResource(value: unknown): Resource {
+  const { resource, problems } = validateResource(value, { unknownFields: "keep" });
+  if (!problems) return resource;
+  throw new TypeError(problems.map(({ path, message }) => `${pathText(path)}: ${message}`).join("; "));
+}
+
+/**
  * The same resource with defaults filled in and scalars canonical, as far as they can be read: for what comes
  * out of a datastore, where others may have written it. Nothing is refused.
  */

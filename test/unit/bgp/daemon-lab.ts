@@ -38,6 +38,7 @@ export class Host {
   readonly passwords = new Map<string, string>();
   /** Thrown by listen(). */
   listenError: Error | undefined;
+  #speaker: BgpSpeaker | undefined;
   readonly #lab: DaemonLab;
   #daemon: BgpDaemon | undefined;
   #stop = new AbortController();
@@ -64,18 +65,29 @@ export class Host {
       secretsDirectory: "/nonexistent",
       createSpeaker: speakerOptions => {
         this.speakers.push(speakerOptions);
-        return new BgpSpeaker({
+        this.#speaker = new BgpSpeaker({
           ...speakerOptions,
           clock: sim,
           random: () => 0.5,
           transport: this.#transport(),
         });
+        return this.#speaker;
       },
       ...options,
     });
     this.#daemon = daemon;
     this.#stop = new AbortController();
     this.#done = daemon.run(this.#stop.signal);
+  }
+
+  /** The next call of this method of its speaker throws. */
+  failOnce(method: "refreshExports"): void {
+    const speaker = this.#speaker!;
+    const original = speaker[method].bind(speaker);
+    speaker[method] = () => {
+      speaker[method] = original;
+      throw new Error(`${method} failed`);
+    };
   }
 
   /** Its cables are cut, or put back. */

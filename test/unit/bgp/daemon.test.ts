@@ -237,6 +237,33 @@ describe("bgp/daemon: keeps forwarding", () => {
 });
 
 describe("bgp/daemon: follows its configuration", () => {
+  it("a resource that makes no sense holds up nothing: it is reported, and absent", async () => {
+    const { lab, a, b } = await mesh();
+    await lab.put("IPPool", "broken", { kind: "IPPool", name: "broken" });
+    await lab.put("BGPPeer", "broken", "not even a mapping");
+    await lab.put("BlockAffinity", "10.65.9.0/26", null, "host:a");
+    await lab.block(a, "10.65.1.64/26");
+    await lab.pass(1);
+    assert.match(a.status.problems.join("\n"), /^IPPool\(broken\): .*\nBGPPeer\(broken\): /);
+    assert.ok(b.kernel.bgpRoutes.includes("10.65.1.64/26 via 10.0.0.1"));
+    await a.stop();
+    a.start();
+    await lab.pass(20);
+    assert.equal(a.notReady, undefined);
+    await lab.put("IPPool", "broken", ipPool("10.66.0.0/16"));
+    await lab.delete("BGPPeer", "broken");
+    await lab.pass(1);
+    assert.deepEqual(a.status.problems, []);
+  });
+
+  it("a change that could not be followed is tried again, without waiting for another", async () => {
+    const { lab, a } = await mesh();
+    a.failOnce("refreshExports");
+    await lab.put("IPPool", "pool", ipPool("10.65.0.0/16", { vxlanMode: "Always" }));
+    await lab.pass(1);
+    assert.deepEqual(a.kernel.bgpRoutes, []);
+  });
+
   it("a pool that gets a tunnel is felix's: the routes go, the announcements stay", async () => {
     const { lab, a, b } = await mesh();
     await lab.put("IPPool", "pool", ipPool("10.65.0.0/16", { vxlanMode: "Always" }));
@@ -290,7 +317,7 @@ describe("bgp/daemon: follows its configuration", () => {
     await lab.put("BGPPeer", "tor", bgpPeer("tor", { peerIP: "10.0.0.9", asNumber: 65000 }));
     await lab.pass(1);
     assert.equal(a.status.problems.length, 2);
-    assert.match(a.status.problems.join("\n"), /BGPPeer bad-ip.*rack4.*\nGlobal_10_0_0_7: holdTime/);
+    assert.match(a.status.problems.join("\n"), /BGPPeer\(bad-ip\).*rack4.*\nGlobal_10_0_0_7: holdTime/);
     assert.deepEqual(Object.keys(a.neighborStates), ["Mesh_10_0_0_2", "Global_10_0_0_9"]);
     await lab.put("BGPPeer", "hasty", bgpPeer("hasty", { ...hasty, keepaliveTime: "5s" }));
     await lab.delete("BGPPeer", "bad-ip");

@@ -78,6 +78,23 @@ describe("bgp/state", () => {
     );
   });
 
+  it("takes what makes no sense for absent, and says so once per reason", () => {
+    const said: string[] = [];
+    const state = new BgpState(({ name }, message) => said.push(`${name}: ${message}`));
+    state.apply([put("IPPool", "p", ipPool("10.0.0.0/8"))]);
+    assert.equal(state.pools.size, 1);
+    const noSpec = { kind: "IPPool", name: "p" };
+    for (const broken of [noSpec, { ...noSpec, busy: true }]) {
+      assert.deepEqual(touchedBy(state, put("IPPool", "p", broken)), ["exports", "origination"]);
+    }
+    assert.equal(state.pools.size, 0);
+    state.apply([put("IPPool", "p", ipPool("10.0.0.7/8"))]);
+    assert.match(said.join("\n"), /^p: apiVersion: .*\np: spec\.cidr: .*$/);
+    assert.equal(state.invalid.size, 1);
+    state.apply([remove("IPPool", "p")]);
+    assert.equal(state.invalid.size, 0);
+  });
+
   it("does not care for what of a node is not BGP's", () => {
     const state = new BgpState();
     const bgp = { ipv4Address: "10.0.0.1/24" };
