@@ -217,10 +217,18 @@ export class Kernel {
       onEvents: events => this.#onEvents(events),
       onFailure: error => {
         this.#options.logger.error({ err: error }, "kernel events stopped, subscribing again");
-        this.#subscribe();
-        this.#resync();
+        void this.#subscribeAgain();
       },
     });
+  }
+
+  /** Not at once: what ended one subscription may end the next, and that would be all we do. */
+  async #subscribeAgain(): Promise<void> {
+    const { signal } = this.#stop;
+    await this.#options.clock.sleep(RETRY_INTERVAL_MS, signal).catch(() => {});
+    if (signal.aborted) return;
+    this.#subscribe();
+    this.#resync();
   }
 
   #onEvents(events: readonly KernelEvent[]): void {

@@ -19,6 +19,7 @@ export class FakeKernel {
   /** Every write of the daemon, as text: `+10.65.1.0/26 via 10.0.0.2`, `-10.65.1.0/26`. */
   readonly writes: string[] = [];
   listings = 0;
+  subscriptions = 0;
   readonly #links = new Map<number, Link>();
   readonly #addresses: LinkAddress[] = [];
   readonly #subscribers = new Set<SubscriptionOptions>();
@@ -54,6 +55,7 @@ export class FakeKernel {
   };
 
   readonly subscribe = (options: SubscriptionOptions) => {
+    this.subscriptions++;
     this.#subscribers.add(options);
     return { stop: () => void this.#subscribers.delete(options) };
   };
@@ -123,6 +125,13 @@ export class FakeKernel {
       interfaceIndex: index,
       metric,
     });
+  }
+
+  /** Whoever listens hears nothing any more, and is told so. */
+  failEvents(): void {
+    const subscribers = [...this.#subscribers];
+    this.#subscribers.clear();
+    for (const { onFailure } of subscribers) onFailure(new Error("the worker ended"));
   }
 
   /** Events come later, as from a socket. */

@@ -64,6 +64,29 @@ describe("bgp/kernel", () => {
     assert.deepEqual(fake.bgpRoutes, []);
   });
 
+  it("listens again a second after the events have stopped, and reads what it missed", async () => {
+    const { fake, kernel, sim } = fixture();
+    kernel.setLearned([learned("10.65.3.0/26", "10.9.0.3")]);
+    fake.failEvents();
+    fake.setRoute(byDefault("10.0.0.254"));
+    sim.advance(900);
+    await settled();
+    assert.equal(fake.subscriptions, 1);
+    sim.advance(100);
+    await settled();
+    assert.equal(fake.subscriptions, 2);
+    assert.deepEqual(fake.bgpRoutes, ["10.65.3.0/26 via 10.0.0.254"]);
+  });
+
+  it("does not listen again once it is told to stop", async () => {
+    const { fake, kernel, sim } = fixture();
+    fake.failEvents();
+    kernel.stop();
+    sim.advance(2000);
+    await settled();
+    assert.equal(fake.subscriptions, 1);
+  });
+
   it("prefers the own block's hole to what is learned for it", () => {
     const { fake, kernel } = fixture();
     const block = cidr("10.65.1.0/26");
