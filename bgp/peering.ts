@@ -7,7 +7,7 @@
  * Pure, and recomputed whole at each change: a thousand nodes cost some milliseconds.
  */
 
-import type { BGPConfiguration, BGPPeer, Node } from "../crd-schemas/index.ts";
+import { type BGPConfiguration, type BGPPeer, type Node, parseDuration } from "../crd-schemas/index.ts";
 import { parseInterfaceAddress } from "../net/cidr.ts";
 import { type Ip, ip, ipVersion, parseIp } from "../net/ip.ts";
 import { parseSelector } from "../policy/selector/index.ts";
@@ -332,12 +332,8 @@ function secretOf(
 }
 
 function seconds(duration: string | undefined): number | undefined {
-  if (duration === undefined) return undefined;
-  let total = 0;
-  for (const [, amount, unit] of duration.matchAll(/(\d+(?:\.\d+)?)(h|ms|m|s)/g)) {
-    total += Number(amount) * { h: 3600, m: 60, s: 1, ms: 0.001 }[unit as "h" | "m" | "s" | "ms"];
-  }
-  return total;
+  const ms = duration === undefined ? undefined : parseDuration(duration);
+  return ms === undefined ? undefined : ms / 1000;
 }
 
 function sortedByName<T>(resources: ReadonlyMap<string, T>): T[] {

@@ -114,6 +114,18 @@ describe("bgp/peering: the mesh", () => {
     assert.equal(peering?.restartSeconds, 90);
   });
 
+  it("has its restart time in seconds, whatever Go duration it is written as", () => {
+    for (const [text, seconds] of [
+      ["2m", 120],
+      [".5m", 30],
+      ["1500ms", 1.5],
+      ["0", 0],
+    ] as const) {
+      const configurations = [bgpConfiguration({ nodeMeshMaxRestartTime: text })];
+      assert.equal(peeringsOf("a", { nodes: [A, B], configurations })[0]?.restartSeconds, seconds, text);
+    }
+  });
+
   it("is with both addresses of a dual-stack node, and only where we have the family", () => {
     const dual = (name: string, n: number) =>
       node(name, { ipv4Address: `10.0.0.${n}/24`, ipv6Address: `fd00::${n}/64` });
