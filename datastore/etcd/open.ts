@@ -6,5 +6,5 @@ import { EtcdStore } from "./store.ts";
 
 /** Connects at the first request, which then says what is wrong if it cannot. */
 export async function openEtcd(options: EtcdOptions & KeyValueDatastoreOptions): Promise<KeyValueDatastore> {
-  return new KeyValueDatastore(new EtcdStore(options), options);
+  return new KeyValueDatastore(await EtcdStore.open(options), options);
 }

@@ -8,7 +8,7 @@ export interface EtcdOptions {
   readonly tls?: EtcdTls | undefined;
   /** How long one request may take, connecting included. Default 10 s. */
   readonly timeoutMs?: number | undefined;
-  /** While something is asked, the connection is probed each time this has passed; without an answer for a third of it, it is given up. Default 30 s. */
+  /** A silent connection is probed after this time, and given up a third of it later. Default 30 s. */
   readonly keepaliveMs?: number | undefined;
 }
 

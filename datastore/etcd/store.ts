@@ -3,6 +3,7 @@
  * instead, so that a refusal costs no second trip. Ranges come in pages at one revision. Watches: `watch.ts`.
  */
 
+import type { ICompare, IKeyValue, IRequestOp, ITxnResponse } from "etcd3";
 import type { OperationOptions, Revision } from "../datastore.ts";
 import { DatastoreErrorCode, isDatastoreError } from "../errors.ts";
 import type {
@@ -15,19 +16,6 @@ import type {
 } from "../key-value-store.ts";
 import type { WatchQueue } from "../watch-queue.ts";
 import { EtcdConnection } from "./connection.ts";
-import {
-  type Condition,
-  deleteRequest,
-  deleteTransaction,
-  getRequest,
-  METHOD,
-  putTransaction,
-  rangeRequest,
-  readDeleted,
-  readRange,
-  readTransaction,
-  type Transaction,
-} from "./messages.ts";
 import type { EtcdOptions } from "./options.ts";
 import { openWatch } from "./watch.ts";
 
@@ -38,13 +26,17 @@ export class EtcdStore implements KeyValueStore {
   readonly #connection: EtcdConnection;
   readonly #watches = new Set<WatchQueue>();
 
-  /** Connects at the first request. */
-  constructor(options: EtcdOptions) {
-    this.#connection = new EtcdConnection(options);
+  static async open(options: EtcdOptions): Promise<EtcdStore> {
+    return new EtcdStore(await EtcdConnection.open(options));
+  }
+
+  constructor(connection: EtcdConnection) {
+    this.#connection = connection;
   }
 
   async get(path: string, options?: OperationOptions): Promise<KeyValue | undefined> {
-    return readRange(await this.#connection.read(METHOD.range, getRequest(path), options)).items[0];
+    const { kvs } = await this.#connection.read(({ kv }) => kv.range({ key: bytes(path) }), options);
+    return keyValue(kvs[0]);
   }
 
   async range(
@@ -61,23 +53,34 @@ export class EtcdStore implements KeyValueStore {
     }
   }
 
-  create(path: string, value: string, options?: OperationOptions): Promise<WriteResult> {
-    return this.#put({ path, revision: undefined }, value, options);
+  async create(path: string, value: string, options?: OperationOptions): Promise<WriteResult> {
+    const key = bytes(path);
+    const absent: ICompare = { key, target: "Version", result: "Equal", version: "0" };
+    const put: IRequestOp = { request_put: { key, value: Buffer.from(value) } };
+    return this.#put(await this.#transaction(absent, put, options));
   }
 
-  update(path: string, value: string, revision: Revision, options?: OperationOptions): Promise<WriteResult> {
-    return this.#put({ path, revision }, value, options);
+  async update(
+    path: string,
+    value: string,
+    revision: Revision,
+    options?: OperationOptions,
+  ): Promise<WriteResult> {
+    const put: IRequestOp = { request_put: { key: bytes(path), value: Buffer.from(value) } };
+    return this.#put(await this.#transaction(unchanged(path, revision), put, options));
   }
 
   async delete(path: string, revision?: Revision, options?: OperationOptions): Promise<DeleteResult> {
+    const request = { key: bytes(path), prev_kv: true };
     if (revision === undefined) {
-      const answer = await this.#connection.write(METHOD.deleteRange, deleteRequest(path), options);
-      const [deleted] = readDeleted(answer);
-      return deleted ? { deleted } : { deleted, current: undefined };
+      const { prev_kvs } = await this.#connection.write(({ kv }) => kv.deleteRange(request), options);
+      const deleted = keyValue(prev_kvs[0]);
+      return deleted ? { deleted } : { deleted: undefined, current: undefined };
     }
-    const { succeeded, items } = await this.#transaction(deleteTransaction({ path, revision }), options);
-    const [item] = items;
-    return succeeded && item ? { deleted: item } : { deleted: undefined, current: item };
+    const remove: IRequestOp = { request_delete_range: request };
+    const { succeeded, responses } = await this.#transaction(unchanged(path, revision), remove, options);
+    const deleted = succeeded ? keyValue(responses[0]?.response_delete_range.prev_kvs[0]) : undefined;
+    return deleted ? { deleted } : { deleted: undefined, current: found(responses) };
   }
 
   async *watch(range: PathRange, from: Revision, signal?: AbortSignal): AsyncIterable<KeyValueBatch> {
@@ -107,28 +110,57 @@ export class EtcdStore implements KeyValueStore {
   ): Promise<{ items: KeyValue[]; revision: Revision }> {
     const items: KeyValue[] = [];
     let revision: Revision | undefined;
-    let from = start;
+    let key = bytes(start);
     for (;;) {
-      const request = rangeRequest({ start: from, end }, PAGE, revision);
-      const page = readRange(await this.#connection.read(METHOD.range, request, options));
-      revision ??= page.revision;
-      for (const item of page.items) items.push(item);
-      const last = page.items.at(-1);
+      const page = await this.#connection.read(
+        ({ kv }) => kv.range({ key, range_end: bytes(end), limit: PAGE, revision: revision ?? 0 }),
+        options,
+      );
+      revision ??= page.header.revision as Revision;
+      for (const item of page.kvs) items.push(keyValue(item)!);
+      const last = page.kvs.at(-1);
       if (!page.more || !last) return { items, revision };
-      from = `${last.path}\0`;
+      key = Buffer.concat([last.key, Buffer.of(0)]);
     }
   }
 
-  async #put(
-    condition: Condition,
-    value: string,
+  #transaction(
+    compare: ICompare,
+    then: IRequestOp,
     options: OperationOptions | undefined,
-  ): Promise<WriteResult> {
-    const { succeeded, revision, items } = await this.#transaction(putTransaction(condition, value), options);
-    return succeeded ? { written: true, revision } : { written: false, current: items[0] };
+  ): Promise<ITxnResponse> {
+    const read: IRequestOp = { request_range: { key: compare.key! } };
+    return this.#connection.write(
+      ({ kv }) => kv.txn({ compare: [compare], success: [then], failure: [read] }),
+      options,
+    );
   }
 
-  async #transaction(request: Buffer, options: OperationOptions | undefined): Promise<Transaction> {
-    return readTransaction(await this.#connection.write(METHOD.transaction, request, options));
+  #put({ succeeded, header, responses }: ITxnResponse): WriteResult {
+    return succeeded
+      ? { written: true, revision: header.revision as Revision }
+      : { written: false, current: found(responses) };
   }
+}
+
+function unchanged(path: string, revision: Revision): ICompare {
+  return { key: bytes(path), target: "Mod", result: "Equal", mod_revision: revision };
+}
+
+function found(responses: ITxnResponse["responses"]): KeyValue | undefined {
+  return keyValue(responses[0]?.response_range?.kvs[0]);
+}
+
+function keyValue(item: IKeyValue | undefined): KeyValue | undefined {
+  return (
+    item && {
+      path: item.key.toString(),
+      value: item.value.toString(),
+      revision: item.mod_revision as Revision,
+    }
+  );
+}
+
+function bytes(text: string): Buffer {
+  return Buffer.from(text);
 }

@@ -73,7 +73,7 @@ async function work({ endpoint, hosts: names }: Share): Promise<void> {
   );
   let raced: Raced | undefined;
   const phases: Record<Phase, () => Promise<Measured>> = {
-    floor: () => writeOnly(hosts.map(({ node }) => ourWriter(endpoint, node))),
+    floor: async () => writeOnly(await Promise.all(hosts.map(({ node }) => ourWriter(endpoint, node)))),
     etcd3: () => writeOnly(hosts.map(({ node }) => etcd3Writer(endpoint, node))),
     race: async () => {
       raced = await race(hosts);
@@ -150,8 +150,8 @@ function folderOf(node: string): string {
   return `/bench/${node}/${performance.now()}/`;
 }
 
-function ourWriter(endpoint: string, node: string): Writer {
-  const store = new EtcdStore({ endpoints: [endpoint] });
+async function ourWriter(endpoint: string, node: string): Promise<Writer> {
+  const store = await EtcdStore.open({ endpoints: [endpoint] });
   const written = async (result: ReturnType<typeof store.create>) => {
     const { written, ...rest } = await result;
     if (!written) throw new Error("somebody else writes here");

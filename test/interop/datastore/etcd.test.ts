@@ -76,7 +76,7 @@ describe("with a real etcd", function () {
   });
 
   it("lists more than a page, in order, as one picture", async () => {
-    const store = new EtcdStore({ endpoints: [server.endpoint] });
+    const store = await EtcdStore.open({ endpoints: [server.endpoint] });
     const paths = Array.from({ length: 4500 }, (_, i) => `/calico/many/${String(i).padStart(5, "0")}`);
     for (let i = 0; i < paths.length; i += 100) {
       await Promise.all(paths.slice(i, i + 100).map(path => store.create(path, "x".repeat(1500))));
