@@ -77,6 +77,8 @@ export class BgpDaemon {
   readonly #announced = new Map<Cidr, number>();
   #inSync = false;
   #restarting = false;
+  /** Every neighbor has told this speaker all it has, or has had the time to: what it does not know is no route. */
+  #complete = false;
   #changing: Promise<void> = Promise.resolve();
   /** What is still to be looked at again. */
   #pending: Touched = NOTHING;
@@ -249,6 +251,7 @@ export class BgpDaemon {
     const speaker = this.#speaker;
     this.#speaker = undefined;
     this.#identity = undefined;
+    this.#complete = false;
     this.#announced.clear();
     await speaker?.stop(options);
   }
@@ -308,6 +311,7 @@ export class BgpDaemon {
       await clock.sleep(SWEEP_CHECK_MS, signal).catch(() => {});
       if (speaker !== this.#speaker || signal.aborted) return;
     }
+    this.#complete = true;
     this.#reinstall();
     this.#kernel.sweep();
   }
@@ -357,14 +361,15 @@ export class BgpDaemon {
     return forwardingRoute(route, this.#forwardingView);
   }
 
-  /** Pools decide what may be installed: look at every best path again. */
+  /**
+   * Pools decide what may be installed: look at every best path again. Those of neighbors that are not back yet are
+   * with the kernel alone, and stay.
+   */
   #reinstall(): void {
     if (!this.#speaker || this.#speaker.deferring) return;
-    const routes = new Map<Cidr, ForwardingRoute>();
-    for (const route of this.#speaker.routes()) {
-      const forwarding = this.#forwarding(route);
-      if (forwarding) routes.set(forwarding.prefix, forwarding);
-    }
-    this.#kernel.replaceLearned(routes);
+    const routes = new Map<Cidr, ForwardingRoute | undefined>();
+    for (const route of this.#speaker.routes()) routes.set(route.prefix as Cidr, this.#forwarding(route));
+    if (this.#complete) this.#kernel.replaceLearned(routes);
+    else this.#kernel.setLearned(routes);
   }
 }

@@ -121,7 +121,7 @@ export class Kernel {
   }
 
   /** Every learned prefix there is: those that are not among them are no longer wanted. */
-  replaceLearned(routes: ReadonlyMap<Cidr, ForwardingRoute>): void {
+  replaceLearned(routes: ReadonlyMap<Cidr, ForwardingRoute | undefined>): void {
     const gone = [...this.#learned.keys()].filter(prefix => !routes.has(prefix));
     this.setLearned([...gone.map(prefix => [prefix, undefined] as const), ...routes]);
   }

@@ -127,6 +127,21 @@ describe("bgp/daemon: its identity", () => {
     assert.deepEqual(a.kernel.writes, []);
   });
 
+  it("a pool that changes while the neighbors are not back yet takes no route of theirs away", async () => {
+    const { lab, a } = await mesh(3);
+    await lab.put("IPPool", "other", ipPool("10.66.0.0/16"));
+    a.network("cut");
+    await lab.put("Node", "a", node("a", { ipv4Address: "10.0.0.1/24", asNumber: 65001 }));
+    await lab.pass(60);
+    assert.equal(a.status.identity?.asn, 65001);
+    assert.equal(a.notReady, undefined);
+    await lab.put("IPPool", "other", ipPool("10.66.0.0/16", { natOutgoing: true }));
+    await lab.pass(1);
+    assert.ok(a.kernel.bgpRoutes.includes("10.65.2.0/26 via 10.0.0.2"), a.kernel.bgpRoutes.join());
+    await lab.pass(90);
+    assert.deepEqual(a.kernel.bgpRoutes, ["blackhole 10.65.1.0/26"]);
+  });
+
   it("its router id is the address, what is configured, or a hash of the name", async () => {
     const ids: string[] = [];
     for (const routerId of [undefined, "", "192.0.2.1", "hash"]) {
