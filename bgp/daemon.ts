@@ -22,6 +22,7 @@ import type { Cidr } from "../net/cidr.ts";
 import type { Ip } from "../net/ip.ts";
 import { type ForwardingRoute, type ForwardingView, forwardingRoute } from "./forwarding.ts";
 import { effectiveConfiguration, type Identity, identityOf } from "./identity.ts";
+import { interfacePrefixes } from "./interface-prefixes.ts";
 import type { Kernel } from "./kernel.ts";
 import { Neighbors } from "./neighbors.ts";
 import { computeOrigination } from "./origination.ts";
@@ -49,6 +50,10 @@ export interface BgpDaemonOptions {
   readonly kernel: Kernel;
   /** CALICO_ROUTER_ID: empty, `hash`, or a dotted quad. */
   readonly routerId?: string | undefined;
+  /** FELIX_INTERFACEPREFIX: over what FelixConfigurations say. */
+  readonly interfacePrefix?: string | undefined;
+  /** What BGPConfiguration logSeverityScreen says, whenever it may have changed. */
+  readonly onLogSeverity?: (severity: string | undefined) => void;
   /** Where passwords are: `<directory>/<secret name>/<key>`. */
   readonly secretsDirectory: string;
   /** Default: one on TCP sockets. */
@@ -160,7 +165,7 @@ export class BgpDaemon {
       { nodes: this.#state.nodes.size, blocks: this.#state.blocks.size },
       "in sync with the datastore",
     );
-    this.#react({ peerings: true, exports: true, imports: false, origination: true });
+    this.#react({ peerings: true, exports: true, imports: false, origination: true, interfaces: true });
   }
 
   /** Changes are worked off one after the other: starting and stopping a speaker takes time. */
@@ -192,6 +197,7 @@ export class BgpDaemon {
   }
 
   async #reactNow(touched: Touched): Promise<void> {
+    if (touched.interfaces) this.#readInterfacePrefixes();
     if (touched.peerings || touched.exports) this.#readViews();
     if (touched.peerings) {
       await this.#ensureSpeaker();
@@ -205,9 +211,17 @@ export class BgpDaemon {
     if (touched.peerings || touched.origination) this.#originate();
   }
 
+  #readInterfacePrefixes(): void {
+    const { nodeName, interfacePrefix } = this.#options;
+    this.#kernel.setInterfacePrefixes(
+      interfacePrefixes(this.#state.felixConfigurations, nodeName, interfacePrefix),
+    );
+  }
+
   #readViews(): void {
     const { nodeName } = this.#options;
     const configuration = effectiveConfiguration(this.#state.configurations, nodeName);
+    this.#options.onLogSeverity?.(configuration.logSeverityScreen);
     const pools = poolViews(this.#state.pools.values());
     const reflector = Boolean(this.#state.nodes.get(nodeName)?.spec?.bgp?.routeReflectorClusterID);
     this.#view = policyView({ pools, filters: this.#state.filters, configuration, reflector });

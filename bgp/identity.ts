@@ -42,6 +42,7 @@ export function effectiveConfiguration(
   return {
     ...common,
     ...(own.listenPort !== undefined && { listenPort: own.listenPort }),
+    ...(own.logSeverityScreen && { logSeverityScreen: own.logSeverityScreen }),
     ...(own.prefixAdvertisements && { prefixAdvertisements: own.prefixAdvertisements }),
     ...(own.communities && { communities: own.communities }),
   };

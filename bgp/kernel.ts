@@ -34,7 +34,7 @@ const RETRY_INTERVAL_MS = 1_000;
 const OWN_METRIC = 1024;
 
 export interface KernelOptions {
-  /** Interfaces of workloads begin with one of these. */
+  /** Interfaces of workloads begin with one of these, until there are others. */
   readonly interfacePrefixes: readonly string[];
   readonly logger: Logger;
   readonly clock: Clock;
@@ -59,6 +59,7 @@ export class Kernel {
   readonly #peerGateways = new Map<Cidr, Ip>();
   /** Interface indexes of workloads. */
   readonly #workloadLinks = new Set<number>();
+  #interfacePrefixes: readonly string[];
   readonly #workloadRoutes = new Map<string, WorkloadRoute & { interfaceIndex: number }>();
   readonly #nextHops = new NextHops();
   #hostAddresses: readonly Cidr[] = [];
@@ -68,6 +69,7 @@ export class Kernel {
 
   constructor(options: KernelOptions) {
     this.#options = options;
+    this.#interfacePrefixes = options.interfacePrefixes;
     this.#routes = new OwnedRoutes({
       rtnetlink: options.rtnetlink,
       owns: route => route.protocol === RouteProtocol.BGP,
@@ -109,6 +111,12 @@ export class Kernel {
 
   get hostAddresses(): readonly Cidr[] {
     return this.#hostAddresses;
+  }
+
+  setInterfacePrefixes(prefixes: readonly string[]): void {
+    if (prefixes.join() === this.#interfacePrefixes.join()) return;
+    this.#interfacePrefixes = prefixes;
+    this.#resync();
   }
 
   setLearned(changes: Iterable<readonly [Cidr, ForwardingRoute | undefined]>): void {
@@ -265,7 +273,7 @@ export class Kernel {
   }
 
   #noteLink(index: number, name: string, present: boolean): void {
-    if (present && this.#options.interfacePrefixes.some(prefix => name.startsWith(prefix)))
+    if (present && this.#interfacePrefixes.some(prefix => name.startsWith(prefix)))
       this.#workloadLinks.add(index);
     else this.#workloadLinks.delete(index);
   }

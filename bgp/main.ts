@@ -3,7 +3,7 @@
 import { join } from "node:path";
 import process from "node:process";
 import { systemClock } from "../daemon/clock.ts";
-import { createLogger } from "../daemon/log.ts";
+import { createLogger, levelOf } from "../daemon/log.ts";
 import { requireRoot, runDaemon } from "../daemon/main.ts";
 import { serveStatus } from "../daemon/status-server.ts";
 import { connect, datastoreConfig } from "../datastore/config.ts";
@@ -13,27 +13,35 @@ import { readEnvironment } from "../node/environment.ts";
 import { lockHost } from "../node/host-lock.ts";
 import { determineNodeName } from "../node/node-name.ts";
 import { BgpDaemon } from "./daemon.ts";
+import { interfacePrefixes } from "./interface-prefixes.ts";
 import { Kernel } from "./kernel.ts";
 
 const env = process.env;
-const logger = createLogger("bgp", env["BGP_LOGSEVERITYSCREEN"]);
+const severity = env["BGP_LOGSEVERITYSCREEN"];
+const logger = createLogger("bgp", severity);
 
 requireRoot("bgp");
 void runDaemon(logger, async signal => {
   const clock = systemClock;
   const runDirectory = env["CALYX_RUN_DIR"] ?? "/run/calyx";
   using _lock = lockHost(runDirectory, "bgp");
-  const datastore = await connect(datastoreConfig({ env }), { logger, clock });
+  const datastore = await connect(datastoreConfig({ env }), { logger, clock, mustExist: true });
+  const nodeName = determineNodeName(readEnvironment(env));
+  const interfacePrefix = env["FELIX_INTERFACEPREFIX"];
   try {
     const daemon = new BgpDaemon({
       datastore,
-      nodeName: determineNodeName(readEnvironment(env)),
+      nodeName,
       logger,
       clock,
       routerId: env["CALICO_ROUTER_ID"],
+      interfacePrefix,
+      onLogSeverity: configured => {
+        logger.level = levelOf(severity ?? configured ?? "Info");
+      },
       secretsDirectory: env["CALYX_SECRETS_DIR"] ?? "/etc/calyx/secrets",
       kernel: new Kernel({
-        interfacePrefixes: (env["FELIX_INTERFACEPREFIX"] ?? "cali").split(","),
+        interfacePrefixes: interfacePrefixes(new Map(), nodeName, interfacePrefix),
         logger,
         clock,
         rtnetlink: Rtnetlink.open(),

@@ -9,6 +9,7 @@ import {
   type BGPConfiguration,
   type BGPFilter,
   type BGPPeer,
+  type FelixConfiguration,
   type IPPool,
   type Node,
   validResource,
@@ -25,9 +26,17 @@ export interface Touched {
   /** What is let in: the neighbors have to send everything again. */
   imports: boolean;
   origination: boolean;
+  /** Which interfaces are workloads'. */
+  interfaces: boolean;
 }
 
-export const NOTHING: Touched = { peerings: false, exports: false, imports: false, origination: false };
+export const NOTHING: Touched = {
+  peerings: false,
+  exports: false,
+  imports: false,
+  origination: false,
+  interfaces: false,
+};
 
 export function merged(a: Touched, b: Touched): Touched {
   return {
@@ -35,6 +44,7 @@ export function merged(a: Touched, b: Touched): Touched {
     exports: a.exports || b.exports,
     imports: a.imports || b.imports,
     origination: a.origination || b.origination,
+    interfaces: a.interfaces || b.interfaces,
   };
 }
 
@@ -44,6 +54,8 @@ export class BgpState {
   readonly filters = new Map<string, BGPFilter>();
   readonly configurations = new Map<string, BGPConfiguration>();
   readonly pools = new Map<string, IPPool>();
+  /** As they are stored: felix takes of them what it can read. */
+  readonly felixConfigurations = new Map<string, FelixConfiguration>();
   /** CIDRs of this node's confirmed affinities. */
   readonly blocks = new Set<Cidr>();
   /** What is wrong with those that are left out, by key. */
@@ -62,6 +74,7 @@ export class BgpState {
       { kind: "BGPFilter" },
       { kind: "BGPConfiguration" },
       { kind: "IPPool" },
+      { kind: "FelixConfiguration" },
       { kind: "BlockAffinity", namespace: `host:${nodeName}` },
     ];
   }
@@ -95,6 +108,10 @@ export class BgpState {
           put(this.pools, name, value);
           touched.exports = touched.origination = true;
           break;
+        case "FelixConfiguration":
+          put(this.felixConfigurations, name, value);
+          touched.interfaces = true;
+          break;
         case "BlockAffinity": {
           const block = parseCidr(name);
           if (block === undefined) break;
@@ -115,7 +132,7 @@ export class BgpState {
     const before = this.invalid.get(id);
     this.invalid.delete(id);
     if (update.type === "delete") return undefined;
-    if (key.kind === "BlockAffinity") return update.value;
+    if (key.kind === "BlockAffinity" || key.kind === "FelixConfiguration") return update.value;
     try {
       return validResource(update.value);
     } catch (error) {

@@ -7,7 +7,7 @@ import { RouteProtocol } from "../../../linux/rtnetlink.ts";
 import { cidr } from "../../../net/cidr.ts";
 import { ip } from "../../../net/ip.ts";
 import { DaemonLab, type Host } from "./daemon-lab.ts";
-import { bgpConfiguration, bgpFilter, bgpPeer, ipPool, node } from "./resources.ts";
+import { bgpConfiguration, bgpFilter, bgpPeer, felixConfiguration, ipPool, node } from "./resources.ts";
 
 /** Hosts a, b, … in a mesh, each with a block, a moment after their start. */
 async function mesh(size = 2): Promise<{ lab: DaemonLab; hosts: Host[]; a: Host; b: Host }> {
@@ -277,6 +277,38 @@ describe("bgp/daemon: follows its configuration", () => {
     await lab.put("IPPool", "pool", ipPool("10.65.0.0/16", { vxlanMode: "Always" }));
     await lab.pass(1);
     assert.deepEqual(a.kernel.bgpRoutes, []);
+  });
+
+  it("workloads are where felix has them: interfacePrefix of the node, over that of all", async () => {
+    const { lab, a, b } = await mesh();
+    a.kernel.addLink(7, "tap7");
+    a.kernel.addWorkload(7, "10.65.2.9/32");
+    const borrowed = async (interfacePrefix: string, name: string) => {
+      await lab.put("FelixConfiguration", name, felixConfiguration({ interfacePrefix }, name));
+      await lab.pass(1);
+      return b.kernel.bgpRoutes.includes("10.65.2.9/32 via 10.0.0.1");
+    };
+    assert.equal(await borrowed("cali", "default"), false);
+    assert.equal(await borrowed("cali,tap", "default"), true);
+    assert.equal(await borrowed("veth", "node.a"), false);
+    assert.equal(await borrowed("tap", "node.a"), true);
+    assert.equal(await borrowed("veth", "node.b"), true);
+  });
+
+  it("the level of its log is that of the node's BGPConfiguration, or of the default one", async () => {
+    const lab = new DaemonLab();
+    const a = await lab.host("a", "10.0.0.1");
+    const severities: (string | undefined)[] = [];
+    a.start({ onLogSeverity: severity => severities.push(severity) });
+    await lab.pass(1);
+    assert.deepEqual(severities, [undefined]);
+    await lab.put("BGPConfiguration", "default", bgpConfiguration({ logSeverityScreen: "Warning" }));
+    await lab.pass(1);
+    assert.equal(severities.at(-1), "Warning");
+    const own = bgpConfiguration({ logSeverityScreen: "Debug" }, "node.a");
+    await lab.put("BGPConfiguration", "node.a", own);
+    await lab.pass(1);
+    assert.equal(severities.at(-1), "Debug");
   });
 
   it("a pool that gets a tunnel is felix's: the routes go, the announcements stay", async () => {

@@ -1,6 +1,13 @@
 /** Short forms of the resources that BGP looks at. */
 
-import type { BGPConfiguration, BGPFilter, BGPPeer, IPPool, Node } from "../../../crd-schemas/index.ts";
+import type {
+  BGPConfiguration,
+  BGPFilter,
+  BGPPeer,
+  FelixConfiguration,
+  IPPool,
+  Node,
+} from "../../../crd-schemas/index.ts";
 
 const apiVersion = "projectcalico.org/v3";
 
@@ -23,6 +30,13 @@ export function bgpConfiguration(
   name = "default",
 ): BGPConfiguration {
   return { apiVersion, kind: "BGPConfiguration", metadata: { name }, spec } as BGPConfiguration;
+}
+
+export function felixConfiguration(
+  spec: NonNullable<FelixConfiguration["spec"]>,
+  name = "default",
+): FelixConfiguration {
+  return { apiVersion, kind: "FelixConfiguration", metadata: { name }, spec } as FelixConfiguration;
 }
 
 export function ipPool(cidr: string, spec: Partial<IPPool["spec"]> = {}): IPPool {
