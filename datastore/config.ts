@@ -134,6 +134,8 @@ export interface ConnectOptions {
   readonly clock?: Clock | undefined;
   /** How long one request may take before it fails as Unavailable. */
   readonly timeoutMs?: number | undefined;
+  /** For agents: an embedded store that is not there is waited for, not made. */
+  readonly mustExist?: boolean | undefined;
 }
 
 /** @throws DatastoreError; ConfigError for certificate files that cannot be read */

@@ -24,7 +24,7 @@ void runDaemon(logger, async signal => {
   using _lock = lockHost(runDirectory, "felix");
   const environment = readEnvironment(env);
   const nodeName = env["FELIX_FELIXHOSTNAME"] ?? determineNodeName(environment);
-  const datastore = await connect(datastoreConfig({ env }), { logger, clock });
+  const datastore = await connect(datastoreConfig({ env }), { logger, clock, mustExist: true });
   try {
     const identity = machineIdentity(environment.nodenameFile);
     void defendNodeName({ datastore, nodeName, identity, logger, clock, signal, onLost: () => {} });

@@ -52,6 +52,8 @@ export interface EmbeddedOptions {
   /** How long to wait for other writers before giving up as Unavailable. */
   readonly lockTimeoutMs?: number | undefined;
   readonly reserveBytes?: number | undefined;
+  /** A file that is not there makes the store unavailable, instead of being made. */
+  readonly mustExist?: boolean | undefined;
 }
 
 interface EntryRow {
@@ -75,6 +77,7 @@ export class EmbeddedStore implements KeyValueStore {
   readonly #random: () => number;
   readonly #history: number;
   readonly #lockTimeoutMs: number;
+  readonly #mustExist: boolean;
   readonly #bell: Doorbell;
   readonly #reserve: Reserve;
   readonly #feed: ChangeFeed;
@@ -88,6 +91,7 @@ export class EmbeddedStore implements KeyValueStore {
     this.#random = options.random ?? Math.random;
     this.#history = options.history ?? DEFAULT_HISTORY;
     this.#lockTimeoutMs = options.lockTimeoutMs ?? LOCK_TIMEOUT_MS;
+    this.#mustExist = options.mustExist ?? false;
     this.#bell = new Doorbell(`${this.path}-bell`, this.#logger);
     this.#reserve = new Reserve(`${this.path}-reserve`, options.reserveBytes);
     this.#feed = new ChangeFeed(this.#changeLog(), this.#bell, this.#clock);
@@ -304,13 +308,13 @@ export class EmbeddedStore implements KeyValueStore {
     if (this.#closed) {
       throw new DatastoreError(DatastoreErrorCode.Unavailable, { message: "the datastore has been closed" });
     }
+    const inode = inodeOf(this.path);
+    if (inode === undefined && (this.#connection || this.#mustExist)) {
+      const message = `the datastore's file ${this.path} is not there`;
+      throw new DatastoreError(DatastoreErrorCode.Unavailable, { message });
+    }
     if (this.#connection) {
-      const inode = inodeOf(this.path);
       if (inode === this.#connection.inode) return this.#connection;
-      if (inode === undefined) {
-        const message = `the datastore's file ${this.path} is gone`;
-        throw new DatastoreError(DatastoreErrorCode.Unavailable, { message });
-      }
       this.#logger?.warn({ path: this.path }, "the datastore's file was replaced, opening the new one");
       this.#disconnect();
       this.#bell.close();

@@ -110,6 +110,21 @@ for (const datastore of ["embedded", "etcd"] as const) {
         assert.deepEqual([said(LOST), said(BACK)], [once(lost), once(returned)]);
       });
 
+    /** Agents that start while there is no datastore wait for it, and leave in the kernel what is there. */
+    const restartsWithout = async (away: () => Promise<unknown>, back: () => Promise<unknown>) => {
+      await away();
+      try {
+        await Promise.all(HOSTS.flatMap(host => DAEMONS.map(daemon => lab.kill(host, daemon))));
+      } finally {
+        const started = Promise.all(HOSTS.flatMap(host => DAEMONS.map(daemon => lab.start(host, daemon))));
+        started.catch(() => {});
+        await sleep(2000);
+        await back();
+        await started;
+      }
+      await followsAgain();
+    };
+
     it("while felix and bgp are killed and started, singly and together", () =>
       unnoticed(async () => {
         const orders: readonly (readonly Daemon[])[] = [["felix"], ["bgp"], ["felix", "bgp"]];
@@ -166,14 +181,17 @@ for (const datastore of ["embedded", "etcd"] as const) {
           await followsAgain();
         }));
 
-      it("while the datastore's file is away", () => {
+      const files = () => {
         const path = lab.datastoreEnvironment()["CALYX_DATASTORE_PATH"]!;
-        const files = ["", "-wal", "-shm"].map(suffix => path + suffix);
-        return outage(
-          async () => files.forEach(file => void renameSync(file, `${file}.away`)),
-          async () => files.forEach(file => void renameSync(`${file}.away`, file)),
-        );
-      });
+        return ["", "-wal", "-shm"].map(suffix => path + suffix);
+      };
+      const away = async () => files().forEach(file => void renameSync(file, `${file}.away`));
+      const back = async () => files().forEach(file => void renameSync(`${file}.away`, file));
+
+      it("while the datastore's file is away", () => outage(away, back));
+
+      it("while the datastore's file is away and the agents are killed and started", () =>
+        unnoticed(() => restartsWithout(away, back)));
     } else {
       it("while etcd is killed and started", () =>
         outage(
@@ -191,16 +209,12 @@ for (const datastore of ["embedded", "etcd"] as const) {
         }));
 
       it("while etcd is away and the agents are killed and started", () =>
-        unnoticed(async () => {
-          await lab.killEtcd();
-          await Promise.all(HOSTS.flatMap(host => DAEMONS.map(daemon => lab.kill(host, daemon))));
-          const started = Promise.all(HOSTS.flatMap(host => DAEMONS.map(daemon => lab.start(host, daemon))));
-          started.catch(() => {});
-          await sleep(2000);
-          await lab.startEtcd();
-          await started;
-          await followsAgain();
-        }));
+        unnoticed(() =>
+          restartsWithout(
+            () => lab.killEtcd(),
+            () => lab.startEtcd(),
+          ),
+        ));
     }
   });
 }

@@ -135,8 +135,8 @@ describe("datastore/embedded", () => {
     await store.create("/calico/old", "1");
     const files = ["", "-wal", "-shm"].map(suffix => path + suffix);
     for (const file of files) renameSync(file, `${file}.away`);
-    await assert.rejects(store.get("/calico/old"), refuses("UNAVAILABLE", /is gone/));
-    await assert.rejects(store.create("/calico/new", "2"), refuses("UNAVAILABLE", /is gone/));
+    await assert.rejects(store.get("/calico/old"), refuses("UNAVAILABLE", /is not there/));
+    await assert.rejects(store.create("/calico/new", "2"), refuses("UNAVAILABLE", /is not there/));
     for (const file of files) renameSync(`${file}.away`, file);
     assert.equal((await store.get("/calico/old"))?.value, "1");
   });
