@@ -37,6 +37,18 @@ export function frameOf(document: Located, namespace: string): Frame | Problem[]
   return wrong ? problem(...wrong) : inNamespace(value as Frame, namespace);
 }
 
+/** Where a field of the resource was written: v1 documents keep in metadata what v3 has in spec. */
+export function fieldLocator({ value, locate }: Located): Located["locate"] {
+  if (!isV1Document(value)) return locate;
+  const { metadata, spec } = value as { metadata?: object; spec?: object };
+  const has = (fields: object | undefined, name: string) => Object.hasOwn(fields ?? {}, name);
+  return path => {
+    const [top, field] = path;
+    const moved = top === "spec" && typeof field === "string" && !has(spec, field) && has(metadata, field);
+    return locate(moved ? ["metadata", ...path.slice(1)] : path);
+  };
+}
+
 /** What is wrong with apiVersion and kind, said better than a schema can. */
 function frameProblem({
   apiVersion,

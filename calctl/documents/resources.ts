@@ -6,7 +6,7 @@ import { selectorProblem } from "../../policy/selector/index.ts";
 import type { Context } from "../context.ts";
 import type { FileOptions, NamespaceOptions } from "../options.ts";
 import { collect } from "./collect.ts";
-import { frameOf } from "./frame.ts";
+import { fieldLocator, frameOf } from "./frame.ts";
 import type { Located } from "./parse.ts";
 import type { Place, Problem } from "./problem.ts";
 
@@ -29,7 +29,8 @@ export function loadResources(
 function resourceOf(document: Located, namespace: string): LoadedResource | Problem[] {
   const frame = frameOf(document, namespace);
   if (Array.isArray(frame)) return frame;
+  const locate = fieldLocator(document);
   const { resource, problems } = validateResource(frame, { parseSelector: selectorProblem });
-  if (problems) return problems.map(problem => ({ ...problem, place: document.locate(problem.path) }));
-  return { resource: resource as UserResource, locate: document.locate };
+  if (problems) return problems.map(problem => ({ ...problem, place: locate(problem.path) }));
+  return { resource: resource as UserResource, locate };
 }

@@ -272,6 +272,18 @@ spec:
     });
   });
 
+  it("says where the pools overlap, in v1 documents too", async () => {
+    write("pool.yml", POOL);
+    await calctl("create", "-f", "pool.yml");
+    write("inside.yml", POOL.replace("17.2.0.0/16", "17.2.8.0/24"));
+    const { code, stderr } = await calctl("create", "-f", "inside.yml");
+    assert.equal(code, 1);
+    assert.match(
+      stderr,
+      /\[inside\.yml:4:3: spec\.cidr: 17\.2\.8\.0\/24 overlaps with the pool "17-2-0-0-16"/,
+    );
+  });
+
   describe("replace", () => {
     beforeEach(async () => {
       write("p.yaml", profile("p", "one"));
