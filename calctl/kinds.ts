@@ -2,6 +2,7 @@
 
 import { DEFAULT_ALLOW_PROFILE, findKind, KINDS } from "../crd-schemas/index.ts";
 import { RESOURCE_KINDS, type ResourceKind } from "../datastore/key.ts";
+import { v1ProfileName } from "../policy/convert/v1-names.ts";
 import { CommandError } from "./errors.ts";
 import { didYouMean } from "./nearest.ts";
 
@@ -27,6 +28,14 @@ export function resolveKind(word: string): ResourceKind {
     "USAGE",
     `resource type '${word}' is not supported${didYouMean(word, names)}; the kinds are ${RESOURCE_KINDS.join(", ")}`,
   );
+}
+
+/**
+ * The name of a resource that a user calls `word`. A network's profile may be called as the network is: names with
+ * characters that v3 does not have (`cal_web`) can mean nothing else than what they became.
+ */
+export function resolveName(kind: ResourceKind, word: string): string {
+  return kind === "Profile" && !/^[-.a-z0-9]+$/.test(word) ? v1ProfileName(word) : word;
 }
 
 export type Action = "apply" | "create" | "replace" | "delete" | "patch" | "label";

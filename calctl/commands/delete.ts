@@ -3,7 +3,7 @@ import { isDatastoreError } from "../../datastore/errors.ts";
 import type { Context } from "../context.ts";
 import type { Identity } from "../documents/identities.ts";
 import { CommandError } from "../errors.ts";
-import { isNamespaced, refusal, resolveKind } from "../kinds.ts";
+import { isNamespaced, refusal, resolveKind, resolveName } from "../kinds.ts";
 import {
   type DatastoreOptions,
   examples,
@@ -88,5 +88,5 @@ async function targetsOf(
     );
   const kind = resolveKind(kindWord);
   const namespace = isNamespaced(kind) ? { namespace: options.namespace ?? "default" } : {};
-  return names.map(name => ({ kind, name, ...namespace }));
+  return names.map(name => ({ kind, name: resolveName(kind, name), ...namespace }));
 }

@@ -5,7 +5,7 @@ import type { Connection } from "../connection.ts";
 import type { Context } from "../context.ts";
 import { errorText } from "../error-text.ts";
 import { CommandError } from "../errors.ts";
-import { isNamespaced, resolveKind } from "../kinds.ts";
+import { isNamespaced, resolveKind, resolveName } from "../kinds.ts";
 import {
   config,
   type DatastoreOptions,
@@ -147,7 +147,7 @@ async function resultOf({ client }: Connection, request: Request, failures: stri
   }
   const items: Row[] = [];
   for (const name of names) {
-    const found = await client.get(kind, name, namespace).catch(error => {
+    const found = await client.get(kind, resolveName(kind, name), namespace).catch(error => {
       if (!isNotFound(error)) throw error;
       failures.push(errorText(error));
       return undefined;

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import type { Context } from "../context.ts";
 import { editResource } from "../edit.ts";
 import { CommandError } from "../errors.ts";
-import { refusal, resolveKind } from "../kinds.ts";
+import { refusal, resolveKind, resolveName } from "../kinds.ts";
 import {
   type DatastoreOptions,
   examples,
@@ -25,8 +25,9 @@ export function labelCommand(context: Context): Command {
       .argument("<label>", "key=value, or the key with --remove")
       .option("--overwrite", "change the value if the label is there with another one")
       .option("--remove", "remove the label"),
-  ).action(async (kindWord: string, name: string, label: string, options: Options) => {
+  ).action(async (kindWord: string, word: string, label: string, options: Options) => {
     const kind = resolveKind(kindWord);
+    const name = resolveName(kind, word);
     const refused = refusal("label", kind, name);
     if (refused !== undefined) throw new CommandError("NOT_ALLOWED", refused);
     if (options.remove && options.overwrite)

@@ -3,7 +3,7 @@ import { parse as parseYaml } from "yaml";
 import type { Context } from "../context.ts";
 import { editResource } from "../edit.ts";
 import { CommandError } from "../errors.ts";
-import { refusal, resolveKind } from "../kinds.ts";
+import { refusal, resolveKind, resolveName } from "../kinds.ts";
 import {
   type DatastoreOptions,
   examples,
@@ -38,8 +38,9 @@ export function patchCommand(context: Context): Command {
           .choices(Object.keys(TYPES))
           .default("strategic"),
       ),
-  ).action(async (kindWord: string, name: string, options: Options) => {
+  ).action(async (kindWord: string, word: string, options: Options) => {
     const kind = resolveKind(kindWord);
+    const name = resolveName(kind, word);
     const refused = refusal("patch", kind, name);
     if (refused !== undefined) throw new CommandError("NOT_ALLOWED", refused);
     const patch = readPatch(options);

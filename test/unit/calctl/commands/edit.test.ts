@@ -165,6 +165,12 @@ describe("calctl delete", () => {
       "Successfully deleted 1 'Profile' resource(s)\n",
     );
   });
+  it("knows a network's profile by the network's name", async () => {
+    await create("apiVersion: v1\nkind: profile\nmetadata: {name: cal_web}\nspec: {}\n");
+    assert.equal((await cluster.calctl(["label", "profile", "cal_web", "a=b"])).code, 0);
+    assert.match((await cluster.calctl(["get", "profile", "cal_web"])).stdout, /^cal-web-[0-9a-f]{8}$/m);
+    assert.equal((await cluster.calctl(["delete", "profile", "cal_web"])).code, 0);
+  });
   it("does not mind a spec that is no longer valid", async () => {
     await create(profile("a"));
     const { code } = await cluster.calctl(["delete", "-f", "-"], {
