@@ -19,6 +19,7 @@ import { keyText } from "../datastore/key.ts";
 import { Reflector, type Update } from "../datastore/reflector.ts";
 import { Conntrack } from "../linux/conntrack.ts";
 import { EventSubscription } from "../linux/events.ts";
+import { RulesetGeneration } from "../linux/nf-tables.ts";
 import { Rtnetlink } from "../linux/rtnetlink.ts";
 import { writeSysctl } from "../linux/sysctl.ts";
 import { parseSelector } from "../policy/selector/index.ts";
@@ -124,11 +125,13 @@ export class Agent implements StatusSource {
     const { logger, clock } = this.#options;
     using rtnetlink = Rtnetlink.open();
     using conntrack = Conntrack.open();
+    using generation = RulesetGeneration.open();
     const dataplane = new Dataplane({
       filter: await createIptablesFilter(config),
       links: new WorkloadLinks({ rtnetlink, conntrack, config, logger, clock }),
       status: new EndpointStatus(config.endpointStatusPathPrefix),
       config,
+      ...(canRead(generation) && { rulesGeneration: () => generation.read() }),
       logger,
       clock,
       onApplied: pass => {
@@ -277,4 +280,14 @@ function resourceLayer(resource: FelixConfiguration): ConfigLayer {
       values[name.slice("config.projectcalico.org/".length)] = value;
   }
   return { source: `FelixConfiguration(${resource.metadata.name})`, values };
+}
+
+/** A kernel may be without nf_tables, where iptables is the legacy one. */
+function canRead(generation: RulesetGeneration): boolean {
+  try {
+    generation.read();
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -32,9 +32,14 @@ export interface DataplaneOptions {
   >;
   readonly logger: Logger;
   readonly clock: Clock;
+  /** Different once anybody has changed rules (linux/nf-tables.ts). Absent: only the refresh interval finds that. */
+  readonly rulesGeneration?: () => number;
   /** After each pass: how long it took, and whether the kernel took it. */
   readonly onApplied?: (pass: { readonly milliseconds: number; readonly ok: boolean }) => void;
 }
+
+const WATCH_MS = 500;
+const WATCH_MAX_MS = 8_000;
 
 export class Dataplane {
   readonly #options: DataplaneOptions;
@@ -55,6 +60,9 @@ export class Dataplane {
    */
   readonly #retries = jitteredBackoff({ firstMs: 250, maxMs: 10_000 });
   #retrying = false;
+  #committing = false;
+  /** Of the rules, after our last commit or look. */
+  #generation: number | undefined;
 
   constructor(options: DataplaneOptions) {
     this.#options = options;
@@ -142,7 +150,7 @@ export class Dataplane {
     const { filter, links, status } = this.#options;
     links.applyRemovals();
     try {
-      if (filter.pending) await filter.commit();
+      if (filter.pending) await this.#commit();
     } catch (error) {
       // Endpoints that were admitted under the rules in force keep what leads to them.
       links.applyAdditions();
@@ -160,6 +168,16 @@ export class Dataplane {
     }
     for (const endpoint of inForce) this.#attemptStatus(() => status.write(endpoint));
     this.#awaiting.clear();
+  }
+
+  async #commit(): Promise<void> {
+    this.#committing = true;
+    try {
+      await this.#options.filter.commit();
+    } finally {
+      this.#committing = false;
+      this.#generation = this.#options.rulesGeneration?.();
+    }
   }
 
   /** Whoever waits for a file that cannot be written waits in vain, but policy does not depend on it. */
@@ -211,6 +229,36 @@ export class Dataplane {
       every(config.iptablesRefreshInterval, "rules", () => filter.resync("rules")),
       every(config.ipsetsRefreshInterval, "sets", () => filter.resync("sets")),
       every(config.routeRefreshInterval, "routes", () => links.resync()),
+      this.#watchRules(signal),
     ]);
+  }
+
+  /**
+   * Rules that somebody flushes are no rules: what others commit is looked at within the second. Where they commit all the
+   * time and leave ours alone, looks become rarer.
+   */
+  async #watchRules(signal: AbortSignal): Promise<void> {
+    const { clock, filter, logger, rulesGeneration } = this.#options;
+    if (!rulesGeneration) return;
+    let pause = WATCH_MS;
+    while (!signal.aborted) {
+      await clock.sleep(pause, signal).catch(() => {});
+      if (signal.aborted || this.#passes === 0 || this.#committing) continue;
+      const generation = rulesGeneration();
+      if (generation === this.#generation) {
+        pause = WATCH_MS;
+        continue;
+      }
+      this.#generation = generation;
+      try {
+        await filter.resync("rules");
+      } catch (error) {
+        logger.warn({ err: error }, "could not look at the rules");
+      }
+      pause = filter.pending ? WATCH_MS : Math.min(2 * pause, WATCH_MAX_MS);
+      if (!filter.pending) continue;
+      logger.warn("somebody changed our rules; putting them back");
+      this.#kick();
+    }
   }
 }
