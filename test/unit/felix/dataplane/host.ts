@@ -90,6 +90,7 @@ class StrictFilter implements PacketFilter {
       this.inForce.clear();
       for (const [name, one] of wanted) this.inForce.set(name, one);
       this.pending = false;
+      this.#host.generation++;
       this.#host.journal.push("commit");
     } finally {
       this.#committing = false;
@@ -116,6 +117,8 @@ export class Host {
   /** Destinations that cannot be written. */
   readonly unwritable = new Set<string>();
   statusFails = false;
+  /** What the kernel counts: commits, ours and others'. */
+  generation = 1;
   ipv6Parameters = true;
   #events: KernelEvent[] = [];
   #lastIndex = 10;
@@ -144,7 +147,15 @@ export class Host {
       remove: (id: string) => this.#status(() => void this.ready.delete(id)),
     };
     const { clock, filter, workloadLinks: links } = this;
-    this.dataplane = new Dataplane({ filter, links, status, config, logger, clock });
+    this.dataplane = new Dataplane({
+      filter,
+      links,
+      status,
+      config,
+      logger,
+      clock,
+      rulesGeneration: () => this.generation,
+    });
   }
 
   run(): void {
