@@ -41,8 +41,8 @@ interop: setup-test ## against real peers: kernel, etcd, bird
 system: setup-test ## whole labs with real packets
 	@.tools/node test/run.ts system
 
-fault: setup-test ## kill, fill, cut: the whole fault campaign
-	@.tools/node test/run.ts fault
+fault: setup-test ## kill, fill, cut: a long fault campaign (CALYX_FAULT_ROUNDS=30)
+	@CALYX_FAULT_ROUNDS=$${CALYX_FAULT_ROUNDS:-30} .tools/node test/run.ts fault
 
 bench: setup-test ## all benchmarks; each prints a table and a JSON line (bench-NAME for one)
 	@for f in test/bench/*.ts; do echo "== $$f"; .tools/node $$f || exit 1; done

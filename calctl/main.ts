@@ -98,7 +98,9 @@ The datastore is the one named by --config, else by the environment (DATASTORE_T
 Exit code: 0, or 1 on any error.`;
 
 /** Runs one command line. @returns the exit code */
-export async function run(argv: readonly string[], context: Context, commands = COMMANDS): Promise<number> {
+export async function run(words: readonly string[], context: Context, commands = COMMANDS): Promise<number> {
+  // What people type first; the cluster's version is asked for by the command.
+  const argv = words[0] === "--version" ? ["version", "--client"] : words;
   const program = new Command("calctl")
     .description(ABOUT)
     .usage("COMMAND [options]")

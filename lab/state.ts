@@ -110,7 +110,10 @@ export class LabState {
   get lab(): LabRecord {
     if (!this.exists) {
       const name = basename(this.directory);
-      throw new LabError(LabErrorCode.NotFound, `no lab "${name}" is up; "calctl lab up" starts one`);
+      throw new LabError(
+        LabErrorCode.NotFound,
+        `no lab "${name}" is up; "calctl lab up --hosts 2" starts one`,
+      );
     }
     return JSON.parse(readFileSync(join(this.directory, "lab.json"), "utf8")) as LabRecord;
   }
