@@ -52,7 +52,7 @@ describe("calctl lab", () => {
       ["remove", "w"],
       ["restart"],
     ])
-      await refuses(args, /^no lab "\S+" is up; "calctl lab up" starts one$/m);
+      await refuses(args, /^no lab "\S+" is up; "calctl lab up --hosts 2" starts one$/m);
     await succeeds("down");
   });
 
