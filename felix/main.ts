@@ -7,6 +7,10 @@ import { createLogger, levelOf } from "../daemon/log.ts";
 import { requireRoot, runDaemon } from "../daemon/main.ts";
 import { type ListenAddress, serveStatus } from "../daemon/status-server.ts";
 import { connect, datastoreConfig } from "../datastore/config.ts";
+import { IpAllocator } from "../ipam/allocator.ts";
+import { EmptyBlockCollector } from "../ipam/gc.ts";
+import { hostAffinity } from "../ipam/records.ts";
+import { IpamStore } from "../ipam/store.ts";
 import { readEnvironment } from "../node/environment.ts";
 import { lockHost } from "../node/host-lock.ts";
 import { defendNodeName, machineIdentity } from "../node/identity.ts";
@@ -18,6 +22,9 @@ const env = process.env;
 const logger = createLogger("felix", env["FELIX_LOGSEVERITYSCREEN"]);
 const clock = systemClock;
 
+/** A block that was empty and untouched at two looks in a row is given back. */
+const EMPTY_BLOCKS_MS = 5 * 60_000;
+
 requireRoot("felix");
 void runDaemon(logger, async signal => {
   const runDirectory = env["CALYX_RUN_DIR"] ?? "/run/calyx";
@@ -28,6 +35,14 @@ void runDaemon(logger, async signal => {
   try {
     const identity = machineIdentity(environment.nodenameFile);
     void defendNodeName({ datastore, nodeName, identity, logger, clock, signal, onLost: () => {} });
+    const collector = new EmptyBlockCollector({
+      store: new IpamStore(datastore),
+      allocator: new IpAllocator(datastore, { clock, logger }),
+      clock,
+      logger,
+      owner: hostAffinity(nodeName),
+    });
+    void collector.runEvery(EMPTY_BLOCKS_MS, signal);
     // A changed configuration means a new agent in the same process: the kernel keeps what is in force meanwhile.
     while (!signal.aborted) {
       const agent = new Agent({ datastore, nodeName, env, logger, clock });

@@ -12,7 +12,7 @@ import { type Cidr, cidrVersion } from "../net/cidr.ts";
 import type { IpAllocator } from "./allocator.ts";
 import { freeCooled, isEmpty } from "./block.ts";
 import { isIpamError } from "./errors.ts";
-import type { AllocationBlock } from "./records.ts";
+import type { Affinity, AllocationBlock } from "./records.ts";
 import type { IpamStore } from "./store.ts";
 
 export class EmptyBlockCollector {
@@ -20,21 +20,44 @@ export class EmptyBlockCollector {
   readonly #allocator: IpAllocator;
   readonly #clock: Clock;
   readonly #logger: Logger | undefined;
+  readonly #owner: Affinity | undefined;
   /** Blocks empty at the last look, with their sequence numbers then. */
   #seenEmpty = new Map<Cidr, bigint>();
 
-  constructor(options: { store: IpamStore; allocator: IpAllocator; clock: Clock; logger?: Logger }) {
+  /** With an `owner`, only its blocks are looked at: what each host does for itself where nobody does it for all. */
+  constructor(options: {
+    store: IpamStore;
+    allocator: IpAllocator;
+    clock: Clock;
+    logger?: Logger | undefined;
+    owner?: Affinity;
+  }) {
     this.#store = options.store;
     this.#allocator = options.allocator;
     this.#clock = options.clock;
     this.#logger = options.logger;
+    this.#owner = options.owner;
+  }
+
+  /** Looks again and again until the signal; a store that is away is asked the next time. */
+  async runEvery(intervalMs: number, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await this.#clock.sleep(intervalMs, signal).catch(() => {});
+      if (signal.aborted) return;
+      try {
+        const released = await this.run();
+        if (released.length > 0) this.#logger?.info({ blocks: released }, "gave empty blocks back");
+      } catch (error) {
+        this.#logger?.debug({ err: error }, "could not look for empty blocks");
+      }
+    }
   }
 
   /** Looks once; gives the blocks that were given back. */
   async run(): Promise<Cidr[]> {
     const { ipCooldownSeconds } = await this.#allocator.config();
-    const blocks = (await this.#store.blocks()).map(({ value }) =>
-      freeCooled(value, ipCooldownSeconds, this.#clock.now()),
+    const blocks = (await this.#blocks()).map(block =>
+      freeCooled(block, ipCooldownSeconds, this.#clock.now()),
     );
     const surplus = surplusBlocks(blocks);
     const settled = surplus.filter(
@@ -52,6 +75,14 @@ export class EmptyBlockCollector {
       }
     }
     return released;
+  }
+
+  async #blocks(): Promise<AllocationBlock[]> {
+    if (this.#owner === undefined) return (await this.#store.blocks()).map(({ value }) => value);
+    const affinities = await this.#store.affinities(this.#owner);
+    const found = await Promise.all(affinities.map(({ cidr }) => this.#store.block(cidr)));
+    // Somebody else's by now, or not yet ours: the affinity is a claim, the block is the fact.
+    return found.flatMap(stored => (stored && stored.value.affinity === this.#owner ? [stored.value] : []));
   }
 }
 

@@ -176,6 +176,27 @@ describe("the collector of empty blocks", () => {
   });
 });
 
+describe("empty blocks of one host", () => {
+  it("are given back by that host, again and again, and nobody else's are touched", async () => {
+    const world = await cluster({ p: { cidr: "10.0.0.0/24", blockSize: 30 } });
+    const allocator = world.allocator();
+    await allocator.autoAssign(on("host1", "a", 12));
+    await allocator.autoAssign(on("host2", "b", 12));
+    const collector = new EmptyBlockCollector({
+      store: world.store,
+      allocator,
+      clock: world.clock,
+      owner: "host:host1",
+    });
+    await allocator.releaseByHandle("a");
+    await allocator.releaseByHandle("b");
+    assert.deepEqual(await collector.run(), []);
+    assert.equal((await collector.run()).length, 2);
+    const owners = (await world.records()).blocks.map(block => block.affinity);
+    assert.deepEqual(owners.toSorted(), ["host:host1", "host:host2", "host:host2", "host:host2"]);
+  });
+});
+
 describe("splitting a pool", () => {
   const pool = {
     kind: "IPPool",
