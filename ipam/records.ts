@@ -70,6 +70,8 @@ export interface IpamConfig {
   readonly maxBlocksPerHost: number;
   /** How long a released address rests before it is given out again. */
   readonly ipCooldownSeconds: number;
+  /** Whether a KubeVirt machine keeps its address over restarts; nothing here acts on it. */
+  readonly kubeVirtVMAddressPersistence?: "Enabled" | "Disabled" | undefined;
   readonly extra: Readonly<Record<string, unknown>>;
 }
 
@@ -164,12 +166,16 @@ export function handleToJson(handle: IpamHandle): Json {
 }
 
 export function parseConfig(value: Json): IpamConfig {
-  const { strict_affinity, auto_allocate_blocks, maxBlocksPerHost, ipCooldownSeconds, ...extra } = value;
+  const { strict_affinity, auto_allocate_blocks, maxBlocksPerHost, ipCooldownSeconds, ...others } = value;
+  const { kubeVirtVMAddressPersistence, ...extra } = others;
   return {
     strictAffinity: (strict_affinity ?? DEFAULT_CONFIG.strictAffinity) as boolean,
     autoAllocateBlocks: (auto_allocate_blocks ?? DEFAULT_CONFIG.autoAllocateBlocks) as boolean,
     maxBlocksPerHost: (maxBlocksPerHost ?? 0) as number,
     ipCooldownSeconds: (ipCooldownSeconds ?? 0) as number,
+    ...(kubeVirtVMAddressPersistence !== undefined && {
+      kubeVirtVMAddressPersistence: kubeVirtVMAddressPersistence as "Enabled" | "Disabled",
+    }),
     extra,
   };
 }
@@ -181,6 +187,9 @@ export function configToJson(config: IpamConfig): Json {
     auto_allocate_blocks: config.autoAllocateBlocks,
     maxBlocksPerHost: config.maxBlocksPerHost,
     ipCooldownSeconds: config.ipCooldownSeconds,
+    ...(config.kubeVirtVMAddressPersistence && {
+      kubeVirtVMAddressPersistence: config.kubeVirtVMAddressPersistence,
+    }),
   };
 }
 

@@ -10,6 +10,7 @@ interface Options extends DatastoreOptions {
   readonly strictaffinity?: boolean;
   readonly maxBlocksPerHost?: number;
   readonly ipCooldownSeconds?: number;
+  readonly kubevirtIpPersistence?: "Enabled" | "Disabled";
 }
 
 export function configureCommand(context: Context): Command {
@@ -31,17 +32,26 @@ export function configureCommand(context: Context): Command {
         count,
       ),
     )
+    .addOption(
+      new Option(
+        "--kubevirt-ip-persistence <Enabled|Disabled>",
+        "whether KubeVirt machines keep their address over restarts",
+      ).choices(["Enabled", "Disabled"]),
+    )
     .addOption(config())
     .action(async (options: Options) => {
-      const change: Partial<Record<keyof IpamConfig, boolean | number>> = {
+      const change: Partial<Record<keyof IpamConfig, boolean | number | string>> = {
         ...(options.strictaffinity === undefined ? {} : { strictAffinity: options.strictaffinity }),
         ...(options.maxBlocksPerHost === undefined ? {} : { maxBlocksPerHost: options.maxBlocksPerHost }),
         ...(options.ipCooldownSeconds === undefined ? {} : { ipCooldownSeconds: options.ipCooldownSeconds }),
+        ...(options.kubevirtIpPersistence === undefined
+          ? {}
+          : { kubeVirtVMAddressPersistence: options.kubevirtIpPersistence }),
       };
       if (Object.keys(change).length === 0)
         throw new CommandError(
           "USAGE",
-          "nothing to configure; give --strictaffinity, --max-blocks-per-host or --ip-cooldown-seconds",
+          "nothing to configure; give --strictaffinity, --max-blocks-per-host, --ip-cooldown-seconds or --kubevirt-ip-persistence",
         );
       await withConnection(context, options, ({ datastore }) =>
         new IpAllocator(datastore, { clock: context.clock }).setConfig(
