@@ -7,9 +7,15 @@
  * Pure, and recomputed whole at each change: a thousand nodes cost some milliseconds.
  */
 
-import { type BGPConfiguration, type BGPPeer, type Node, parseDuration } from "../crd-schemas/index.ts";
+import {
+  type BGPConfiguration,
+  type BGPPeer,
+  type Node,
+  parseDuration,
+  parsePeerAddress,
+} from "../crd-schemas/index.ts";
 import { parseInterfaceAddress } from "../net/cidr.ts";
-import { type Ip, ip, ipVersion, parseIp } from "../net/ip.ts";
+import { AddressError, type Ip, ipVersion, parseIp } from "../net/ip.ts";
 import { parseSelector } from "../policy/selector/index.ts";
 
 export const DEFAULT_AS = 64512;
@@ -181,7 +187,7 @@ function remoteSpeakers(peer: BGPPeer, speakers: readonly Speaker[]): { speaker:
       .flatMap(speaker => speaker.addresses.map(address => ({ speaker, address })));
   }
   if (!peerIP) return [];
-  const { address, port } = parsePeerAddress(peerIP);
+  const { address, port } = peerAddress(peerIP);
   return speakers
     .filter(
       s =>
@@ -213,7 +219,7 @@ function* explicitPeerings(
   }
   const { peerIP, asNumber, peerSelector } = peer.spec ?? {};
   if (peerSelector || !peerIP || remotes.length > 0) return;
-  const { address, port } = parsePeerAddress(peerIP);
+  const { address, port } = peerAddress(peerIP);
   if (self.addresses.includes(address)) return;
   yield peeringWith(peer, {
     type,
@@ -309,11 +315,11 @@ function plain(type: PeeringType, label: string, address: Ip, port: number, usua
   } as const;
 }
 
-/** `ip`, `ip:port` or `[v6]:port`. @throws AddressError */
-export function parsePeerAddress(text: string): { address: Ip; port: number | undefined } {
-  const bracketed = /^\[([^\]]+)\](?::(\d+))?$/.exec(text) ?? /^([0-9.]+)(?::(\d+))?$/.exec(text);
-  const address = ip(bracketed?.[1] ?? text);
-  return { address, port: bracketed?.[2] === undefined ? undefined : Number(bracketed[2]) };
+/** @throws AddressError */
+function peerAddress(text: string): { address: Ip; port: number | undefined } {
+  const parsed = parsePeerAddress(text);
+  if (!parsed) throw new AddressError(text, "an address, with or without a port");
+  return { address: parsed.ip, port: parsed.port };
 }
 
 function ownAddress(self: Speaker, towards: Ip): Ip | undefined {

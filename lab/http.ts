@@ -4,7 +4,7 @@
  */
 
 import { Socket } from "node:net";
-import { openTcpSocket } from "../linux/socket-options.ts";
+import { openStreamSocket } from "../linux/stream-socket.ts";
 import { type Ip, ipVersion } from "../net/ip.ts";
 
 /** The response's status, or undefined where none came in time. */
@@ -14,7 +14,7 @@ export function fetchFrom(
   port: number,
   timeoutMs: number,
 ): Promise<number | undefined> {
-  const fd = openTcpSocket(ipVersion(address), { namespace });
+  const fd = openStreamSocket(ipVersion(address), { namespace });
   const connection = new Socket({ fd, manualStart: true } as never);
   return new Promise(resolve => {
     let response = "";

@@ -8,7 +8,7 @@ import { createSocket } from "node:dgram";
 import { Socket } from "node:net";
 import { AddressFamily, SocketType, socket } from "../linux/libc.ts";
 import { inNamespace } from "../linux/namespace.ts";
-import { openTcpSocket, type StreamProtocol } from "../linux/socket-options.ts";
+import { openStreamSocket, type StreamProtocol } from "../linux/stream-socket.ts";
 import { type Ip, ipVersion } from "../net/ip.ts";
 
 export const PROBE_PROTOCOLS = ["TCP", "UDP", "ICMP", "SCTP"] as const;
@@ -48,7 +48,7 @@ function connects(target: ProbeTarget, protocol: StreamProtocol = "tcp"): Promis
   return new Promise((resolve, reject) => {
     let fd: number;
     try {
-      fd = openTcpSocket(ipVersion(target.address), { namespace: target.namespace, protocol });
+      fd = openStreamSocket(ipVersion(target.address), { namespace: target.namespace, protocol });
     } catch (error) {
       const missing = protocol === "sctp" && (error as { code?: string }).code === "EPROTONOSUPPORT";
       reject(

@@ -6,11 +6,11 @@
 
 import { connect, createServer } from "node:net";
 import process from "node:process";
-import { openTcpListener } from "../linux/socket-options.ts";
+import { openStreamListener } from "../linux/stream-socket.ts";
 import { ip } from "../net/ip.ts";
 
 const [namespace = "", address = "", port = "", target = ""] = process.argv.slice(2);
-const fd = openTcpListener({ ip: ip(address), port: Number(port), namespace });
+const fd = openStreamListener({ ip: ip(address), port: Number(port), namespace });
 createServer(inside => {
   const outside = connect(Number(target), "127.0.0.1");
   inside.pipe(outside);

@@ -8,7 +8,7 @@
 import { createSocket } from "node:dgram";
 import { createServer, type Socket } from "node:net";
 import process from "node:process";
-import { openTcpListener } from "../linux/socket-options.ts";
+import { openStreamListener } from "../linux/stream-socket.ts";
 import { ip } from "../net/ip.ts";
 
 export type ServedProtocol = "tcp" | "udp" | "sctp";
@@ -67,7 +67,7 @@ function answerTcp(name: string, socket: Socket): void {
 
 function openSctp(port: number): number {
   try {
-    return openTcpListener({ ip: ip("0.0.0.0"), port, protocol: "sctp" });
+    return openStreamListener({ ip: ip("0.0.0.0"), port, protocol: "sctp" });
   } catch (error) {
     if ((error as { code?: string }).code !== "EPROTONOSUPPORT") throw error;
     throw new ServeSpecError(`sctp:${port}`, "tcp or udp: this kernel has no SCTP sockets (CONFIG_IP_SCTP)");

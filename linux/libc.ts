@@ -26,7 +26,6 @@ const c = {
   setsockopt: libc.func(
     "int setsockopt(int fd, int level, int name, const void *value, unsigned int length)",
   ),
-  getsockopt: libc.func("int getsockopt(int fd, int level, int name, void *value, void *length)"),
   poll: libc.func("int poll(void *fds, unsigned long count, int timeout)"),
   eventfd: libc.func("int eventfd(unsigned int initial, int flags)"),
   setns: libc.func("int setns(int fd, int type)"),
@@ -122,13 +121,6 @@ export function receive(fd: number, into: Uint8Array, flags: number): number {
 export function setSocketOption(fd: number, level: number, name: number, value: number | Uint8Array): void {
   const bytes = typeof value === "number" ? new Uint8Array(Int32Array.of(value).buffer) : value;
   check(c.setsockopt(fd, level, name, bytes, bytes.length), "setsockopt", `${level}/${name}`);
-}
-
-/** An option whose value is an int. */
-export function getSocketOption(fd: number, level: number, name: number): number {
-  const value = new Int32Array(1);
-  check(c.getsockopt(fd, level, name, value, Int32Array.of(4)), "getsockopt", `${level}/${name}`);
-  return value[0]!;
 }
 
 /**

@@ -6,7 +6,7 @@ import { Socket } from "node:net";
 import { join } from "node:path";
 import process from "node:process";
 import type { Lab } from "../../lab/lab.ts";
-import { openTcpSocket } from "../../linux/socket-options.ts";
+import { openStreamSocket } from "../../linux/stream-socket.ts";
 import { ROOT } from "../system/test-lab.ts";
 import type { Attack } from "./attacker.ts";
 
@@ -51,7 +51,7 @@ export class EchoStream {
   #end: string | undefined;
 
   constructor(lab: Lab, from: string, to: string, port: number) {
-    const fd = openTcpSocket(4, { namespace: lab.namespaceOf(from) });
+    const fd = openStreamSocket(4, { namespace: lab.namespaceOf(from) });
     this.#socket = new Socket({ fd, manualStart: true } as never);
     this.#socket.setEncoding("latin1");
     this.#socket.on("data", chunk => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { computePeerings, localAs, type Peering, parsePeerAddress } from "../../../bgp/peering.ts";
+import { computePeerings, localAs, type Peering } from "../../../bgp/peering.ts";
 import type { BGPConfiguration, BGPPeer, Node } from "../../../crd-schemas/index.ts";
 import { bgpConfiguration, bgpPeer, byName, node } from "./resources.ts";
 
@@ -352,15 +352,6 @@ describe("bgp/peering: BGPPeers", () => {
     const { peerings, problems } = compute("a", { nodes: [A], peers });
     assert.equal(peerings.length, 1);
     assert.match(problems[0]?.message ?? "", /10\.0\.0\.254 has port 179 in another BGPPeer, and 1790 here/);
-  });
-
-  it("may name IPv6 addresses, with a port in brackets", () => {
-    assert.deepEqual(parsePeerAddress("[fd00::1]:1790"), { address: "fd00::1", port: 1790 });
-    assert.deepEqual(parsePeerAddress("fd00:0::1"), { address: "fd00::1", port: undefined });
-    assert.deepEqual(parsePeerAddress("[fd00::1]"), { address: "fd00::1", port: undefined });
-    assert.deepEqual(parsePeerAddress("10.0.0.1:99"), { address: "10.0.0.1", port: 99 });
-    assert.throws(() => parsePeerAddress("rack4"));
-    assert.throws(() => parsePeerAddress("10.0.0.1:99:1"));
   });
 });
 
