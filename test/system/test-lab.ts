@@ -93,8 +93,11 @@ export class TestLab extends Lab {
 
   /** What a daemon of a host has logged so far, as the objects it wrote. */
   log(host: string, daemon: Daemon): { readonly level: number; readonly msg: string }[] {
-    return readFileSync(this.state.hostPath(host, `${daemon}.log`), "utf8")
+    const text = readFileSync(this.state.hostPath(host, `${daemon}.log`), "utf8");
+    // What comes after the last line end is being written.
+    return text
       .split("\n")
+      .slice(0, -1)
       .filter(line => line.startsWith("{"))
       .map(line => JSON.parse(line));
   }
