@@ -30,6 +30,9 @@ want ping iputils-ping
 if [ "$profile" = test ]; then
   want etcd etcd-server
   want bird bird2
+  want vtysh frr
+  want gobgpd gobgpd
+  want exabgp exabgp
   want nft nftables
   want conntrack conntrack
   want openssl openssl
@@ -59,6 +62,7 @@ if [ -n "$missing" ]; then
       case "$service" in
         etcd-server) systemctl disable etcd >/dev/null 2>&1 || true ;;
         bird2) systemctl disable bird >/dev/null 2>&1 || true ;;
+        frr | gobgpd | exabgp) systemctl disable "$service" >/dev/null 2>&1 || true ;;
       esac
     done
   fi
