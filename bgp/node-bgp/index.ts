@@ -18,6 +18,7 @@ export { decodeOpen, encodeOpen, type OpenMessage } from "./message/open.ts";
 export { decodeRouteRefresh, encodeRouteRefresh, type RouteRefreshMessage } from "./message/route-refresh.ts";
 export { type Announcement, decodeUpdate, encodeUpdate, type Update } from "./message/update.ts";
 export type * from "./neighbor.ts";
+export { acceptAll, rejectAll } from "./policy/constant.ts";
 export * from "./route.ts";
 export { BgpSpeaker } from "./speaker.ts";
 export type * from "./speaker-options.ts";
