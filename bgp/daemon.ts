@@ -1,17 +1,17 @@
 /**
  * The BGP daemon: datastore -> peerings, policies and own prefixes -> node-bgp; what node-bgp learns -> kernel.
  *
- *   datastore --Reflector--> BgpState --computePeerings---> BgpSpeaker neighbors
- *                               |  \---computeOrigination-> BgpSpeaker announcements, blackholes
+ *   datastore --Reflector--> BgpState --computePeerings---> Speaker neighbors
+ *                               |  \---computeOrigination-> Speaker announcements, blackholes
  *                               |                                   ^ workload routes
- *   kernel  <----Kernel <--forwardingRoute-- BgpSpeaker best paths  |
+ *   kernel  <----Kernel <--forwardingRoute-- Speaker best paths  |
  *      \-------- events ---------------------------------------------'
  *
  * Everything on the left may vanish at any time; what is in the kernel stays. After a start with our routes already in
  * the kernel the speaker announces itself as restarting, and stale routes go when it has converged.
  */
 
-import { BgpSpeaker, type Route, type SpeakerOptions, type StopOptions } from "node-bgp";
+import { type Route, Speaker, type SpeakerOptions, type StopOptions } from "node-bgp";
 import { type Backoff, jitteredBackoff } from "../daemon/backoff.ts";
 import type { Clock } from "../daemon/clock.ts";
 import type { Logger } from "../daemon/log.ts";
@@ -57,7 +57,7 @@ export interface BgpDaemonOptions {
   /** Where passwords are: `<directory>/<secret name>/<key>`. */
   readonly secretsDirectory: string;
   /** Default: one on TCP sockets. */
-  readonly createSpeaker?: (options: SpeakerOptions) => BgpSpeaker;
+  readonly createSpeaker?: (options: SpeakerOptions) => Speaker;
 }
 
 export class BgpDaemon {
@@ -70,7 +70,7 @@ export class BgpDaemon {
   readonly #reflector: Reflector;
   readonly #neighbors: Neighbors;
   readonly #stop = new AbortController();
-  #speaker: BgpSpeaker | undefined;
+  #speaker: Speaker | undefined;
   #identity: Identity | undefined;
   #view: PolicyView = EMPTY_VIEW;
   #forwardingView: ForwardingView = {
@@ -276,7 +276,7 @@ export class BgpDaemon {
   }
 
   async #startSpeaker(wanted: Identity): Promise<void> {
-    const { createSpeaker = options => new BgpSpeaker(options) } = this.#options;
+    const { createSpeaker = options => new Speaker(options) } = this.#options;
     const speaker = createSpeaker({
       asn: wanted.asn,
       routerId: wanted.routerId,
@@ -316,7 +316,7 @@ export class BgpDaemon {
    * Routes of an earlier run go once every neighbor has told us all it has. One that is down cannot: its routes stay as
    * long as a neighbor of ours would keep ours (RFC 4724), since the hosts behind it may well be forwarding.
    */
-  async #sweepWhenComplete(speaker: BgpSpeaker): Promise<void> {
+  async #sweepWhenComplete(speaker: Speaker): Promise<void> {
     const { clock } = this.#options;
     const { signal } = this.#stop;
     const deadline = clock.now() + STALE_MS;

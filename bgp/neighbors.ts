@@ -5,7 +5,7 @@
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { BgpSpeaker, NeighborOptions, RoutePolicy } from "node-bgp";
+import type { NeighborOptions, RoutePolicy, Speaker } from "node-bgp";
 import type { Logger } from "../daemon/log.ts";
 import type { Ip } from "../net/ip.ts";
 import { computePeerings, type Peering, type PeeringInput } from "./peering.ts";
@@ -31,7 +31,7 @@ interface Known {
 
 export class Neighbors {
   readonly #options: NeighborsOptions;
-  #speaker: BgpSpeaker | undefined;
+  #speaker: Speaker | undefined;
   readonly #known = new Map<Ip, Known>();
   /** One policy function per list of filters, so that peerings with equal ones share what node-bgp computes for them. */
   readonly #policies = new Map<string, { export: RoutePolicy; import: RoutePolicy }>();
@@ -59,7 +59,7 @@ export class Neighbors {
     return this.#known.get(address as Ip)?.peering.name ?? address;
   }
 
-  update(speaker: BgpSpeaker, input: PeeringInput): void {
+  update(speaker: Speaker, input: PeeringInput): void {
     if (speaker !== this.#speaker) this.#known.clear();
     this.#speaker = speaker;
     const { peerings, problems: found } = computePeerings(input);
@@ -85,7 +85,7 @@ export class Neighbors {
     this.#report(problems);
   }
 
-  #set(speaker: BgpSpeaker, wanted: Known): void {
+  #set(speaker: Speaker, wanted: Known): void {
     const { address } = wanted.peering;
     const known = this.#known.get(address);
     if (known && JSON.stringify(known) === JSON.stringify(wanted)) return;

@@ -6,7 +6,7 @@
  */
 
 import process from "node:process";
-import { BgpSpeaker } from "node-bgp";
+import { Speaker } from "node-bgp";
 import { forwardingRoute } from "../bgp/forwarding.ts";
 import { Kernel } from "../bgp/kernel.ts";
 import { NORMAL_PRIORITY } from "../bgp/priority.ts";
@@ -30,7 +30,7 @@ void runDaemon(logger, async signal => {
     subscribe: options => EventSubscription.open(options),
   });
   kernel.start(() => {});
-  const speaker = new BgpSpeaker({ asn: Number(asn), routerId: address });
+  const speaker = new Speaker({ asn: Number(asn), routerId: address });
   const view = { pools: [], poolRoutes: true, normalPriority: () => NORMAL_PRIORITY, rejected: [] };
   speaker.onRoutes(changes => {
     kernel.setLearned(

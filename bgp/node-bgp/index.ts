@@ -20,6 +20,6 @@ export { type Announcement, decodeUpdate, encodeUpdate, type Update } from "./me
 export type * from "./neighbor.ts";
 export { acceptAll, rejectAll } from "./policy/constant.ts";
 export * from "./route.ts";
-export { BgpSpeaker } from "./speaker.ts";
+export { Speaker } from "./speaker.ts";
 export type * from "./speaker-options.ts";
 export type * from "./transport/transport.ts";

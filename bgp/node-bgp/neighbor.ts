@@ -24,8 +24,8 @@ export interface PolicyNeighbor {
  * Accepts (the same object), changes (a new object, `{ ...route, localPref: 200 }`) or refuses (null) a route.
  * Import: called with the route as received. Export: with the best path, before the protocol's own changes
  * (AS prepended, next hop, LOCAL_PREF dropped towards eBGP); a next hop set here is sent as it is.
- * Must be a pure function of its arguments: call {@link BgpSpeaker.refreshExports} or
- * {@link BgpSpeaker.refreshImports} when what it closes over has changed. Throwing refuses the route.
+ * Must be a pure function of its arguments: call {@link Speaker.refreshExports} or
+ * {@link Speaker.refreshImports} when what it closes over has changed. Throwing refuses the route.
  */
 export type RoutePolicy = (route: Route, neighbor: PolicyNeighbor) => Route | null;
 

@@ -84,7 +84,7 @@ export interface RouteChange {
   readonly best: Route | null;
 }
 
-/** What {@link BgpSpeaker.announce} takes: a locally originated route. */
+/** What {@link Speaker.announce} takes: a locally originated route. */
 export interface LocalRoute {
   readonly prefix: string;
   /** Absent: each neighbor is told our own address on its session. */

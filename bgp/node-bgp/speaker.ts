@@ -28,7 +28,7 @@ import type { Connection, Listener, Transport } from "./transport/transport.ts";
 const DEFAULT_ESTABLISH_WAIT = 5;
 const DEFAULT_DEFERRAL_TIME = 30;
 
-export class BgpSpeaker {
+export class Speaker {
   /**
    * Resolves once route selection is no longer deferred: at once after a cold start; after a restart when the neighbors have
    * sent End-of-RIB, or a cap is reached. What was learned until then has been given to onRoutes.

@@ -1,6 +1,6 @@
 /** BGP daemons with kernels of their own, in one simulated network, on one datastore in memory, in simulated time. */
 
-import { BgpSpeaker, type SpeakerOptions } from "node-bgp";
+import { Speaker, type SpeakerOptions } from "node-bgp";
 import { pino } from "pino";
 import { BgpDaemon, type BgpDaemonOptions } from "../../../bgp/daemon.ts";
 import { Kernel } from "../../../bgp/kernel.ts";
@@ -38,7 +38,7 @@ export class Host {
   readonly passwords = new Map<string, string>();
   /** Thrown by listen(). */
   listenError: Error | undefined;
-  #speaker: BgpSpeaker | undefined;
+  #speaker: Speaker | undefined;
   readonly #lab: DaemonLab;
   #daemon: BgpDaemon | undefined;
   #stop = new AbortController();
@@ -65,7 +65,7 @@ export class Host {
       secretsDirectory: "/nonexistent",
       createSpeaker: speakerOptions => {
         this.speakers.push(speakerOptions);
-        this.#speaker = new BgpSpeaker({
+        this.#speaker = new Speaker({
           ...speakerOptions,
           clock: sim,
           random: () => 0.5,

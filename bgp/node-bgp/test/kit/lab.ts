@@ -1,21 +1,21 @@
 /** Speakers in one simulated network, named by address, and what tests ask of them. */
 
 import {
-  BgpSpeaker,
   type NeighborEvent,
   type Route,
   type RouteChange,
+  Speaker,
   type SpeakerOptions,
 } from "../../index.ts";
 import { SimClock } from "./sim-clock.ts";
 import { SimNetwork } from "./sim-network.ts";
 
-export interface LabSpeaker extends BgpSpeaker {
+export interface LabSpeaker extends Speaker {
   readonly events: NeighborEvent[];
   readonly changes: RouteChange[];
 }
 
-const running: BgpSpeaker[] = [];
+const running: Speaker[] = [];
 afterEach(async () => {
   for (const speaker of running.splice(0)) await speaker.stop();
 });
@@ -32,7 +32,7 @@ export class Lab {
     options: Partial<SpeakerOptions> & { also?: string[] } = {},
   ): LabSpeaker {
     const { also = [], ...rest } = options;
-    const speaker = new BgpSpeaker({
+    const speaker = new Speaker({
       asn,
       routerId: address,
       clock: this.clock,
@@ -48,7 +48,7 @@ export class Lab {
     return Object.assign(speaker, { events, changes });
   }
 
-  async start(...speakers: BgpSpeaker[]): Promise<void> {
+  async start(...speakers: Speaker[]): Promise<void> {
     await Promise.all(speakers.map(speaker => speaker.start()));
   }
 
@@ -63,14 +63,14 @@ export class Lab {
   }
 }
 
-export function stateOf(speaker: BgpSpeaker, neighbor: string): string | undefined {
+export function stateOf(speaker: Speaker, neighbor: string): string | undefined {
   return speaker.neighbor(neighbor)?.state;
 }
 
-export function prefixesOf(speaker: BgpSpeaker): string[] {
+export function prefixesOf(speaker: Speaker): string[] {
   return [...speaker.routes()].map(({ prefix }) => prefix).sort();
 }
 
-export function routeOf(speaker: BgpSpeaker, prefix: string): Route | undefined {
+export function routeOf(speaker: Speaker, prefix: string): Route | undefined {
   return speaker.paths(prefix)[0];
 }

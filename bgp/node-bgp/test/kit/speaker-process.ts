@@ -4,7 +4,7 @@
  */
 
 import { createInterface } from "node:readline";
-import { BgpSpeaker, type LocalRoute, type NeighborOptions, type SpeakerOptions } from "../../index.ts";
+import { type LocalRoute, type NeighborOptions, Speaker, type SpeakerOptions } from "../../index.ts";
 
 export interface SpeakerSetup {
   readonly speaker: SpeakerOptions;
@@ -21,7 +21,7 @@ export type SpeakerCommand =
 const setup: SpeakerSetup = JSON.parse(process.argv[2]!);
 const tell = (event: object) => process.stdout.write(`${JSON.stringify(event)}\n`);
 
-const speaker = new BgpSpeaker(setup.speaker);
+const speaker = new Speaker(setup.speaker);
 speaker.onNeighbor(event => tell({ event: "neighbor", ...event }));
 speaker.onRoutes(changes => tell({ event: "routes", changes }));
 speaker.onUpdateProblem(problem => tell({ event: "problem", ...problem }));
