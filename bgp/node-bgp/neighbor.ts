@@ -1,7 +1,7 @@
 /** A neighbor as its owner sees it: what may be configured, what is reported, what a policy is told. */
 
 import type { Capability } from "./message/capabilities.ts";
-import type { Family, Route } from "./route.ts";
+import type { Family, PathAttributes, Route, RouteSource, SourceType } from "./route.ts";
 
 /** The state names of RFC 4271 8.2.2. */
 export type NeighborState = "Idle" | "Connect" | "Active" | "OpenSent" | "OpenConfirm" | "Established";
@@ -27,7 +27,32 @@ export interface PolicyNeighbor {
  * Must be a pure function of its arguments: call {@link Speaker.refreshExports} or
  * {@link Speaker.refreshImports} when what it closes over has changed. Throwing refuses the route.
  */
-export type RoutePolicy = (route: Route, neighbor: PolicyNeighbor) => Route | null;
+export interface RoutePolicy {
+  (route: Route, neighbor: PolicyNeighbor): Route | null;
+  /**
+   * The same policy, asked once for an attribute set instead of once per route: what does not depend on the prefix is decided here. Policies
+   * made by `compilePolicy` have it; where present it is what the speaker calls, so it must agree with the function.
+   */
+  readonly prepare?: (paths: PolicyPaths, neighbor: PolicyNeighbor) => PreparedPolicy;
+}
+
+/** All that paths of one attribute set have in common. */
+export interface PolicyPaths {
+  readonly attributes: PathAttributes;
+  readonly family: Family;
+  readonly source: RouteSource;
+  readonly sourceType: SourceType;
+}
+
+/** What a policy makes of an attribute set: equal object, equal answer, so a caller may keep by identity what it derives from it. */
+export type PolicyAnswer = (PathAttributes & Pick<Route, "nextHopMode">) | null;
+
+export interface PreparedPolicy {
+  /** The answer for every prefix (the very `attributes` where it changes nothing); undefined where prefixes matter: `decide`. */
+  readonly answer: PolicyAnswer | undefined;
+  /** The answer for the prefix whose address begins at `offset` (host bits zero). */
+  decide(address: Uint8Array, offset: number, length: number): PolicyAnswer;
+}
 
 export interface NeighborOptions {
   /** IPv4 or IPv6 address; also the identity of the neighbor. A zone (`fe80::1%eth0`) is kept. */

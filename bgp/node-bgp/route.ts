@@ -63,11 +63,15 @@ export interface PathAttributes {
 /** Where a route came from: `local`, or the address of the neighbor that sent it. */
 export type RouteSource = "local" | (string & {});
 
+/** What kind of neighbor that was, as RFC 4271 1.1 tells them apart. */
+export type SourceType = "local" | "internal" | "external";
+
 export interface Route extends PathAttributes {
   /** `10.0.0.0/26`, `fd00::/64`; host bits zero. */
   readonly prefix: string;
   readonly family: Family;
   readonly source: RouteSource;
+  readonly sourceType: SourceType;
   /**
    * Next hops of every path as good as the best one up to the tie-breakers (ECMP), the best path's first.
    * Empty for a local route announced without a next hop.
@@ -75,6 +79,11 @@ export interface Route extends PathAttributes {
   readonly nextHops: readonly string[];
   /** Kept for a neighbor that is restarting (RFC 4724). */
   readonly stale: boolean;
+  /**
+   * Only in what an export policy returns: this route is sent with our own next hop (`self`) or with the one it has
+   * (`keep`), whatever the neighbor's `nextHopMode`. A `nextHop` set by the policy is sent as it is without this.
+   */
+  readonly nextHopMode?: "self" | "keep" | undefined;
 }
 
 /** The best path of a prefix changed. `best` is null when no path is left. */

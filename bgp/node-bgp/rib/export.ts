@@ -9,7 +9,7 @@
 import { formatRouterId } from "../address.ts";
 import { prependAs, withoutConfederation } from "../message/as-path.ts";
 import type { NextHopMode } from "../neighbor.ts";
-import { Family, type PathAttributes, WellKnownCommunity } from "../route.ts";
+import { Family, type PathAttributes, type Route, WellKnownCommunity } from "../route.ts";
 import { DEFAULT_LOCAL_PREF } from "./attribute-table.ts";
 import type { Source } from "./source.ts";
 
@@ -42,8 +42,15 @@ export function mayExport(source: Source, attributes: PathAttributes, target: Ex
   );
 }
 
+/** What the export policy has set, which then stands. */
+export interface PolicyChanges {
+  readonly nextHop: boolean;
+  readonly nextHopMode?: Route["nextHopMode"];
+  readonly med: boolean;
+}
+
 /**
- * The attributes to send. `changes` says what the export policy has set, which then stands. Null where there is no next hop to
+ * The attributes to send. Null where there is no next hop to
  * tell: an IPv6 route over an IPv4 session without `nextHopSelf.ipv6`.
  */
 export function exportAttributes(
@@ -51,14 +58,10 @@ export function exportAttributes(
   family: Family,
   source: Source,
   target: ExportTarget,
-  changes: { readonly nextHop: boolean; readonly med: boolean } = { nextHop: false, med: false },
+  changes: PolicyChanges = { nextHop: false, med: false },
 ): PathAttributes | null {
   const isReflected = source.type === "internal" && target.type === "internal";
-  const takesOurs =
-    !changes.nextHop &&
-    (attributes.nextHop === undefined ||
-      target.nextHopMode === "self" ||
-      (target.nextHopMode === "auto" && target.type === "external"));
+  const takesOurs = attributes.nextHop === undefined || asksForOurs(target, changes);
   const self = family === Family.ipv4Unicast ? target.nextHopSelf.ipv4 : target.nextHopSelf.ipv6;
   const nextHop = takesOurs ? self : attributes.nextHop;
   if (nextHop === undefined) return null;
@@ -86,4 +89,9 @@ export function exportAttributes(
     originatorId: attributes.originatorId ?? formatRouterId(source.routerId),
     clusterList: [target.clusterId, ...(attributes.clusterList ?? [])],
   };
+}
+
+function asksForOurs({ nextHopMode, type }: ExportTarget, changes: PolicyChanges): boolean {
+  if (changes.nextHopMode !== undefined) return changes.nextHopMode === "self";
+  return !changes.nextHop && (nextHopMode === "self" || (nextHopMode === "auto" && type === "external"));
 }

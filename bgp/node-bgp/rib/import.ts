@@ -39,6 +39,7 @@ export function applyImportPolicy(
     prefix,
     family,
     source: neighbor.address,
+    sourceType: neighbor.type,
     nextHops: attributes.nextHop === undefined ? [] : [attributes.nextHop],
     stale: false,
   };
@@ -61,8 +62,10 @@ export function attributesOf(route: Route): PathAttributes {
     prefix: _prefix,
     family: _family,
     source: _source,
+    sourceType: _sourceType,
     nextHops: _nextHops,
     stale: _stale,
+    nextHopMode: _nextHopMode,
     ...attributes
   } = route;
   return attributes;

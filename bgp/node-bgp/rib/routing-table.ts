@@ -329,7 +329,11 @@ export class RoutingTable {
       const result = askPolicy(policy, route, neighbor);
       if (result === null) return undefined;
       if (result === route) return plain(best);
-      const changed = { nextHop: result.nextHop !== route.nextHop, med: result.med !== route.med };
+      const changed = {
+        nextHop: result.nextHop !== route.nextHop,
+        nextHopMode: result.nextHopMode,
+        med: result.med !== route.med,
+      };
       const attributes = exportAttributes(attributesOf(result), family, source, target, changed);
       return attributes === null ? undefined : this.#sets.intern(best.source, attributes);
     };
@@ -377,11 +381,13 @@ export class RoutingTable {
   }
 
   #route(rib: Rib, id: number, set: AttributeSet, nextHops: readonly string[]): Route {
+    const { address, type } = this.sources.get(set.source);
     return {
       ...set.attributes,
       prefix: rib.prefixes.format(id),
       family: rib.family,
-      source: this.sources.get(set.source).address,
+      source: address,
+      sourceType: type,
       nextHops,
       stale: rib.isStale(id, set.source),
     };

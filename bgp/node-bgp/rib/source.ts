@@ -1,6 +1,6 @@
 /** Where paths come from: local origination or a neighbor, as a small integer the RIB can store per attribute set. */
 
-export type SourceType = "local" | "internal" | "external";
+import type { SourceType } from "../route.ts";
 
 export interface Source {
   /** 0 is local origination. */

@@ -23,6 +23,7 @@ function learned(prefix: string, more: Partial<Route> = {}): Route {
     prefix,
     family: prefix.includes(":") ? "ipv6-unicast" : "ipv4-unicast",
     source: "10.0.0.2",
+    sourceType: "internal",
     nextHops: ["10.0.0.2"],
     stale: false,
     origin: "igp",

@@ -12,6 +12,7 @@ function route(prefix: string, more: Partial<Route> = {}): Route {
     prefix,
     family: prefix.includes(":") ? "ipv6-unicast" : "ipv4-unicast",
     source: "10.0.0.3",
+    sourceType: "internal",
     nextHops: ["10.0.0.3"],
     stale: false,
     origin: "igp",
@@ -20,7 +21,8 @@ function route(prefix: string, more: Partial<Route> = {}): Route {
   };
 }
 
-const own = (prefix: string) => route(prefix, { source: "local", nextHops: [], localPref: 2_147_482_623 });
+const own = (prefix: string) =>
+  route(prefix, { source: "local", sourceType: "local", nextHops: [], localPref: 2_147_482_623 });
 
 function viewOf(input: Partial<PolicyInput> & { poolList?: ReturnType<typeof ipPool>[] } = {}) {
   const { poolList = [ipPool("10.65.0.0/16")], ...rest } = input;

@@ -6,6 +6,7 @@ const ROUTE: Route = {
   prefix: "10.0.0.0/8",
   family: "ipv4-unicast",
   source: "192.0.2.2",
+  sourceType: "external",
   nextHops: ["192.0.2.2"],
   stale: false,
   origin: "igp",

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { type ExportTarget, exportAttributes, mayExport } from "../../rib/export.ts";
+import { type ExportTarget, exportAttributes, mayExport, type PolicyChanges } from "../../rib/export.ts";
 import { importRefusal } from "../../rib/import.ts";
 import type { Source } from "../../rib/source.ts";
 import { Family, type PathAttributes, WellKnownCommunity } from "../../route.ts";
@@ -93,6 +93,24 @@ describe("what is told", () => {
       [hop("auto", EXTERNAL), hop("self", EXTERNAL), hop("keep", EXTERNAL)],
       ["10.0.0.1", "10.0.0.1", "10.0.0.9"],
     );
+  });
+  it("a policy's own word on the next hop of a route goes before the neighbor's mode", () => {
+    const hop = (target: ExportTarget, changes: PolicyChanges, attributes = ROUTE) =>
+      exportAttributes(attributes, Family.ipv4Unicast, source("external"), target, changes)?.nextHop;
+    const unchanged = { nextHop: false, med: false };
+    assert.equal(hop(INTERNAL, { ...unchanged, nextHopMode: "self" }), "10.0.0.1");
+    assert.equal(
+      hop({ ...INTERNAL, nextHopMode: "keep" }, { ...unchanged, nextHopMode: "self" }),
+      "10.0.0.1",
+    );
+    assert.equal(hop(EXTERNAL, { ...unchanged, nextHopMode: "keep" }), "10.0.0.9");
+    assert.equal(
+      hop({ ...EXTERNAL, nextHopMode: "self" }, { ...unchanged, nextHopMode: "keep" }),
+      "10.0.0.9",
+    );
+    assert.equal(hop({ ...EXTERNAL, nextHopMode: "self" }, { ...unchanged, nextHop: true }), "10.0.0.9");
+    const taken = { ...ROUTE, nextHop: undefined };
+    assert.equal(hop(INTERNAL, { ...unchanged, nextHop: true }, taken as never), "10.0.0.1");
   });
   it("nothing where there is no next hop to tell", () => {
     const local = { ...ROUTE, nextHop: undefined };
