@@ -281,7 +281,9 @@ export class BgpDaemon {
       asn: wanted.asn,
       routerId: wanted.routerId,
       listen:
-        wanted.address === undefined ? { port: wanted.port } : { port: wanted.port, address: wanted.address },
+        wanted.address === undefined
+          ? { port: wanted.port }
+          : { port: wanted.port, addresses: [wanted.address] },
       gracefulRestart: { restarting: this.#restarting, forwardingPreserved: true },
       ...(wanted.clusterId !== undefined && { clusterId: wanted.clusterId }),
     });

@@ -62,6 +62,11 @@ export interface NeighborOptions {
   readonly port?: number;
   /** Source address of our connections, and our next hop; default: what the kernel chooses. */
   readonly localAddress?: string;
+  /**
+   * The interface the neighbor is behind: we dial from it (SO_BINDTODEVICE) and accept the neighbor only from it. It completes a
+   * link-local `address` without a zone. Default: the zone of `address`, else any. Linux, needs `koffi` unless the address is link-local.
+   */
+  readonly interface?: string;
   /** Next hop of our own routes, per family; needed to send IPv6 routes over an IPv4 session and the reverse. */
   readonly nextHopSelf?: { readonly ipv4?: string; readonly ipv6?: string };
   /** AS number to show to this neighbor; default the speaker's. Equal to `asn` means iBGP. */
@@ -82,8 +87,32 @@ export interface NeighborOptions {
   readonly connectRetryTime?: number;
   /** Seconds without any progress in sending before the session is given up (RFC 9687); default max(480, 2 x hold time). */
   readonly sendHoldTime?: number;
+  /** Seconds, 0..65535: how long to wait, once connected, for the neighbor's OPEN before sending ours (RFC 4271 8.1.1); default 0: at once. */
+  readonly delayOpenTime?: number;
   /** Seconds the neighbor should keep our routes while we restart; default the speaker's; 0: no graceful restart at all. */
   readonly gracefulRestartTime?: number;
+  /**
+   * Seconds, 0..16777215, the neighbor should keep our routes after the restart time is over, as a last resort (RFC 9494); also says
+   * that we keep its routes for as long as it asks, at most this long. Default the speaker's; 0: no long-lived graceful restart.
+   */
+  readonly longLivedStaleTime?: number;
+  /** Messages of up to 65535 bytes where the neighbor takes them (RFC 8654). Default true. */
+  readonly extendedMessages?: boolean;
+  /** Refreshes are bracketed, so that what was not sent again goes (RFC 7313). Default true. */
+  readonly enhancedRefresh?: boolean;
+  /** IPv4 routes may have IPv6 next hops (RFC 8950). Default: true where `address` is IPv6 and `families` has IPv4. */
+  readonly extendedNextHop?: boolean;
+  /** Several paths for one prefix (RFC 7911). Default: neither way. */
+  readonly addPath?: AddPathOptions;
+  /** How many prefixes of one family the neighbor may send; a number: end the session above it. Default: no limit. */
+  readonly maxPrefixes?: number | MaxPrefixesOptions;
+  /**
+   * GRACEFUL_SHUTDOWN (RFC 8326): this session is going to be shut down. What we send carries the community, what
+   * we receive gets LOCAL_PREF 0, so that traffic moves away first. Applied without a new session. Default false.
+   */
+  readonly gracefulShutdown?: boolean;
+  /** Watch the neighbor by BFD and end the session when it says down (RFC 5882). True: all defaults. Default: no BFD. Linux. */
+  readonly bfd?: boolean | NeighborBfdOptions;
   /** The neighbor is our route reflector client (RFC 4456). iBGP only. */
   readonly reflectorClient?: boolean;
   readonly nextHopMode?: NextHopMode;
@@ -91,8 +120,15 @@ export interface NeighborOptions {
   readonly allowedLocalAs?: number;
   /** Default: the family of `address`. */
   readonly families?: readonly Family[];
+  /** An external neighbor without one is not listened to (RFC 8212): give `acceptAll` to take everything. Internal ones need none. */
   readonly importPolicy?: RoutePolicy;
+  /** An external neighbor without one is told nothing (RFC 8212): give `acceptAll` to tell everything. Internal ones need none. */
   readonly exportPolicy?: RoutePolicy;
+  /**
+   * Keep what the neighbor sent as it sent it, also what the import policy refuses: a new policy is applied to that, without asking the
+   * neighbor, and {@link Speaker.received} shows it. Costs the memory of the routes that the policy changes or refuses. Default false.
+   */
+  readonly softReconfiguration?: boolean;
   /**
    * Neighbors of one group with the same `exportPolicy` function and the same export settings share one Adj-RIB-Out
    * and one encoding. Without a policy they always do. The policy must then give the same answer for each of them.
@@ -100,6 +136,33 @@ export interface NeighborOptions {
   readonly exportGroup?: string;
   /** Free text, returned in the status. */
   readonly description?: string;
+}
+
+export interface AddPathOptions {
+  /** Take several paths for one prefix. Default false. */
+  readonly receive?: boolean;
+  /** Send the best so many paths for one prefix, 1..255, or all of them. Default 1: without path identifiers. */
+  readonly send?: number | "all";
+}
+
+export interface MaxPrefixesOptions {
+  /** Per family, at least 1. */
+  readonly limit: number;
+  /** `reset`: Cease/Maximum Number of Prefixes Reached (RFC 4486), and no dial before `restartAfter`; `warn`: only an event. Default `reset`. */
+  readonly action?: "reset" | "warn";
+  /** Seconds, 1..65535; default: as after any error, at most a minute. */
+  readonly restartAfter?: number;
+}
+
+export interface NeighborBfdOptions {
+  /** Milliseconds between the packets we would like to send, 10..60000; default 300. */
+  readonly transmitInterval?: number;
+  /** Milliseconds between the packets we can take, 10..60000; default 300. */
+  readonly receiveInterval?: number;
+  /** Packets missed until it is down, 1..255; default 3. */
+  readonly multiplier?: number;
+  /** RFC 5883. Default: where `ttlSecurity` is above 1, or not set and the neighbor is internal; never by a link-local address. */
+  readonly multihop?: boolean;
 }
 
 export type NeighborErrorReason =

@@ -8,6 +8,10 @@ export interface GracefulRestartOptions {
   readonly restartTime?: number;
   /** This start is a restart: our routes are still in the kernel. Sets the R bit and defers route selection. Default false. */
   readonly restarting?: boolean;
+  /** Sessions ended by a NOTIFICATION restart gracefully too, except on a hard reset: the N bit (RFC 8538). Default true. */
+  readonly notification?: boolean;
+  /** Seconds, 0..16777215, neighbors are asked to keep our routes beyond the restart time (RFC 9494); default 0: not long-lived. */
+  readonly longLivedStaleTime?: number;
   /** The F bit: forwarding went on while we were away. Default true. */
   readonly forwardingPreserved?: boolean;
   /** Seconds after which route selection no longer waits for neighbors that are not yet Established; default 5. */
@@ -16,12 +20,29 @@ export interface GracefulRestartOptions {
   readonly deferralTime?: number;
 }
 
+export interface ListenSetting {
+  /** 0..65535, 0: any free one, see {@link Speaker.port}; default 179. */
+  readonly port?: number;
+  /**
+   * IPv4 or IPv6 addresses of this host, each listened on by itself; one that is not there yet is listened on when it appears.
+   * Default: all addresses of both versions.
+   */
+  readonly addresses?: readonly string[];
+}
+
+export interface MultipathOptions {
+  /** At most so many paths of a prefix, 1..255; 1: the best one only. Default 64. */
+  readonly maxPaths?: number;
+  /** AS paths need only be of equal length, where otherwise the neighbor AS must be the same too. Default true. */
+  readonly relaxAsPath?: boolean;
+}
+
 export interface SpeakerOptions {
   readonly asn: number;
   /** Dotted quad, not 0.0.0.0. */
   readonly routerId: string;
-  /** Default `{ port: 179 }` on all addresses; false: never accept, only dial. */
-  readonly listen?: { readonly port?: number; readonly address?: string } | false;
+  /** Default `{}`: port 179 on all addresses; false: never accept, only dial. */
+  readonly listen?: ListenSetting | false;
   /** Seconds, 0 or 3..65535; default 90. */
   readonly holdTime?: number;
   /** Seconds; default a third of the negotiated hold time. */
@@ -30,6 +51,8 @@ export interface SpeakerOptions {
   readonly gracefulRestart?: GracefulRestartOptions | false;
   /** Dotted quad; default the router id. */
   readonly clusterId?: string;
+  /** Which paths share traffic ({@link Route.nextHops}). Default `{}`. */
+  readonly multipath?: MultipathOptions;
   readonly clock?: Clock;
   /** In [0, 1); for jitter. */
   readonly random?: () => number;

@@ -45,7 +45,7 @@ export class Speaker {
   readonly #neighborListeners = new Set<(event: NeighborEvent) => void>();
   readonly #problemListeners = new Set<(event: UpdateProblemEvent) => void>();
   #deferral: SelectionDeferral | undefined;
-  #listener: Listener | undefined;
+  #listeners: Listener[] = [];
   #phase: "new" | "starting" | "running" | "stopped" = "new";
 
   /** Throws {@link OptionError}. */
@@ -96,7 +96,7 @@ export class Speaker {
 
   /** Where we listen; undefined while not started and with `listen: false`. */
   get port(): number | undefined {
-    return this.#listener?.port;
+    return this.#listeners[0]?.port;
   }
 
   /** Throws {@link BgpError} `ListenFailed` where the port cannot be had, `SocketOption` where a password cannot be set. */
@@ -128,8 +128,7 @@ export class Speaker {
     const sent = options.graceful ? undefined : cease(Cease.administrativeShutdown, options.message);
     for (const peer of this.#peers.values()) peer.stop(sent);
     this.#table.close();
-    await this.#listener?.close();
-    this.#listener = undefined;
+    await this.#stopListening();
   }
 
   /** Throws {@link OptionError}, also where the neighbor exists already. */
@@ -226,17 +225,24 @@ export class Speaker {
   async #listen(): Promise<void> {
     const { listen = {} } = this.#options;
     if (listen === false) return;
-    const { port = DEFAULT_PORT, address } = listen;
-    this.#listener = await this.#transport.listen({ port, address }, connection =>
-      this.#onIncoming(connection),
-    );
+    const { port = DEFAULT_PORT, addresses = [undefined] } = listen;
     try {
+      for (const address of addresses) {
+        // Port 0 means one port, the same on all addresses.
+        const options = { port: this.port ?? port, address };
+        this.#listeners.push(
+          await this.#transport.listen(options, connection => this.#onIncoming(connection)),
+        );
+      }
       for (const { config } of this.#peers.values()) this.#setPassword(config);
     } catch (error) {
-      await this.#listener.close();
-      this.#listener = undefined;
+      await this.#stopListening();
       throw error;
     }
+  }
+
+  async #stopListening(): Promise<void> {
+    await Promise.all(this.#listeners.splice(0).map(listener => listener.close()));
   }
 
   #peer(address: string): Peer {
@@ -260,11 +266,13 @@ export class Speaker {
     peer.remove(sent);
     this.#peers.delete(address);
     this.#deferral?.removed(address);
-    if (password !== undefined) this.#listener?.setPassword(address, undefined);
+    if (password !== undefined)
+      for (const listener of this.#listeners) listener.setPassword(address, undefined);
   }
 
   #setPassword({ address, password }: NeighborConfig): void {
-    if (password !== undefined) this.#listener?.setPassword(address, password);
+    if (password === undefined) return;
+    for (const listener of this.#listeners) listener.setPassword(address, password);
   }
 
   #onIncoming(connection: Connection): void {

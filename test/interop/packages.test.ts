@@ -26,7 +26,7 @@ describe("the libraries as npm packages", function () {
   it("node-bgp speaks from its package", () => {
     const program = `
       import { Speaker } from "node-bgp";
-      const speaker = n => new Speaker({ asn: 64512 + n, routerId: "10.0.0." + n, listen: { port: 0, address: "127.0.0." + n } });
+      const speaker = n => new Speaker({ asn: 64512 + n, routerId: "10.0.0." + n, listen: { port: 0, addresses: ["127.0.0." + n] } });
       const [a, b] = [speaker(1), speaker(2)];
       await a.start();
       await b.start();

@@ -1,10 +1,18 @@
 /** {@link NeighborOptions} checked and completed. The one place where settings get their defaults and limits. */
 
-import { canonicalAddress, familyOfAddress, parseIpv4, parseIpv6, parseRouterId } from "../address.ts";
+import {
+  canonicalAddress,
+  familyOfAddress,
+  isLinkLocal,
+  parseAddress,
+  parseIpv4,
+  parseIpv6,
+  parseRouterId,
+} from "../address.ts";
 import { OptionError } from "../errors.ts";
 import type { NeighborOptions, NextHopMode, PolicyNeighbor, RoutePolicy } from "../neighbor.ts";
-import { FAMILIES, type Family } from "../route.ts";
-import type { SpeakerOptions } from "../speaker-options.ts";
+import { FAMILIES, Family } from "../route.ts";
+import type { MultipathOptions, SpeakerOptions } from "../speaker-options.ts";
 
 export interface NeighborConfig {
   readonly address: string;
@@ -13,6 +21,7 @@ export interface NeighborConfig {
   readonly type: "internal" | "external";
   readonly port: number;
   readonly localAddress: string | undefined;
+  readonly interface: string | undefined;
   readonly nextHopSelf: { readonly ipv4?: string | undefined; readonly ipv6?: string | undefined };
   readonly passive: boolean;
   readonly passiveFallback: number | undefined;
@@ -24,6 +33,20 @@ export interface NeighborConfig {
   readonly sendHoldTime: number | undefined;
   /** Seconds; 0: no graceful restart. */
   readonly gracefulRestartTime: number;
+  /** Seconds; 0: our OPEN goes out at once. */
+  readonly delayOpenTime: number;
+  /** Seconds; 0: no long-lived graceful restart. */
+  readonly longLivedStaleTime: number;
+  /** RFC 8538. */
+  readonly notificationRestart: boolean;
+  readonly extendedMessages: boolean;
+  readonly enhancedRefresh: boolean;
+  readonly extendedNextHop: boolean;
+  readonly addPath: { readonly receive: boolean; readonly send: number | "all" };
+  readonly maxPrefixes: MaxPrefixes | undefined;
+  readonly gracefulShutdown: boolean;
+  readonly bfd: BfdSettings | undefined;
+  readonly softReconfiguration: boolean;
   readonly reflectorClient: boolean;
   readonly nextHopMode: NextHopMode;
   readonly allowedLocalAs: number;
@@ -35,12 +58,32 @@ export interface NeighborConfig {
   readonly policyNeighbor: PolicyNeighbor;
 }
 
+export interface MaxPrefixes {
+  readonly limit: number;
+  readonly action: "reset" | "warn";
+  readonly restartAfter: number | undefined;
+}
+
+/** Milliseconds. */
+export interface BfdSettings {
+  readonly transmitInterval: number;
+  readonly receiveInterval: number;
+  readonly multiplier: number;
+  readonly multihop: boolean;
+}
+
 export const DEFAULT_PORT = 179;
 const DEFAULT_HOLD_TIME = 90;
 const DEFAULT_CONNECT_RETRY = 5;
 const DEFAULT_RESTART_TIME = 120;
 /** 12 bits in the capability. */
 const MAX_RESTART_TIME = 4095;
+/** 24 bits in the capability of RFC 9494. */
+const MAX_STALE_TIME = 0xffffff;
+const DEFAULT_BFD_INTERVAL = 300;
+const DEFAULT_BFD_MULTIPLIER = 3;
+/** IFNAMSIZ with its zero byte. */
+const MAX_INTERFACE_BYTES = 15;
 /** TCP_MD5SIG_MAXKEYLEN. */
 const MAX_PASSWORD_BYTES = 80;
 
@@ -50,17 +93,22 @@ const SESSION_SETTINGS = [
   "localAsn",
   "port",
   "localAddress",
+  "interface",
   "password",
   "ttlSecurity",
   "holdTime",
   "keepaliveTime",
+  "delayOpenTime",
   "gracefulRestartTime",
+  "longLivedStaleTime",
+  "extendedMessages",
+  "enhancedRefresh",
+  "extendedNextHop",
 ] as const satisfies readonly (keyof NeighborConfig)[];
 
 /** Throws {@link OptionError}. */
 export function neighborConfig(options: NeighborOptions, speaker: SpeakerOptions): NeighborConfig {
-  const address = canonicalAddress(options.address);
-  if (address === undefined) throw new OptionError("address", options.address, "an IPv4 or IPv6 address");
+  const { address, interface: interfaceName } = neighborAddress(options);
   const asn = asnOption("asn", options.asn);
   const localAsn = asnOption("localAsn", options.localAsn ?? speaker.asn);
   const type = asn === localAsn ? "internal" : "external";
@@ -88,8 +136,7 @@ export function neighborConfig(options: NeighborOptions, speaker: SpeakerOptions
   if (families.length === 0 || families.some(family => !FAMILIES.includes(family))) {
     throw new OptionError("families", families, `one or more of ${FAMILIES.join(", ")}`);
   }
-  const defaultRestart =
-    speaker.gracefulRestart === false ? 0 : (speaker.gracefulRestart?.restartTime ?? DEFAULT_RESTART_TIME);
+  const restart = speaker.gracefulRestart === false ? undefined : (speaker.gracefulRestart ?? {});
   const optional = (name: "passiveFallback" | "keepaliveTime" | "sendHoldTime") =>
     options[name] === undefined ? undefined : numberOption(name, options[name], 1, 65535);
   return {
@@ -99,6 +146,7 @@ export function neighborConfig(options: NeighborOptions, speaker: SpeakerOptions
     type,
     port: numberOption("port", options.port ?? DEFAULT_PORT, 1, 65535),
     localAddress: localAddress === undefined ? undefined : canonicalAddress(localAddress),
+    interface: interfaceName,
     nextHopSelf,
     passive: options.passive ?? false,
     passiveFallback: optional("passiveFallback"),
@@ -113,15 +161,35 @@ export function neighborConfig(options: NeighborOptions, speaker: SpeakerOptions
       65535,
     ),
     sendHoldTime: optional("sendHoldTime"),
+    delayOpenTime: numberOption("delayOpenTime", options.delayOpenTime ?? 0, 0, 65535),
     gracefulRestartTime:
-      speaker.gracefulRestart === false
+      restart === undefined
         ? 0
         : numberOption(
             "gracefulRestartTime",
-            options.gracefulRestartTime ?? defaultRestart,
+            options.gracefulRestartTime ?? restart.restartTime ?? DEFAULT_RESTART_TIME,
             0,
             MAX_RESTART_TIME,
           ),
+    longLivedStaleTime:
+      restart === undefined
+        ? 0
+        : numberOption(
+            "longLivedStaleTime",
+            options.longLivedStaleTime ?? restart.longLivedStaleTime ?? 0,
+            0,
+            MAX_STALE_TIME,
+          ),
+    notificationRestart: restart?.notification ?? restart !== undefined,
+    extendedMessages: options.extendedMessages ?? true,
+    enhancedRefresh: options.enhancedRefresh ?? true,
+    extendedNextHop:
+      options.extendedNextHop ?? (address.includes(":") && families.includes(Family.ipv4Unicast)),
+    addPath: addPathOption(options),
+    maxPrefixes: maxPrefixesOption(options),
+    gracefulShutdown: options.gracefulShutdown ?? false,
+    bfd: bfdOption(options, type, address),
+    softReconfiguration: options.softReconfiguration ?? false,
     reflectorClient: options.reflectorClient ?? false,
     nextHopMode: options.nextHopMode ?? "auto",
     allowedLocalAs: numberOption("allowedLocalAs", options.allowedLocalAs ?? 0, 0, 255),
@@ -138,7 +206,9 @@ export function needsNewSession(before: NeighborConfig, after: NeighborConfig): 
   return (
     SESSION_SETTINGS.some(name => before[name] !== after[name]) ||
     before.families.length !== after.families.length ||
-    before.families.some(family => !after.families.includes(family))
+    before.families.some(family => !after.families.includes(family)) ||
+    before.addPath.receive !== after.addPath.receive ||
+    before.addPath.send !== after.addPath.send
   );
 }
 
@@ -150,10 +220,86 @@ export function checkSpeakerOptions(options: SpeakerOptions): void {
   }
   if (options.holdTime !== undefined) holdTimeOption(options.holdTime);
   if (options.keepaliveTime !== undefined) numberOption("keepaliveTime", options.keepaliveTime, 1, 65535);
-  const restart = options.gracefulRestart;
-  if (restart && restart.restartTime !== undefined) {
-    numberOption("gracefulRestart.restartTime", restart.restartTime, 0, MAX_RESTART_TIME);
+  const { restartTime = 0, longLivedStaleTime = 0 } = options.gracefulRestart || {};
+  numberOption("gracefulRestart.restartTime", restartTime, 0, MAX_RESTART_TIME);
+  numberOption("gracefulRestart.longLivedStaleTime", longLivedStaleTime, 0, MAX_STALE_TIME);
+  const { port = DEFAULT_PORT, addresses } = options.listen || {};
+  numberOption("listen.port", port, 0, 65535);
+  if (addresses?.length === 0) throw new OptionError("listen.addresses", addresses, "one or more addresses");
+  for (const address of addresses ?? []) {
+    if (canonicalAddress(address) !== undefined) continue;
+    throw new OptionError("listen.addresses", address, "an IPv4 or IPv6 address");
   }
+  multipathSettings(options);
+}
+
+/** {@link MultipathOptions}, checked and completed. */
+export function multipathSettings({ multipath = {} }: SpeakerOptions): Required<MultipathOptions> {
+  const { maxPaths = 64, relaxAsPath = true } = multipath;
+  return { maxPaths: numberOption("multipath.maxPaths", maxPaths, 1, 255), relaxAsPath };
+}
+
+/** The address in its one spelling, a link-local one with its interface; and the interface. */
+function neighborAddress(options: NeighborOptions): { address: string; interface: string | undefined } {
+  const address = canonicalAddress(options.address);
+  if (address === undefined) throw new OptionError("address", options.address, "an IPv4 or IPv6 address");
+  const [plain = "", zone] = address.split("%");
+  const name = options.interface ?? zone;
+  if (name !== undefined && !/^[^\s/]+$/.test(name))
+    throw new OptionError("interface", name, "an interface name");
+  if (name !== undefined && Buffer.byteLength(name) > MAX_INTERFACE_BYTES) {
+    throw new OptionError("interface", name, `at most ${MAX_INTERFACE_BYTES} bytes long`);
+  }
+  if (zone !== undefined && zone !== name) throw new OptionError("interface", name, `the zone of ${address}`);
+  if (!isLinkLocal(parseAddress(plain)!)) return { address, interface: name };
+  if (name === undefined) {
+    throw new OptionError(
+      "address",
+      address,
+      "complete: a link-local address needs its interface (fe80::1%eth0)",
+    );
+  }
+  return { address: `${plain}%${name}`, interface: name };
+}
+
+function addPathOption({ addPath = {} }: NeighborOptions): NeighborConfig["addPath"] {
+  const { receive = false, send = 1 } = addPath;
+  return { receive, send: send === "all" ? send : numberOption("addPath.send", send, 1, 255) };
+}
+
+function maxPrefixesOption({ maxPrefixes }: NeighborOptions): MaxPrefixes | undefined {
+  if (maxPrefixes === undefined) return undefined;
+  const {
+    limit,
+    action = "reset",
+    restartAfter,
+  } = typeof maxPrefixes === "number" ? { limit: maxPrefixes } : maxPrefixes;
+  if (action !== "reset" && action !== "warn")
+    throw new OptionError("maxPrefixes.action", action, "reset or warn");
+  if (restartAfter !== undefined) numberOption("maxPrefixes.restartAfter", restartAfter, 1, 65535);
+  return { limit: numberOption("maxPrefixes.limit", limit, 1, 0xffffffff), action, restartAfter };
+}
+
+function bfdOption(
+  options: NeighborOptions,
+  type: NeighborConfig["type"],
+  address: string,
+): BfdSettings | undefined {
+  const { bfd = false, ttlSecurity } = options;
+  if (bfd === false) return undefined;
+  const {
+    transmitInterval = DEFAULT_BFD_INTERVAL,
+    receiveInterval = DEFAULT_BFD_INTERVAL,
+    multiplier = DEFAULT_BFD_MULTIPLIER,
+    // External neighbors are on the link as a rule, internal ones need not be.
+    multihop = !address.includes("%") && (ttlSecurity === undefined ? type === "internal" : ttlSecurity > 1),
+  } = bfd === true ? {} : bfd;
+  return {
+    transmitInterval: numberOption("bfd.transmitInterval", transmitInterval, 10, 60_000),
+    receiveInterval: numberOption("bfd.receiveInterval", receiveInterval, 10, 60_000),
+    multiplier: numberOption("bfd.multiplier", multiplier, 1, 255),
+    multihop,
+  };
 }
 
 function asnOption(name: string, value: number): number {

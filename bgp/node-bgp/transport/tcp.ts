@@ -108,6 +108,8 @@ class TcpListener implements Listener {
   setPassword(address: string, password: string | undefined): void {
     const bound = this.#server.address();
     const isIpv6 = typeof bound === "object" && bound?.family === "IPv6";
+    // Nobody comes here by IPv6.
+    if (!isIpv6 && address.includes(":")) return;
     setPassword(descriptorOf(this.#server), isIpv6, address, password);
   }
 

@@ -163,7 +163,7 @@ describe("bgp/daemon: its identity", () => {
     await lab.put("BGPConfiguration", "node.a", bgpConfiguration({ listenPort: 1791 }, "node.a"));
     a.start();
     await lab.pass(0.5);
-    assert.deepEqual(a.speakers[0]?.listen, { port: 1791, address: "10.0.0.1" });
+    assert.deepEqual(a.speakers[0]?.listen, { port: 1791, addresses: ["10.0.0.1"] });
     assert.equal(a.speakers[0]?.clusterId, "1.0.0.1");
   });
 
