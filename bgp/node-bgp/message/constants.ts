@@ -4,8 +4,10 @@ import { Family } from "../route.ts";
 
 export const MARKER_LENGTH = 16;
 export const HEADER_LENGTH = 19;
-/** RFC 4271; extended messages (RFC 8654) are not negotiated. */
+/** RFC 4271. */
 export const MAX_MESSAGE_LENGTH = 4096;
+/** RFC 8654, where both sides said so; never for OPEN and KEEPALIVE. */
+export const MAX_EXTENDED_LENGTH = 65535;
 export const BGP_VERSION = 4;
 /** Stands for a 4-byte AS in the 2-byte fields (RFC 6793). */
 export const AS_TRANS = 23456;
@@ -80,8 +82,13 @@ export const Cease = {
 export const CapabilityCode = {
   multiprotocol: 1,
   routeRefresh: 2,
+  extendedNextHop: 5,
+  extendedMessage: 6,
   gracefulRestart: 64,
   fourOctetAs: 65,
+  addPath: 69,
+  enhancedRouteRefresh: 70,
+  longLivedGracefulRestart: 71,
 } as const;
 
 export const AttributeType = {

@@ -1,7 +1,6 @@
 /**
  * OPEN (RFC 4271 4.2). Only its form is judged here; whether AS, identifier and hold time suit the session is decided
- * by session/negotiation.ts. Optional parameters longer than 255 bytes (RFC 9072) are understood; we never need to
- * send them.
+ * by session/negotiation.ts. Optional parameters of more than 255 bytes take the form of RFC 9072, in both directions.
  */
 
 import { formatRouterId, parseRouterId, readUint16, readUint32 } from "../address.ts";
@@ -30,19 +29,30 @@ export function encodeOpen(open: OpenMessage): Uint8Array {
     .u8(BGP_VERSION)
     .u16(open.asn > 0xffff ? AS_TRANS : open.asn)
     .u16(open.holdTime)
-    .u32(parseRouterId(open.routerId) ?? 0)
-    .u8(0);
-  const parametersAt = writer.length;
+    .u32(parseRouterId(open.routerId) ?? 0);
+  const capabilities = open.capabilities.map(encodeAlone);
   // One parameter per capability: the oldest habit, which every implementation reads.
-  for (const capability of open.capabilities) {
-    writer.u8(CAPABILITIES_PARAMETER).u8(0);
-    const start = writer.length;
-    encodeCapability(writer, capability);
-    writer.patch8(start - 1, writer.length - start);
+  const length = capabilities.reduce((sum, bytes) => sum + 2 + bytes.length, 0);
+  // RFC 9072 2: the old form as long as it suffices.
+  const extended = length > 255;
+  if (extended) {
+    writer
+      .u8(EXTENDED_PARAMETERS)
+      .u8(EXTENDED_PARAMETERS)
+      .u16(length + capabilities.length);
+  } else writer.u8(length);
+  for (const bytes of capabilities) {
+    writer.u8(CAPABILITIES_PARAMETER);
+    if (extended) writer.u16(bytes.length);
+    else writer.u8(bytes.length);
+    writer.bytes(bytes);
   }
-  const length = writer.length - parametersAt;
-  if (length > 254) throw new RangeError(`capabilities take ${length} bytes, 254 fit in an OPEN`);
-  writer.patch8(parametersAt - 1, length);
+  return writer.copy();
+}
+
+function encodeAlone(capability: Capability): Uint8Array {
+  const writer = new Writer(64);
+  encodeCapability(writer, capability);
   return writer.copy();
 }
 

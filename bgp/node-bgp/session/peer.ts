@@ -369,8 +369,27 @@ export class Peer implements SessionOwner {
     const gracefulRestart =
       gracefulRestartTime === 0
         ? undefined
-        : { restartTime: gracefulRestartTime, restarting, forwardingPreserved };
-    return { localAsn, asn, routerId, holdTime, keepaliveTime, sendHoldTime, families, gracefulRestart };
+        : {
+            restartTime: gracefulRestartTime,
+            restarting,
+            forwardingPreserved,
+            notification: false,
+            longLivedStaleTime: 0,
+          };
+    return {
+      localAsn,
+      asn,
+      routerId,
+      holdTime,
+      keepaliveTime,
+      sendHoldTime,
+      families,
+      gracefulRestart,
+      addPath: { receive: false, send: false },
+      extendedMessages: false,
+      extendedNextHop: false,
+      enhancedRefresh: false,
+    };
   }
 
   // --- routes

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { MessageError } from "../../errors.ts";
 import { encodeAttributes } from "../../message/attribute-encoder.ts";
-import type { Capability } from "../../message/capabilities.ts";
+import { type Capability, decodeCapabilities, encodeCapability } from "../../message/capabilities.ts";
 import { AttributeFlag, MessageType } from "../../message/constants.ts";
 import { Framer, frame } from "../../message/framing.ts";
 import { Nlri } from "../../message/nlri.ts";
@@ -19,6 +19,7 @@ import { decodeOpen, encodeOpen, type OpenMessage } from "../../message/open.ts"
 import { decodeRouteRefresh, encodeRouteRefresh } from "../../message/route-refresh.ts";
 import { decodeUpdate, encodeUpdate } from "../../message/update.ts";
 import { endOfRibBody } from "../../message/update-packer.ts";
+import { Writer } from "../../message/writer.ts";
 import { Family, type PathAttributes } from "../../route.ts";
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
@@ -52,6 +53,150 @@ describe("OPEN", () => {
   });
   it("comes back as it went in", () => {
     assert.deepEqual(decodeOpen(bytes(wire)), open);
+  });
+  it("names every capability this library speaks, byte for byte", () => {
+    const cases: [Capability, string][] = [
+      [{ kind: "extended-next-hop", families: [{ afi: 1, safi: 1, nextHopAfi: 2 }] }, "05 06 0001 0001 0002"],
+      [{ kind: "extended-message" }, "06 00"],
+      [
+        {
+          kind: "graceful-restart",
+          restarting: false,
+          notification: true,
+          restartTime: 4095,
+          families: [{ afi: 2, safi: 1, forwardingPreserved: false }],
+        },
+        "40 06 4fff 0002 01 00",
+      ],
+      [
+        {
+          kind: "add-path",
+          families: [
+            { afi: 1, safi: 1, send: true, receive: true },
+            { afi: 2, safi: 1, send: false, receive: true },
+            { afi: 2, safi: 4, send: true, receive: false },
+          ],
+        },
+        "45 0c 0001 01 03 0002 01 01 0002 04 02",
+      ],
+      [{ kind: "enhanced-route-refresh" }, "46 00"],
+      [
+        {
+          kind: "long-lived-graceful-restart",
+          families: [{ afi: 1, safi: 1, forwardingPreserved: true, staleTime: 0xabcdef }],
+        },
+        "47 07 0001 01 80 abcdef",
+      ],
+    ];
+    for (const [capability, text] of cases) {
+      const writer = new Writer();
+      encodeCapability(writer, capability);
+      assert.equal(hex(writer.copy()), text.replace(/\s/g, ""));
+      assert.deepEqual(decodeCapabilities(bytes(text)), [capability]);
+    }
+  });
+  it("takes a known capability with an impossible value for one it does not know", () => {
+    const impossible = [
+      "01 03 000100",
+      "02 01 00",
+      "05 05 0001000100",
+      "06 01 00",
+      "40 03 000000",
+      "41 02 fc00",
+      "45 00",
+      "45 04 00010100",
+      "45 08 00010103 00020104",
+      "46 02 0000",
+      "47 06 000101000000",
+    ];
+    for (const text of impossible) {
+      const [capability] = decodeCapabilities(bytes(text));
+      assert.equal(capability?.kind, "unknown", text);
+      const writer = new Writer();
+      encodeCapability(writer, capability!);
+      assert.equal(hex(writer.copy()), text.replace(/\s/g, ""));
+    }
+  });
+  it("uses the form of RFC 9072 for more than 255 bytes of parameters, and only then", () => {
+    const openWith = (count: number): OpenMessage => ({
+      ...open,
+      asn: 64512,
+      capabilities: Array.from({ length: count }, (_, i) => ({
+        kind: "unknown" as const,
+        code: 100 + i,
+        value: new Uint8Array(47).fill(i),
+      })),
+    });
+    const fits = encodeOpen(openWith(5));
+    assert.equal(fits[9], 255);
+    assert.equal(fits[10], 2, "a capabilities parameter");
+    assert.deepEqual(decodeOpen(fits), openWith(5));
+    const long = encodeOpen(openWith(6));
+    assert.equal(hex(long.subarray(9, 16)), "ffff01380200" + "31");
+    assert.equal(long.length, 13 + 6 * 52);
+    assert.deepEqual(decodeOpen(long), openWith(6));
+  });
+  const uint = (bits: number) => fc.nat(2 ** bits - 1);
+  const afiSafi = { afi: uint(16), safi: uint(8) };
+  const listOf = <T>(item: fc.Arbitrary<T>, minLength = 0) => fc.array(item, { minLength, maxLength: 30 });
+  const record = <T>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }) =>
+    fc.record(model, { noNullPrototype: true });
+  const anyCapability: fc.Arbitrary<Capability> = fc.oneof(
+    record({ kind: fc.constant("multiprotocol" as const), ...afiSafi }),
+    record({ kind: fc.constantFrom("route-refresh" as const, "extended-message" as const) }),
+    record({ kind: fc.constant("enhanced-route-refresh" as const) }),
+    record({
+      kind: fc.constant("extended-next-hop" as const),
+      families: listOf(record({ afi: uint(16), safi: uint(16), nextHopAfi: uint(16) })),
+    }),
+    record({
+      kind: fc.constant("graceful-restart" as const),
+      restarting: fc.boolean(),
+      notification: fc.boolean(),
+      restartTime: uint(12),
+      families: listOf(record({ ...afiSafi, forwardingPreserved: fc.boolean() })),
+    }),
+    record({
+      kind: fc.constant("add-path" as const),
+      families: listOf(
+        record({ ...afiSafi, send: fc.boolean(), receive: fc.boolean() }).filter(
+          ({ send, receive }) => send || receive,
+        ),
+        1,
+      ),
+    }),
+    record({
+      kind: fc.constant("long-lived-graceful-restart" as const),
+      families: listOf(record({ ...afiSafi, forwardingPreserved: fc.boolean(), staleTime: uint(24) })),
+    }),
+  );
+  it("comes back as it went in, whatever it says and however long it is", () => {
+    const anyOpen = record({
+      asn: fc.integer({ min: 1, max: 65535 }),
+      holdTime: uint(16),
+      routerId: fc.ipV4(),
+      capabilities: fc.array(anyCapability, { maxLength: 12 }),
+    });
+    fc.assert(
+      fc.property(anyOpen, value => {
+        assert.deepEqual(decodeOpen(encodeOpen(value)), value);
+      }),
+    );
+  });
+  it("is taken or refused with an OPEN error, whatever the bytes", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ minLength: 0, maxLength: 80 }), fc.boolean(), (tail, extended) => {
+        const head = bytes("04 fc00 005a 0a000001");
+        const parameters = extended
+          ? [255, 255, tail.length >> 8, tail.length & 255, ...tail]
+          : [tail.length, ...tail];
+        try {
+          decodeOpen(Uint8Array.of(...head, ...parameters));
+        } catch (error) {
+          assert.ok(error instanceof MessageError && error.notificationCode === 2, `${error}`);
+        }
+      }),
+    );
   });
   it("takes the 2-byte AS where there is no capability", () => {
     assert.equal(decodeOpen(bytes("04 fc00 00b4 0a000001 00")).asn, 64512);

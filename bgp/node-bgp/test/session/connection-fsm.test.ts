@@ -1,6 +1,4 @@
 import assert from "node:assert/strict";
-import { MessageError } from "../../errors.ts";
-import type { Capability } from "../../message/capabilities.ts";
 import type { OpenMessage } from "../../message/open.ts";
 import { Family } from "../../route.ts";
 import {
@@ -10,7 +8,7 @@ import {
   connectionStep,
   INITIAL_CONNECTION,
 } from "../../session/connection-fsm.ts";
-import { negotiate, openMessage, type SessionConfig } from "../../session/negotiation.ts";
+import type { SessionConfig } from "../../session/negotiation.ts";
 
 const CONFIG: SessionConfig = {
   localAsn: 64512,
@@ -21,6 +19,10 @@ const CONFIG: SessionConfig = {
   sendHoldTime: undefined,
   families: [Family.ipv4Unicast],
   gracefulRestart: undefined,
+  addPath: { receive: false, send: false },
+  extendedMessages: true,
+  extendedNextHop: false,
+  enhancedRefresh: true,
 };
 const OPEN: OpenMessage = { asn: 64513, holdTime: 30, routerId: "10.0.0.2", capabilities: [] };
 
@@ -86,71 +88,5 @@ describe("a connection", () => {
     for (const event of [CONNECTED, RECEIVED_OPEN, KEEPALIVE, { type: "hold-expired" } as const]) {
       assert.deepEqual(run([event], closed).actions, []);
     }
-  });
-});
-
-describe("negotiation", () => {
-  const refused = (open: Partial<OpenMessage>, config: Partial<SessionConfig> = {}): number | undefined => {
-    try {
-      negotiate({ ...CONFIG, ...config }, { ...OPEN, ...open });
-    } catch (error) {
-      assert.ok(error instanceof MessageError);
-      return error.subcode;
-    }
-    return undefined;
-  };
-
-  it("refuses the wrong AS, identifier and hold time", () => {
-    assert.equal(refused({ asn: 1 }), 2);
-    assert.equal(refused({ routerId: "0.0.0.0" }), 3);
-    assert.equal(refused({ routerId: CONFIG.routerId, asn: 64512 }, { asn: 64512 }), 3);
-    assert.equal(refused({ holdTime: 1 }), 6);
-    assert.equal(refused({ holdTime: 2 }), 6);
-  });
-  it("takes our own identifier from another AS (RFC 6286), and hold time 0", () => {
-    assert.equal(refused({ routerId: CONFIG.routerId }), undefined);
-    const { holdTime, keepaliveTime } = negotiate(CONFIG, { ...OPEN, holdTime: 0 });
-    assert.deepEqual([holdTime, keepaliveTime], [0, 0]);
-  });
-  it("takes the smaller hold time and a third of it for keepalives", () => {
-    const { holdTime, keepaliveTime } = negotiate(CONFIG, OPEN);
-    assert.deepEqual([holdTime, keepaliveTime], [30, 10]);
-    assert.equal(negotiate({ ...CONFIG, keepaliveTime: 60 }, OPEN).keepaliveTime, 10);
-  });
-  it("speaks the families both have; IPv4 where the neighbor says nothing", () => {
-    const both = { ...CONFIG, families: Object.values(Family) };
-    assert.deepEqual(negotiate(both, OPEN).families, [Family.ipv4Unicast]);
-    const v6: Capability = { kind: "multiprotocol", afi: 2, safi: 1 };
-    assert.deepEqual(negotiate(both, { ...OPEN, capabilities: [v6] }).families, [Family.ipv6Unicast]);
-    assert.deepEqual(negotiate(CONFIG, { ...OPEN, capabilities: [v6] }).families, []);
-  });
-  it("keeps of graceful restart what concerns common families", () => {
-    const families = [
-      { afi: 1, safi: 1, forwardingPreserved: true },
-      { afi: 2, safi: 1, forwardingPreserved: true },
-    ];
-    const capability: Capability = {
-      kind: "graceful-restart",
-      restarting: true,
-      notification: false,
-      restartTime: 9,
-      families,
-    };
-    const { gracefulRestart } = negotiate(CONFIG, { ...OPEN, capabilities: [capability] });
-    assert.deepEqual([...gracefulRestart!.families], [[Family.ipv4Unicast, true]]);
-    assert.equal(gracefulRestart?.restarting, true);
-  });
-  it("offers what is configured, with the F bit", () => {
-    const open = openMessage({
-      ...CONFIG,
-      gracefulRestart: { restartTime: 120, restarting: true, forwardingPreserved: true },
-    });
-    assert.deepEqual(open.capabilities.at(-1), {
-      kind: "graceful-restart",
-      restarting: true,
-      notification: false,
-      restartTime: 120,
-      families: [{ afi: 1, safi: 1, forwardingPreserved: true }],
-    });
   });
 });
