@@ -6,7 +6,7 @@
  */
 
 import process from "node:process";
-import { Speaker } from "node-bgp";
+import { acceptAll, Speaker } from "node-bgp";
 import { forwardingRoute } from "../bgp/forwarding.ts";
 import { Kernel } from "../bgp/kernel.ts";
 import { NORMAL_PRIORITY } from "../bgp/priority.ts";
@@ -47,6 +47,8 @@ void runDaemon(logger, async signal => {
       localAddress: hostAddress.includes(":") ? (address6 ?? "") : address,
       passive: true,
       nextHopMode: "self",
+      importPolicy: acceptAll,
+      exportPolicy: acceptAll,
     });
   }
   await new Promise(resolve => signal.addEventListener("abort", resolve));

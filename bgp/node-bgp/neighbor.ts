@@ -54,6 +54,8 @@ export interface PreparedPolicy {
   decide(address: Uint8Array, offset: number, length: number): PolicyAnswer;
 }
 
+export type PolicyDirection = "import" | "export";
+
 export interface NeighborOptions {
   /** IPv4 or IPv6 address; also the identity of the neighbor. A zone (`fe80::1%eth0`) is kept. */
   readonly address: string;
@@ -230,6 +232,8 @@ export interface NeighborStatus {
   /** Seconds, as negotiated. */
   readonly holdTime?: number | undefined;
   readonly families: readonly Family[];
+  /** Directions of an external neighbor that have no policy, and so no routes (RFC 8212). */
+  readonly policyMissing: readonly PolicyDirection[];
   /** The neighbor is away and its routes are kept (RFC 4724 helper). */
   readonly restarting: boolean;
   /** Established, and its End-of-RIB has come for every family: what we have of it is all it has. */

@@ -25,14 +25,14 @@ describe("the libraries as npm packages", function () {
 
   it("node-bgp speaks from its package", () => {
     const program = `
-      import { Speaker } from "node-bgp";
+      import { acceptAll, Speaker } from "node-bgp";
       const speaker = n => new Speaker({ asn: 64512 + n, routerId: "10.0.0." + n, listen: { port: 0, addresses: ["127.0.0." + n] } });
       const [a, b] = [speaker(1), speaker(2)];
       await a.start();
       await b.start();
-      b.addNeighbor({ address: "127.0.0.1", asn: 64513, passive: true });
+      b.addNeighbor({ address: "127.0.0.1", asn: 64513, passive: true, importPolicy: acceptAll });
       a.announce({ prefix: "10.0.0.0/24", nextHop: "192.0.2.1" });
-      a.addNeighbor({ address: "127.0.0.2", asn: 64514, port: b.port, localAddress: "127.0.0.1", nextHopMode: "keep" });
+      a.addNeighbor({ address: "127.0.0.2", asn: 64514, port: b.port, localAddress: "127.0.0.1", nextHopMode: "keep", exportPolicy: acceptAll });
       b.onRoutes(changes => {
         console.log(changes[0].prefix);
         process.exit(0);

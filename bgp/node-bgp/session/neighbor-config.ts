@@ -10,7 +10,14 @@ import {
   parseRouterId,
 } from "../address.ts";
 import { OptionError } from "../errors.ts";
-import type { NeighborOptions, NextHopMode, PolicyNeighbor, RoutePolicy } from "../neighbor.ts";
+import type {
+  NeighborOptions,
+  NextHopMode,
+  PolicyDirection,
+  PolicyNeighbor,
+  RoutePolicy,
+} from "../neighbor.ts";
+import { acceptAll, rejectAll } from "../policy/constant.ts";
 import { FAMILIES, Family } from "../route.ts";
 import type { MultipathOptions, SpeakerOptions } from "../speaker-options.ts";
 
@@ -51,8 +58,11 @@ export interface NeighborConfig {
   readonly nextHopMode: NextHopMode;
   readonly allowedLocalAs: number;
   readonly families: readonly Family[];
+  /** Undefined: everything passes. */
   readonly importPolicy: RoutePolicy | undefined;
   readonly exportPolicy: RoutePolicy | undefined;
+  /** Directions without a policy where RFC 8212 asks for one: nothing passes there. */
+  readonly policyMissing: readonly PolicyDirection[];
   readonly exportGroup: string | undefined;
   readonly description: string | undefined;
   readonly policyNeighbor: PolicyNeighbor;
@@ -194,8 +204,9 @@ export function neighborConfig(options: NeighborOptions, speaker: SpeakerOptions
     nextHopMode: options.nextHopMode ?? "auto",
     allowedLocalAs: numberOption("allowedLocalAs", options.allowedLocalAs ?? 0, 0, 255),
     families,
-    importPolicy: options.importPolicy,
-    exportPolicy: options.exportPolicy,
+    importPolicy: effectivePolicy(options.importPolicy, type),
+    exportPolicy: effectivePolicy(options.exportPolicy, type),
+    policyMissing: policyMissing(options, type),
     exportGroup: options.exportGroup,
     description: options.description,
     policyNeighbor: { address, asn, localAsn, type },
@@ -260,6 +271,24 @@ function neighborAddress(options: NeighborOptions): { address: string; interface
     );
   }
   return { address: `${plain}%${name}`, interface: name };
+}
+
+/** RFC 8212: towards another AS nothing passes that nobody has allowed. */
+function effectivePolicy(
+  policy: RoutePolicy | undefined,
+  type: NeighborConfig["type"],
+): RoutePolicy | undefined {
+  if (policy === undefined) return type === "external" ? rejectAll : undefined;
+  // Not asked for each route.
+  return policy === acceptAll ? undefined : policy;
+}
+
+function policyMissing(options: NeighborOptions, type: NeighborConfig["type"]): PolicyDirection[] {
+  if (type === "internal") return [];
+  const missing: PolicyDirection[] = [];
+  if (options.importPolicy === undefined) missing.push("import");
+  if (options.exportPolicy === undefined) missing.push("export");
+  return missing;
 }
 
 function addPathOption({ addPath = {} }: NeighborOptions): NeighborConfig["addPath"] {

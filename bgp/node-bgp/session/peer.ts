@@ -178,7 +178,7 @@ export class Peer implements SessionOwner {
   }
 
   status(): NeighborStatus {
-    const { address, asn, localAsn, type, description, families } = this.#config;
+    const { address, asn, localAsn, type, description, families, policyMissing } = this.#config;
     const { table } = this.#env;
     const counts = Object.values(Family).map(family => table.pathCount(this.#source, family));
     const advertised = [...this.#members.values()].map(member => table.advertisedTo(member));
@@ -199,6 +199,7 @@ export class Peer implements SessionOwner {
       remoteCapabilities: negotiated?.remoteCapabilities,
       holdTime: negotiated?.holdTime,
       families: negotiated?.families ?? families,
+      policyMissing,
       restarting: this.#helper.isKeeping,
       synchronized: negotiated !== undefined && [...negotiated.families].every(f => this.#complete.has(f)),
       sent: this.#tally.snapshot("sent"),

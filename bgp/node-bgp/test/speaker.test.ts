@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { BgpError, Family, OptionError, type RoutePolicy } from "../index.ts";
-import { Lab, type LabSpeaker, prefixesOf, routeOf, stateOf } from "./kit/lab.ts";
+import { acceptAll, BgpError, Family, OptionError, type RoutePolicy } from "../index.ts";
+import { EVERYTHING, Lab, type LabSpeaker, prefixesOf, routeOf, stateOf } from "./kit/lab.ts";
 import type { SimConnection } from "./kit/sim-network.ts";
 
 const A = "10.0.0.1";
@@ -195,8 +195,8 @@ describe("an external session", () => {
     const lab = new Lab();
     const a = lab.speaker(A, 64512);
     const b = lab.speaker(B, 4200000001);
-    a.addNeighbor({ address: B, asn: 4200000001 });
-    b.addNeighbor({ address: A, asn: 64512 });
+    a.addNeighbor({ address: B, asn: 4200000001, ...EVERYTHING });
+    b.addNeighbor({ address: A, asn: 64512, ...EVERYTHING });
     await lab.start(a, b);
     a.announce({ prefix: BLOCK, localPref: 300, largeCommunities: ["64512:1:2"] });
     lab.advance(1);
@@ -211,15 +211,15 @@ describe("an external session", () => {
     const lab = new Lab();
     const speakers = [lab.speaker(A, 64512), lab.speaker(B, 65000), lab.speaker(C, 64512)] as const;
     const [a, tor, c] = speakers;
-    a.addNeighbor({ address: B, asn: 65000 });
-    tor.addNeighbor({ address: A, asn: 64512 });
-    tor.addNeighbor({ address: C, asn: 64512 });
-    c.addNeighbor({ address: B, asn: 65000 });
+    a.addNeighbor({ address: B, asn: 65000, ...EVERYTHING });
+    tor.addNeighbor({ address: A, asn: 64512, ...EVERYTHING });
+    tor.addNeighbor({ address: C, asn: 64512, ...EVERYTHING });
+    c.addNeighbor({ address: B, asn: 65000, ...EVERYTHING });
     await lab.start(...speakers);
     a.announce({ prefix: BLOCK });
     lab.advance(1);
     assert.deepEqual(prefixesOf(c), []);
-    c.updateNeighbor({ address: B, asn: 65000, allowedLocalAs: 1 });
+    c.updateNeighbor({ address: B, asn: 65000, allowedLocalAs: 1, ...EVERYTHING });
     lab.advance(1);
     assert.deepEqual(prefixesOf(c), [BLOCK], "asked for again by ROUTE-REFRESH, without a new session");
     assert.equal(c.neighbor(B)?.established, 1);
@@ -230,8 +230,8 @@ describe("an external session", () => {
     const a = lab.speaker(A, 64512);
     const tors = [B, C].map((address, i) => lab.speaker(address, 65001 + i));
     for (const [i, tor] of tors.entries()) {
-      a.addNeighbor({ address: [B, C][i]!, asn: 65001 + i });
-      tor.addNeighbor({ address: A, asn: 64512 });
+      a.addNeighbor({ address: [B, C][i]!, asn: 65001 + i, ...EVERYTHING });
+      tor.addNeighbor({ address: A, asn: 64512, ...EVERYTHING });
       tor.announce({ prefix: "0.0.0.0/0" });
     }
     await lab.start(a, ...tors);
@@ -255,9 +255,9 @@ describe("policies", () => {
     const b = lab.speaker(B, 64513);
     const exportPolicy: RoutePolicy = route =>
       route.prefix === BLOCK ? { ...route, communities: ["1:2"], med: 7 } : null;
-    a.addNeighbor({ address: B, asn: 64513, exportPolicy });
+    a.addNeighbor({ address: B, asn: 64513, exportPolicy, importPolicy: acceptAll });
     const importPolicy: RoutePolicy = (route, neighbor) => ({ ...route, localPref: neighbor.asn });
-    b.addNeighbor({ address: A, asn: 64512, importPolicy });
+    b.addNeighbor({ address: A, asn: 64512, importPolicy, exportPolicy: acceptAll });
     await lab.start(a, b);
     a.announce({ prefix: BLOCK });
     a.announce({ prefix: "10.9.0.0/16" });

@@ -1,6 +1,7 @@
 /** Speakers in one simulated network, named by address, and what tests ask of them. */
 
 import {
+  acceptAll,
   type NeighborEvent,
   type Route,
   type RouteChange,
@@ -14,6 +15,9 @@ export interface LabSpeaker extends Speaker {
   readonly events: NeighborEvent[];
   readonly changes: RouteChange[];
 }
+
+/** For external neighbors: everything in, everything out. */
+export const EVERYTHING = { importPolicy: acceptAll, exportPolicy: acceptAll } as const;
 
 const running: Speaker[] = [];
 afterEach(async () => {

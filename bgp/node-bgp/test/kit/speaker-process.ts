@@ -4,7 +4,13 @@
  */
 
 import { createInterface } from "node:readline";
-import { type LocalRoute, type NeighborOptions, Speaker, type SpeakerOptions } from "../../index.ts";
+import {
+  acceptAll,
+  type LocalRoute,
+  type NeighborOptions,
+  Speaker,
+  type SpeakerOptions,
+} from "../../index.ts";
 
 export interface SpeakerSetup {
   readonly speaker: SpeakerOptions;
@@ -18,6 +24,8 @@ export type SpeakerCommand =
   | { readonly do: "update"; readonly neighbor: NeighborOptions }
   | { readonly do: "stop"; readonly graceful: boolean };
 
+/** Policies do not travel as JSON. */
+const open = { importPolicy: acceptAll, exportPolicy: acceptAll };
 const setup: SpeakerSetup = JSON.parse(process.argv[2]!);
 const tell = (event: object) => process.stdout.write(`${JSON.stringify(event)}\n`);
 
@@ -25,7 +33,7 @@ const speaker = new Speaker(setup.speaker);
 speaker.onNeighbor(event => tell({ event: "neighbor", ...event }));
 speaker.onRoutes(changes => tell({ event: "routes", changes }));
 speaker.onUpdateProblem(problem => tell({ event: "problem", ...problem }));
-for (const neighbor of setup.neighbors) speaker.addNeighbor(neighbor);
+for (const neighbor of setup.neighbors) speaker.addNeighbor({ ...open, ...neighbor });
 for (const route of setup.routes) speaker.announce(route);
 await speaker.start();
 void speaker.ready.then(() => tell({ event: "ready" }));
@@ -34,7 +42,7 @@ for await (const line of createInterface({ input: process.stdin })) {
   const command: SpeakerCommand = JSON.parse(line);
   if (command.do === "announce") speaker.announce(command.route);
   else if (command.do === "withdraw") speaker.withdraw(command.prefix);
-  else if (command.do === "update") speaker.updateNeighbor(command.neighbor);
+  else if (command.do === "update") speaker.updateNeighbor({ ...open, ...command.neighbor });
   else {
     await speaker.stop({ graceful: command.graceful });
     process.stdin.destroy();

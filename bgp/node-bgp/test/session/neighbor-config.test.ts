@@ -57,6 +57,7 @@ describe("options of a neighbor", () => {
       families: [Family.ipv4Unicast],
       importPolicy: undefined,
       exportPolicy: undefined,
+      policyMissing: [],
       exportGroup: undefined,
       description: undefined,
     });
