@@ -24,7 +24,10 @@ import { SelectionDeferral } from "./session/selection-deferral.ts";
 import type { SpeakerOptions, StopOptions } from "./speaker-options.ts";
 import { tcpTransport } from "./transport/tcp.ts";
 import type { Connection, Listener, Transport } from "./transport/transport.ts";
+import { TurnBudget } from "./turn-budget.ts";
 
+/** With what the RIB takes in the same turn, below the 10 ms that keepalives can wait for. */
+const READING_MS_PER_TURN = 4;
 const DEFAULT_ESTABLISH_WAIT = 5;
 const DEFAULT_DEFERRAL_TIME = 30;
 
@@ -69,6 +72,7 @@ export class Speaker {
       clock: this.#clock,
       random: options.random ?? Math.random,
       transport: this.#transport,
+      reading: new TurnBudget(this.#clock, READING_MS_PER_TURN),
       table: this.#table,
       routerId: options.routerId,
       clusterId: options.clusterId ?? options.routerId,

@@ -9,7 +9,7 @@ import type { Clock, TimerHandle } from "../clock.ts";
 import { afiSafiOf, Cease, familyOf, type MessageType, NotificationCode } from "../message/constants.ts";
 import type { NotificationMessage } from "../message/notification.ts";
 import type { RouteRefreshMessage } from "../message/route-refresh.ts";
-import type { Update } from "../message/update.ts";
+import { decodeUpdate, type Update } from "../message/update.ts";
 import type {
   NeighborError,
   NeighborErrorReason,
@@ -23,6 +23,7 @@ import type { ExportRule, RoutingTable } from "../rib/routing-table.ts";
 import type { Member } from "../rib/update-group.ts";
 import { Family, type Route } from "../route.ts";
 import type { Connection, Transport } from "../transport/transport.ts";
+import type { TurnBudget } from "../turn-budget.ts";
 import { type ConnectionEnd, notification, type StopReason } from "./connection-fsm.ts";
 import { MessageTally } from "./message-tally.ts";
 import type { Negotiated, SessionConfig } from "./negotiation.ts";
@@ -43,6 +44,7 @@ export interface PeerEnvironment {
   readonly clock: Clock;
   readonly random: () => number;
   readonly transport: Transport;
+  readonly reading: TurnBudget;
   readonly table: RoutingTable;
   readonly routerId: string;
   readonly clusterId: string;
@@ -263,8 +265,9 @@ export class Peer implements SessionOwner {
       );
   }
 
-  onUpdate(session: Session, update: Update): void {
+  onUpdate(session: Session, bytes: Uint8Array, start: number, end: number): void {
     const { table } = this.#env;
+    const update = decodeUpdate(bytes.subarray(start, end), session.negotiated!);
     const families = session.negotiated!.families.filter(family => !this.#disabledFamilies.has(family));
     table.receive(this.#source, update, this.#importContext(session), families);
     if (update.problems.length > 0) this.#onProblems(update);
@@ -355,9 +358,9 @@ export class Peer implements SessionOwner {
   }
 
   #open(id: number, direction: Direction, connection: Connection): void {
-    const { clock, random } = this.#env;
+    const { clock, random, reading } = this.#env;
     const config = this.#sessionConfig();
-    const session = new Session({ id, direction, connection, config, owner: this, clock, random });
+    const session = new Session({ id, direction, connection, config, owner: this, clock, random, reading });
     this.#sessions.set(id, session);
     session.start();
   }

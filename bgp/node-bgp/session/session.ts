@@ -17,8 +17,8 @@ import {
   encodeRouteRefresh,
   type RouteRefreshMessage,
 } from "../message/route-refresh.ts";
-import { decodeUpdate, type Update } from "../message/update.ts";
 import type { Connection } from "../transport/transport.ts";
+import type { TurnBudget } from "../turn-budget.ts";
 import {
   type ConnectionAction,
   type ConnectionEnd,
@@ -37,8 +37,8 @@ export interface SessionOwner {
   /** Answer with confirm() or stop(), now or later. */
   onOpen(session: Session, negotiated: Negotiated): void;
   onEstablished(session: Session, negotiated: Negotiated): void;
-  /** The NLRI are only valid during the call. Throw {@link MessageError} to end the session. */
-  onUpdate(session: Session, update: Update): void;
+  /** The body of an UPDATE is `bytes` from `start` to `end`, valid only during the call. Throw {@link MessageError} to end the session. */
+  onUpdate(session: Session, bytes: Uint8Array, start: number, end: number): void;
   onRouteRefresh(session: Session, message: RouteRefreshMessage): void;
   /** There is room to send again. */
   onDrain(session: Session): void;
@@ -55,6 +55,13 @@ export class Session {
   readonly #owner: SessionOwner;
   readonly #random: () => number;
   readonly #framer = new Framer();
+  readonly #reading: TurnBudget;
+  /** Received, but the turn had no time for it. */
+  readonly #unread: Uint8Array[] = [];
+  /** For a turn with time; the connection is paused meanwhile. */
+  #isWaiting = false;
+  /** The connection has ended behind what is unread. */
+  #lost: { readonly error: Error | undefined } | undefined;
   readonly #hold: LazyTimer;
   readonly #keepalive: LazyTimer;
   readonly #sendHold: LazyTimer;
@@ -70,15 +77,18 @@ export class Session {
     owner: SessionOwner;
     clock: Clock;
     random: () => number;
+    /** For all sessions together. */
+    reading: TurnBudget;
   }) {
-    const { id, direction, connection, config, owner, clock, random } = options;
+    const { id, direction, connection, config, owner, clock, random, reading } = options;
     this.id = id;
     this.direction = direction;
     this.connection = connection;
     this.#config = config;
     this.#owner = owner;
     this.#random = random;
-    this.#hold = new LazyTimer(clock, () => this.#dispatch({ type: "hold-expired" }), { recheck: true });
+    this.#reading = reading;
+    this.#hold = new LazyTimer(clock, () => this.#onHoldTimer(), { recheck: true });
     this.#keepalive = new LazyTimer(clock, () => this.#dispatch({ type: "keepalive-due" }));
     this.#sendHold = new LazyTimer(clock, () => this.#checkSendHold());
   }
@@ -89,7 +99,7 @@ export class Session {
       onConnect: () => this.#onConnect(),
       onData: chunk => this.#onData(chunk),
       onDrain: () => this.#onDrain(),
-      onClose: error => this.#dispatch({ type: "lost", error }),
+      onClose: error => this.#onClose(error),
     });
     if (this.direction === "incoming") this.#dispatch({ type: "connected" });
   }
@@ -132,25 +142,78 @@ export class Session {
 
   #onData(chunk: Uint8Array): void {
     this.#hold.touch();
+    this.#unread.push(chunk);
+    if (this.#isWaiting) return;
+    if (this.#reading.isSpent) this.#wait();
+    else this.#readOn();
+  }
+
+  /** Reads until there is nothing left or the turn's time is over: at least one message. */
+  #readOn(): void {
+    let hasTime = true;
+    while (hasTime && this.#unread.length > 0) {
+      const chunk = this.#unread.shift()!;
+      const done = this.#read(chunk);
+      if (this.phase === "Closed") return;
+      if (done < chunk.length) this.#unread.unshift(chunk.subarray(done));
+      hasTime = done === chunk.length && !this.#reading.isSpent;
+    }
+    this.#keepalive.poll();
+    if (this.#unread.length > 0) this.#wait();
+    else if (this.#isWaiting) this.#stopWaiting();
+  }
+
+  #read(chunk: Uint8Array): number {
     try {
-      this.#framer.push(chunk, (type, body) => this.#onMessage(type, body));
+      return this.#framer.push(chunk, this.#onMessage);
     } catch (error) {
       if (!(error instanceof MessageError)) throw error;
       this.#dispatch({ type: "invalid", error });
+      return chunk.length;
     }
-    this.#keepalive.poll();
   }
 
-  #onMessage(type: MessageType, body: Uint8Array): boolean {
+  #wait(): void {
+    if (!this.#isWaiting) this.connection.pause();
+    this.#isWaiting = true;
+    this.#reading.later(() => {
+      if (this.phase === "Closed") return;
+      this.#hold.touch();
+      this.#readOn();
+    });
+  }
+
+  #stopWaiting(): void {
+    this.#isWaiting = false;
+    if (this.#lost === undefined) this.connection.resume();
+    else this.#dispatch({ type: "lost", ...this.#lost });
+  }
+
+  #onClose(error: Error | undefined): void {
+    // What came before the end counts, a NOTIFICATION above all.
+    if (this.#isWaiting) this.#lost = { error };
+    else this.#dispatch({ type: "lost", error });
+  }
+
+  #onHoldTimer(): void {
+    // It is we who are late.
+    if (this.#isWaiting) this.#hold.touch();
+    else this.#dispatch({ type: "hold-expired" });
+  }
+
+  readonly #onMessage = (type: MessageType, bytes: Uint8Array, start: number, end: number): boolean => {
     this.#owner.count("received", type);
+    if (type === MessageType.update) {
+      if (this.phase !== "Established") this.#dispatch({ type: "update" });
+      else this.#owner.onUpdate(this, bytes, start, end);
+    } else this.#onRareMessage(type, bytes.subarray(start, end));
+    return this.phase !== "Closed" && !this.#reading.isSpent;
+  };
+
+  #onRareMessage(type: MessageType, body: Uint8Array): void {
     switch (type) {
       case MessageType.open:
         this.#dispatch({ type: "open", open: decodeOpen(body) });
-        break;
-      case MessageType.update:
-        this.#dispatch({ type: "update" });
-        if (this.phase === "Established")
-          this.#owner.onUpdate(this, decodeUpdate(body, this.#state.negotiated!));
         break;
       case MessageType.notification:
         this.#dispatch({ type: "notification", notification: decodeNotification(body) });
@@ -164,7 +227,6 @@ export class Session {
         if (this.phase === "Established") this.#owner.onRouteRefresh(this, message);
       }
     }
-    return this.phase !== "Closed";
   }
 
   #dispatch(event: ConnectionEvent): void {

@@ -81,6 +81,23 @@ describe("two speakers", () => {
     assert.equal(prefixesOf(a).length, 50);
   });
 
+  it("lose nothing where every message takes all the time a turn has", async () => {
+    const lab = new Lab();
+    const [a, b] = await pair(lab);
+    lab.clock.msPerLook = 3;
+    for (let i = 0; i < 300; i++) b.announce({ prefix: `10.${i >> 8}.${i & 255}.0/24`, med: i });
+    lab.advance(2);
+    assert.equal(prefixesOf(a).length, 300);
+    for (let i = 0; i < 300; i++) b.announce({ prefix: `10.9.${i & 255}.${i >> 8}/32`, med: i });
+    lab.clock.settle();
+    await b.stop({ message: "while the neighbor is still reading" });
+    lab.advance(2);
+    assert.equal(
+      a.neighbor(B)?.lastError?.text,
+      "Cease/Administrative Shutdown (while the neighbor is still reading)",
+    );
+  });
+
   it("keep the session for a day with nothing to say", async () => {
     const lab = new Lab();
     const [a, b] = await pair(lab);
@@ -401,7 +418,7 @@ describe("a route reflector", () => {
     assert.equal(d!.paths("10.0.5.0/24")[0]?.med, 54);
     for (let i = 0; i < 1000; i++) b!.withdraw(`10.${i >> 8}.${i & 255}.0/24`);
     lab.advance(0.1);
-    toC.resume();
+    toC.unstall();
     lab.advance(1);
     const seen = (speaker: LabSpeaker) =>
       [...speaker.routes()].map(({ prefix, med }) => `${prefix} ${med}`).sort();

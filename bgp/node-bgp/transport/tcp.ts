@@ -30,6 +30,7 @@ class TcpConnection implements Connection {
   #handler: ConnectionHandler | undefined;
   #error: Error | undefined;
   #readThisTurn = 0;
+  #isHeld = false;
 
   constructor(socket: Socket, remoteAddress: string, remotePort: number) {
     this.socket = socket;
@@ -62,6 +63,16 @@ class TcpConnection implements Connection {
     this.socket.on("data", chunk => this.#onData(chunk as Buffer));
   }
 
+  pause(): void {
+    this.#isHeld = true;
+    this.socket.pause();
+  }
+
+  resume(): void {
+    this.#isHeld = false;
+    if (this.#readThisTurn < READ_PER_TURN) this.socket.resume();
+  }
+
   write(bytes: Uint8Array): void {
     if (this.socket.writable) this.socket.write(bytes);
   }
@@ -89,7 +100,7 @@ class TcpConnection implements Connection {
 
   #onNextTurn(): void {
     this.#readThisTurn = 0;
-    if (this.socket.isPaused()) this.socket.resume();
+    if (!this.#isHeld && this.socket.isPaused()) this.socket.resume();
   }
 }
 

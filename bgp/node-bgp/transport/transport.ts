@@ -5,7 +5,7 @@
 
 export interface ConnectionHandler {
   onConnect(): void;
-  /** The chunk belongs to the transport again when this returns. */
+  /** The chunk is the handler's: the transport does not write to it again. */
   onData(chunk: Uint8Array): void;
   /** Everything written has been taken by the kernel. */
   onDrain(): void;
@@ -21,6 +21,9 @@ export interface Connection {
   /** Bytes written and not yet taken by the kernel. */
   readonly writableLength: number;
   setHandler(handler: ConnectionHandler): void;
+  /** Stops reading; what is on its way already still comes. */
+  pause(): void;
+  resume(): void;
   /** Keeps a reference to `bytes` until it is sent when writableLength is above 0 afterwards. */
   write(bytes: Uint8Array): void;
   /** Sends what is queued, then closes. */

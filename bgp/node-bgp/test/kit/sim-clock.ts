@@ -13,8 +13,11 @@ export class SimClock implements Clock {
   #order = 0;
   readonly #timers = new Set<Timer>();
   #immediates: (() => void)[] = [];
+  /** Milliseconds that pass each time somebody looks: a machine on which everything takes long. */
+  msPerLook = 0;
 
   now(): number {
+    this.#now += this.msPerLook;
     return this.#now;
   }
 
@@ -46,12 +49,12 @@ export class SimClock implements Clock {
     const end = this.#now + ms;
     this.settle();
     for (let next = this.#first(); next !== undefined && next.at <= end; next = this.#first()) {
-      this.#now = next.at;
+      this.#now = Math.max(this.#now, next.at);
       this.#timers.delete(next);
       next.callback();
       this.settle();
     }
-    this.#now = end;
+    this.#now = Math.max(this.#now, end);
   }
 
   #first(): Timer | undefined {

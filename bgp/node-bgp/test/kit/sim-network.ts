@@ -93,6 +93,7 @@ export class SimConnection implements Connection {
   #handler: ConnectionHandler | undefined;
   #queued: Uint8Array[] = [];
   #early: Uint8Array[] = [];
+  #isPaused = false;
   isClosed = false;
   /** The far side does not read: nothing leaves our queue. */
   isStalled = false;
@@ -110,7 +111,16 @@ export class SimConnection implements Connection {
 
   setHandler(handler: ConnectionHandler): void {
     this.#handler = handler;
-    for (const bytes of this.#early.splice(0)) this.#deliver(bytes);
+    this.#deliverEarly();
+  }
+
+  pause(): void {
+    this.#isPaused = true;
+  }
+
+  resume(): void {
+    this.#isPaused = false;
+    this.#network.clock.setImmediate(() => this.#deliverEarly());
   }
 
   pair(peer: SimConnection): void {
@@ -129,7 +139,7 @@ export class SimConnection implements Connection {
   }
 
   /** The far side reads again. */
-  resume(): void {
+  unstall(): void {
     this.isStalled = false;
     for (const bytes of this.#queued.splice(0)) this.#transmit(bytes.slice());
     this.#handler?.onDrain();
@@ -178,9 +188,13 @@ export class SimConnection implements Connection {
     }, this.#network.latency);
   }
 
+  #deliverEarly(): void {
+    for (const bytes of this.#early.splice(0)) this.#deliver(bytes);
+  }
+
   #deliver(bytes: Uint8Array): void {
     if (this.isClosed) return;
-    if (this.#handler === undefined) {
+    if (this.#handler === undefined || this.#isPaused) {
       this.#early.push(bytes);
       return;
     }

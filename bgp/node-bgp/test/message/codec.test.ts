@@ -293,11 +293,15 @@ describe("UPDATE", () => {
     const nlri = Nlri.of(Family.ipv4Unicast, prefixes);
     const seen: string[] = [];
     const sizes: number[] = [];
-    new Framer().push(encodeUpdate({ announced: [{ nlri, attributes }] }, IBGP), (_type, body) => {
-      sizes.push(body.length + 19);
-      for (const { nlri: list } of decodeUpdate(body, IBGP).announced) seen.push(...list);
-      return true;
-    });
+    new Framer().push(
+      encodeUpdate({ announced: [{ nlri, attributes }] }, IBGP),
+      (_type, bytes, start, end) => {
+        sizes.push(end - start + 19);
+        for (const { nlri: list } of decodeUpdate(bytes.subarray(start, end), IBGP).announced)
+          seen.push(...list);
+        return true;
+      },
+    );
     assert.deepEqual(seen, prefixes);
     assert.equal(sizes.length, 3);
     assert.ok(sizes.every(size => size <= 4096));
@@ -447,12 +451,43 @@ describe("framing", () => {
         const seen: string[] = [];
         const at = [0, ...cuts.sort((a, b) => a - b), stream.length];
         for (let i = 1; i < at.length; i++) {
-          framer.push(stream.subarray(at[i - 1], at[i]), (type, body) => {
-            seen.push(`${type}:${body.length}`);
+          framer.push(stream.subarray(at[i - 1], at[i]), (type, _bytes, start, end) => {
+            seen.push(`${type}:${end - start}`);
             return true;
           });
         }
         assert.deepEqual(seen, ["4:0", "5:4", "2:4077", "3:2"]);
+      }),
+    );
+  });
+  it("takes long messages once both sides said so, but no long OPEN or KEEPALIVE (RFC 8654)", () => {
+    const long = frame(MessageType.update, new Uint8Array(60_000));
+    assert.throws(() => new Framer().push(long, () => true), MessageError);
+    const framer = new Framer();
+    framer.allowExtended();
+    const seen: number[] = [];
+    for (const cut of [0, 1, 18, 19, 5000, 60_018]) {
+      for (const chunk of [long.subarray(0, cut), long.subarray(cut)])
+        framer.push(chunk, (_type, _bytes, start, end) => seen.push(end - start) > 0);
+    }
+    assert.deepEqual(seen, Array(6).fill(60_000));
+    for (const type of [MessageType.open, MessageType.keepalive])
+      assert.throws(() => framer.push(frame(type, new Uint8Array(5000)), () => true), MessageError);
+  });
+  it("stops behind a message and goes on where it stopped", () => {
+    fc.assert(
+      fc.property(fc.nat(stream.length), cut => {
+        const framer = new Framer();
+        const seen: number[] = [];
+        for (const chunk of [stream.subarray(0, cut), stream.subarray(cut)]) {
+          for (let done = 0; done < chunk.length; ) {
+            done += framer.push(chunk.subarray(done), type => {
+              seen.push(type);
+              return false;
+            });
+          }
+        }
+        assert.deepEqual(seen, [4, 5, 2, 3]);
       }),
     );
   });
