@@ -36,6 +36,12 @@ export class Cable {
     }
   }
 
+  /** More addresses for `left`. */
+  addAddresses(ipv4: string, ipv6: string): void {
+    ip("-n", this.left, "addr", "add", `${ipv4}/24`, "dev", "eth0");
+    ip("-n", this.left, "addr", "add", `${ipv6}/64`, "dev", "eth0", "nodad");
+  }
+
   spawn(
     namespace: string,
     command: string,
@@ -58,10 +64,14 @@ export class Cable {
 }
 
 /** For things that send no event: asks every 20 ms, and says what was last seen when it gives up. */
-export async function until<T>(what: string, ask: () => T | undefined, seconds = 10): Promise<T> {
+export async function until<T>(
+  what: string,
+  ask: () => T | undefined | Promise<T | undefined>,
+  seconds = 10,
+): Promise<T> {
   const end = Date.now() + seconds * 1000;
   for (;;) {
-    const answer = ask();
+    const answer = await ask();
     if (answer !== undefined) return answer;
     if (Date.now() > end) throw new Error(`${what}: not within ${seconds} s`);
     await new Promise(resolve => setTimeout(resolve, 20));

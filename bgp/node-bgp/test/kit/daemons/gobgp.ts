@@ -1,0 +1,135 @@
+/** gobgpd. */
+
+import { execFile } from "node:child_process";
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { Family } from "../../../index.ts";
+import { Daemon, type DaemonSession, familiesOf, type LearnedRoute, type OriginatedRoute } from "./daemon.ts";
+import { gobgpConfig } from "./gobgp-config.ts";
+import { parseGobgpRoutes } from "./gobgp-show.ts";
+import { mrtDump } from "./mrt-dump.ts";
+
+const run = promisify(execFile);
+const MAX_OUTPUT = 64 * 1024 * 1024;
+const ESTABLISHED = 6;
+
+interface GobgpNeighbor {
+  readonly state: { readonly session_state: number; readonly router_id?: string };
+}
+
+export class Gobgp extends Daemon {
+  readonly name = "gobgp";
+  readonly #routes = new Map<string, OriginatedRoute>();
+  /** A new socket for each start: of a killed one the file stays. */
+  #starts = 0;
+
+  async start(recover = false): Promise<void> {
+    this.#starts++;
+    this.#writeConfig();
+    const socket = this.#socket;
+    const args = [
+      "-f",
+      this.#config,
+      "-t",
+      "json",
+      "-l",
+      "debug",
+      "--api-hosts",
+      `unix://${socket}`,
+      "--pprof-disable",
+    ];
+    const child = this.spawn("gobgpd", recover ? [...args, "-r"] : args);
+    await this.answering(child, () => existsSync(socket) || undefined);
+    const answer = await this.ask("global");
+    if (!answer.includes(`Router-ID: ${this.options.routerId}\n`))
+      throw new Error(`another gobgpd: ${answer}`);
+    // It keeps no routes of its own over a restart, and reads none from its configuration.
+    await this.announce(this.#starts === 1 ? (this.options.routes ?? []) : [...this.#routes.values()]);
+  }
+
+  async applyNeighbors(): Promise<void> {
+    this.#writeConfig();
+    this.main.kill("SIGHUP");
+  }
+
+  async announce(routes: readonly OriginatedRoute[]): Promise<void> {
+    if (routes.length === 0) return;
+    for (const route of routes) this.#routes.set(route.prefix, route);
+    const { address, address6 } = this.options;
+    const path = join(this.folder, "routes.mrt");
+    writeFileSync(path, mrtDump(routes, { ipv4: address, ipv6: address6 }));
+    await this.ask("mrt", "inject", "global", path);
+  }
+
+  async withdraw(prefixes: readonly string[]): Promise<void> {
+    for (const prefix of prefixes) this.#routes.delete(prefix);
+    for (const family of Object.values(Family)) {
+      const gone = prefixes.filter(prefix => prefix.includes(":") === (family === Family.ipv6Unicast));
+      for (const prefix of gone) await this.ask("global", "rib", "del", prefix, "-a", gobgpFamily(family));
+    }
+  }
+
+  async session(neighbor: string): Promise<DaemonSession> {
+    const { state }: GobgpNeighbor = JSON.parse(await this.ask("neighbor", neighbor, "-j"));
+    return { isEstablished: state.session_state === ESTABLISHED, remoteRouterId: state.router_id };
+  }
+
+  async received(neighbor: string, family: Family = Family.ipv4Unicast): Promise<LearnedRoute[]> {
+    const text = await this.ask("neighbor", neighbor, "adj-in", "-a", gobgpFamily(family), "-j");
+    return parseGobgpRoutes(text, neighbor);
+  }
+
+  async askRefresh(neighbor: string): Promise<void> {
+    const options = this.options.neighbors.find(({ address }) => address === neighbor)!;
+    for (const family of familiesOf(options))
+      await this.ask("neighbor", neighbor, "softresetin", "-a", gobgpFamily(family));
+  }
+
+  async shutdown(neighbor: string, text?: string): Promise<void> {
+    await this.ask("neighbor", neighbor, "disable", ...(text === undefined ? [] : ["--reason", text]));
+  }
+
+  async enable(neighbor: string): Promise<void> {
+    await this.ask("neighbor", neighbor, "enable");
+  }
+
+  async reset(neighbor: string, text?: string): Promise<void> {
+    await this.ask("neighbor", neighbor, "reset", ...(text === undefined ? [] : ["--reason", text]));
+  }
+
+  /** It keeps no last error: what it logged last of a NOTIFICATION or of the end of a session. */
+  async lastError(neighbor: string): Promise<string> {
+    const lines = this.log()
+      .split("\n")
+      .filter(line => line.includes(`"Key":"${neighbor}"`) && /notification|Peer Down/i.test(line));
+    return lines.slice(-2).join("; ");
+  }
+
+  async ask(...command: readonly string[]): Promise<string> {
+    const target = ["--target", `unix://${this.#socket}`];
+    const { stdout } = await run("gobgp", [...target, ...command], { maxBuffer: MAX_OUTPUT });
+    // What goes wrong with a file it only mentions.
+    if (stdout.startsWith("failed to")) throw new Error(`gobgp: ${command.join(" ")}: ${stdout}`);
+    return stdout;
+  }
+
+  #writeConfig(): void {
+    writeFileSync(
+      this.#config,
+      gobgpConfig(this.options, neighbor => this.localAddress(neighbor), undefined),
+    );
+  }
+
+  get #config(): string {
+    return join(this.folder, "gobgpd.json");
+  }
+
+  get #socket(): string {
+    return join(this.folder, `gobgp${this.#starts}.sock`);
+  }
+}
+
+function gobgpFamily(family: Family): string {
+  return family === Family.ipv4Unicast ? "ipv4" : "ipv6";
+}
