@@ -192,7 +192,7 @@ export class InteropLab {
     ...neighbors: readonly NeighborOptions[]
   ): Promise<LabSpeaker> {
     const { at = 1, ...rest } = options;
-    const us = new LabSpeaker({ routerId: ours(at), listen: { address: ours(at) }, ...rest });
+    const us = new LabSpeaker({ routerId: ours(at), listen: { addresses: [ours(at), ours6(at)] }, ...rest });
     this.#speakers.push(us);
     for (const neighbor of neighbors) us.speaker.addNeighbor(this.neighbor(neighbor, at));
     await us.speaker.start();

@@ -2,9 +2,11 @@
 
 import { execFile } from "node:child_process";
 import { existsSync, writeFileSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { Family } from "../../../index.ts";
+import { until } from "../namespaces.ts";
 import { Daemon, type DaemonSession, familiesOf, type LearnedRoute, type OriginatedRoute } from "./daemon.ts";
 import { gobgpConfig } from "./gobgp-config.ts";
 import { parseGobgpRoutes } from "./gobgp-show.ts";
@@ -23,6 +25,7 @@ export class Gobgp extends Daemon {
   readonly #routes = new Map<string, OriginatedRoute>();
   /** A new socket for each start: of a killed one the file stays. */
   #starts = 0;
+  #injections = 0;
 
   async start(recover = false): Promise<void> {
     this.#starts++;
@@ -57,9 +60,25 @@ export class Gobgp extends Daemon {
     if (routes.length === 0) return;
     for (const route of routes) this.#routes.set(route.prefix, route);
     const { address, address6 } = this.options;
-    const path = join(this.folder, "routes.mrt");
-    writeFileSync(path, mrtDump(routes, { ipv4: address, ipv6: address6 }));
-    await this.ask("mrt", "inject", "global", path);
+    const path = join(this.folder, `routes${this.#injections++}`);
+    await run("mkfifo", [path]);
+    // The command ends without waiting for gobgpd to have read everything, and what is on its way is then lost: it has to wait for us.
+    const injected = this.ask("mrt", "inject", "global", path);
+    const pipe = await open(path, "w");
+    try {
+      await pipe.writeFile(mrtDump(routes, { ipv4: address, ipv6: address6 }));
+      const { prefix } = routes.at(-1)!;
+      const family = gobgpFamily(prefix.includes(":") ? Family.ipv6Unicast : Family.ipv4Unicast);
+      await until(`gobgpd to have ${prefix}`, () =>
+        this.ask("global", "rib", prefix, "-a", family).then(
+          text => (text.includes(prefix) ? true : undefined),
+          () => undefined,
+        ),
+      );
+    } finally {
+      await pipe.close();
+    }
+    await injected;
   }
 
   async withdraw(prefixes: readonly string[]): Promise<void> {
