@@ -6,8 +6,8 @@
 import type { Path } from "../crd-schemas/index.ts";
 import { type DatastoreErrorCode, isDatastoreError } from "../datastore/errors.ts";
 import { ValidationError } from "../datastore/validation-error.ts";
+import { type Place, placeText, problemText } from "../input/problem.ts";
 import type { Context } from "./context.ts";
-import { type Place, placeText, problemText } from "./documents/problem.ts";
 import { errorText } from "./error-text.ts";
 import { CommandError } from "./errors.ts";
 

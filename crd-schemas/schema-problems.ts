@@ -4,7 +4,8 @@ import type { ErrorObject } from "ajv";
 import type { Resource } from "./generated/types.ts";
 import { validators } from "./generated/validators.js";
 import { expectedFields } from "./known-fields.ts";
-import { type Path, type Problem, pathText, shown } from "./problem.ts";
+import type { Problem } from "./problem.ts";
+import { firstOfEach, problemOf, resolve } from "./schema-words.ts";
 
 /** Also fills in the schema's defaults and the case of enumerated values where any case is allowed. */
 export function schemaProblems(resource: Resource, unknownFields: "error" | "keep"): Problem[] {
@@ -14,10 +15,8 @@ export function schemaProblems(resource: Resource, unknownFields: "error" | "kee
   const problems = (validate.errors ?? [])
     .filter(error => unknownFields === "error" || error.keyword !== "additionalProperties")
     .filter(error => !(ANY_CASE.has(kind) && error.keyword === "enum" && fixCase(resource, error)))
-    .map(error => problemOf(resource, error));
-  // A value of the wrong type is also none of those enumerated: the first thing said of it is enough.
-  const first = new Map(problems.toReversed().map(problem => [pathText(problem.path), problem]));
-  return problems.filter(problem => first.get(pathText(problem.path)) === problem);
+    .map(error => problemOf(resource, error, (path, field) => expectedFields(kind, path, field)));
+  return firstOfEach(problems);
 }
 
 /** Configuration is also written as environment variables, in capitals, and copied from there. */
@@ -32,87 +31,4 @@ function fixCase(resource: Resource, error: ErrorObject): boolean {
   const parent = path.slice(0, -1).reduce<any>((node, step) => node[step], resource);
   parent[path.at(-1)!] = right;
   return true;
-}
-
-function problemOf(resource: Resource, error: ErrorObject): Problem {
-  const { path, value } = resolve(resource, error.instancePath);
-  const { params } = error;
-  switch (error.keyword) {
-    case "additionalProperties": {
-      const field = String(params["additionalProperty"]);
-      return {
-        path: [...path, field],
-        message: `field in document is not recognized or is in the wrong location: ${field}`,
-        expected: expectedFields(resource.kind, path, field),
-      };
-    }
-    case "required": {
-      const field = String(params["missingProperty"]);
-      return { path: [...path, field], message: `${field} is missing`, expected: "a value" };
-    }
-    default: {
-      const expected = expectation(error);
-      return { path, message: `${shown(value)} is not ${expected}`, expected };
-    }
-  }
-}
-
-const TYPE_WORDS: Record<string, string> = {
-  array: "a list",
-  boolean: "true or false",
-  integer: "an integer",
-  number: "a number",
-  object: "a mapping",
-  string: "text",
-};
-
-const PATTERN_WORDS: Record<string, string> = {
-  "^\\d+:\\d+(:\\d+)?$": 'a community, "high:low" or "global:local1:local2"',
-};
-
-function expectation({ keyword, params }: ErrorObject): string {
-  switch (keyword) {
-    case "type": {
-      const types: string[] = Array.isArray(params["type"]) ? params["type"] : [params["type"]];
-      return types.map(type => TYPE_WORDS[type] ?? type).join(" or ");
-    }
-    case "enum":
-      return `one of ${params["allowedValues"].map((value: unknown) => value || '""').join(", ")}`;
-    case "const":
-      return String(params["allowedValue"]);
-    case "minimum":
-      return `${params["limit"]} or more`;
-    case "maximum":
-      return `${params["limit"]} or less`;
-    case "minLength":
-      return params["limit"] === 1 ? "non-empty text" : `${params["limit"]} characters or more`;
-    case "maxLength":
-      return `text of ${params["limit"]} characters or less`;
-    case "minItems":
-      return params["limit"] === 1 ? "a non-empty list" : `a list of ${params["limit"]} elements or more`;
-    case "maxItems":
-      return `a list of ${params["limit"]} elements or less`;
-    case "minProperties":
-      return params["limit"] === 1 ? "a non-empty mapping" : `a mapping of ${params["limit"]} fields or more`;
-    case "maxProperties":
-      return params["limit"] === 1
-        ? "a mapping of one field"
-        : `a mapping of ${params["limit"]} fields or less`;
-    case "pattern":
-      return PATTERN_WORDS[params["pattern"]] ?? `text that matches ${params["pattern"]}`;
-    default:
-      return `what the schema asks (${keyword})`;
-  }
-}
-
-/** Follows a JSON pointer (RFC 6901). */
-function resolve(root: unknown, pointer: string): { path: Path; value: unknown } {
-  const path: (string | number)[] = [];
-  let value = root;
-  for (const step of pointer.split("/").slice(1)) {
-    const name = step.replaceAll("~1", "/").replaceAll("~0", "~");
-    path.push(Array.isArray(value) ? Number(name) : name);
-    value = (value as Record<string, unknown>)[name];
-  }
-  return { path, value };
 }

@@ -25,7 +25,7 @@ export function convertCommand(context: Context): Command {
     .addOption(config().hideHelp())
     .action(async (options: Options) => {
       const { convertDocuments } = await import("../documents/conversion.ts");
-      const { problemText } = await import("../documents/problem.ts");
+      const { problemText } = await import("../../input/problem.ts");
       const converted = await convertDocuments(context, options);
       if (converted.length === 0) return noResources(context);
       for (const { warnings } of converted)

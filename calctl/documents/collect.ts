@@ -3,12 +3,13 @@
  * good, or all that is wrong with any of them is thrown, so that nothing is applied of an input half right.
  */
 
+import { type Located, parseSource } from "../../input/parse.ts";
+import type { Problem } from "../../input/problem.ts";
 import type { Context } from "../context.ts";
 import { CommandError } from "../errors.ts";
 import type { FileOptions } from "../options.ts";
 import { flatten } from "./flatten.ts";
-import { type Located, parseSource } from "./parse.ts";
-import { InvalidDocuments, type Problem } from "./problem.ts";
+import { InvalidDocuments } from "./problem.ts";
 import { readSources } from "./source.ts";
 
 /** @throws InvalidDocuments, CommandError */

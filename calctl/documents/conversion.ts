@@ -5,14 +5,14 @@
  */
 
 import { API_VERSION, type Problem as FieldProblem, validateResource } from "../../crd-schemas/index.ts";
+import type { Located } from "../../input/parse.ts";
+import type { Problem } from "../../input/problem.ts";
 import { convertNetworkPolicy, type KubernetesNetworkPolicy } from "../../policy/convert/kubernetes.ts";
 import { selectorProblem } from "../../policy/selector/index.ts";
 import type { Context } from "../context.ts";
 import type { FileOptions } from "../options.ts";
 import { collect } from "./collect.ts";
 import { frameOf } from "./frame.ts";
-import type { Located } from "./parse.ts";
-import type { Problem } from "./problem.ts";
 
 export interface Converted {
   readonly resource: object;

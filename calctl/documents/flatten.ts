@@ -1,6 +1,6 @@
 /** Lists to their members: a top-level list, `kind: List`, `kind: <Kind>List`, and these within each other. */
 
-import { type Located, part } from "./parse.ts";
+import { type Located, part } from "../../input/parse.ts";
 
 const LIST_SUFFIX = "List";
 

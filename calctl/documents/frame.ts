@@ -2,11 +2,11 @@
 
 import { API_VERSION, KINDS, type Path } from "../../crd-schemas/index.ts";
 import { RESOURCE_KINDS, type ResourceKind } from "../../datastore/key.ts";
+import type { Located } from "../../input/parse.ts";
+import type { Problem } from "../../input/problem.ts";
 import { convertV1, isV1Document } from "../../policy/convert/v1.ts";
 import { isNamespaced, isResourceKind } from "../kinds.ts";
 import { didYouMean } from "../nearest.ts";
-import type { Located } from "./parse.ts";
-import type { Problem } from "./problem.ts";
 
 /** A document that claims to be a v3 resource of a kind that there is. */
 export interface Frame {

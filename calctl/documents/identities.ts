@@ -2,13 +2,13 @@
 
 import type { Path } from "../../crd-schemas/index.ts";
 import type { ResourceKind } from "../../datastore/key.ts";
+import type { Located } from "../../input/parse.ts";
+import type { Place, Problem } from "../../input/problem.ts";
 import type { Context } from "../context.ts";
 import { isNamespaced } from "../kinds.ts";
 import type { FileOptions, NamespaceOptions } from "../options.ts";
 import { collect } from "./collect.ts";
 import { frameOf } from "./frame.ts";
-import type { Located } from "./parse.ts";
-import type { Place, Problem } from "./problem.ts";
 
 export interface Identity {
   readonly kind: ResourceKind;

@@ -2,13 +2,13 @@
 
 import { type Path, type Resource, validateResource } from "../../crd-schemas/index.ts";
 import type { ResourceKind } from "../../datastore/key.ts";
+import type { Located } from "../../input/parse.ts";
+import type { Place, Problem } from "../../input/problem.ts";
 import { selectorProblem } from "../../policy/selector/index.ts";
 import type { Context } from "../context.ts";
 import type { FileOptions, NamespaceOptions } from "../options.ts";
 import { collect } from "./collect.ts";
 import { fieldLocator, frameOf } from "./frame.ts";
-import type { Located } from "./parse.ts";
-import type { Place, Problem } from "./problem.ts";
 
 export type UserResource = Extract<Resource, { kind: ResourceKind }>;
 

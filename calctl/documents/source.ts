@@ -2,14 +2,9 @@
 
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import type { Source } from "../../input/parse.ts";
 import type { Context } from "../context.ts";
 import { CommandError } from "../errors.ts";
-
-export interface Source {
-  /** As the user named it: what errors begin with. */
-  readonly name: string;
-  readonly text: string;
-}
 
 const EXTENSIONS = /\.(ya?ml|json)$/;
 

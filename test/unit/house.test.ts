@@ -12,6 +12,7 @@ const ROOMS = [
   "bgp/node-bgp",
   "felix/iptables-ts",
   "crd-schemas",
+  "input",
   "policy",
   "datastore",
   "ipam",
@@ -52,7 +53,7 @@ function importsOf(file: string): Import[] {
 }
 
 const files = globSync(
-  "{net,daemon,linux,bgp,felix,crd-schemas,policy,datastore,ipam,node,lab,calctl}/**/*.ts",
+  "{net,daemon,linux,bgp,felix,crd-schemas,input,policy,datastore,ipam,node,lab,calctl}/**/*.ts",
   {
     cwd: ROOT,
     exclude: path => path.includes("node_modules") || path.includes("generated"),

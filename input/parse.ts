@@ -14,9 +14,14 @@ import {
   type ParsedNode,
   parseAllDocuments,
 } from "yaml";
-import type { Path } from "../../crd-schemas/index.ts";
+import type { Path } from "../crd-schemas/problem.ts";
 import type { Place, Problem } from "./problem.ts";
-import type { Source } from "./source.ts";
+
+export interface Source {
+  /** As the user named it: what problems begin with. */
+  readonly name: string;
+  readonly text: string;
+}
 
 /** A value, and the place of any field in it. */
 export interface Located {

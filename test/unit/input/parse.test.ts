@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { flatten } from "../../../../calctl/documents/flatten.ts";
-import { parseSource } from "../../../../calctl/documents/parse.ts";
-import { problemText } from "../../../../calctl/documents/problem.ts";
+import { flatten } from "../../../calctl/documents/flatten.ts";
+import { parseSource } from "../../../input/parse.ts";
+import { problemText } from "../../../input/problem.ts";
 
 function parse(text: string) {
   return parseSource({ name: "in.yml", text });
