@@ -1,0 +1,20 @@
+/** Settings judged without a speaker, for whoever has to say what is wrong with a configuration before it is in force. */
+
+import { localAttributes, localPrefix } from "./local-route.ts";
+import type { NeighborOptions } from "./neighbor.ts";
+import type { LocalRoute } from "./route.ts";
+import { neighborConfig } from "./session/neighbor-config.ts";
+import type { SpeakerOptions } from "./speaker-options.ts";
+
+export { checkSpeakerOptions } from "./session/neighbor-config.ts";
+
+/** Throws {@link OptionError} where `addNeighbor` would on a speaker with these options. */
+export function checkNeighborOptions(options: NeighborOptions, speaker: SpeakerOptions): void {
+  neighborConfig(options, speaker);
+}
+
+/** Throws {@link OptionError} where `announce` would. */
+export function checkLocalRoute(route: LocalRoute): void {
+  localPrefix(route.prefix);
+  localAttributes(route);
+}
