@@ -1,67 +1,51 @@
-/** `bgp`: the BGP daemon as a process. */
+/** `bgp`: the BGP daemon as a process. Each mode is loaded only when it is the one that runs: a reflector needs no datastore. */
 
-import { join } from "node:path";
 import process from "node:process";
-import { systemClock } from "../daemon/clock.ts";
-import { createLogger, levelOf } from "../daemon/log.ts";
-import { requireRoot, runDaemon } from "../daemon/main.ts";
-import { serveStatus } from "../daemon/status-server.ts";
-import { connect, datastoreConfig } from "../datastore/config.ts";
-import { EventSubscription } from "../linux/events.ts";
-import { Rtnetlink } from "../linux/rtnetlink.ts";
-import { readEnvironment } from "../node/environment.ts";
-import { lockHost } from "../node/host-lock.ts";
-import { determineNodeName } from "../node/node-name.ts";
-import { BgpDaemon } from "./daemon.ts";
-import { interfacePrefixes } from "./interface-prefixes.ts";
-import { Kernel } from "./kernel.ts";
+import { Command } from "commander";
 
-const env = process.env;
-const severity = env["BGP_LOGSEVERITYSCREEN"];
-const logger = createLogger("bgp", severity);
+const program = new Command("bgp")
+  .description(
+    `The BGP daemon of Calyx.
 
-requireRoot("bgp");
-void runDaemon(logger, async signal => {
-  const clock = systemClock;
-  const runDirectory = env["CALYX_RUN_DIR"] ?? "/run/calyx";
-  using _lock = lockHost(runDirectory, "bgp");
-  const datastore = await connect(datastoreConfig({ env }), { logger, clock, mustExist: true });
-  const nodeName = determineNodeName(readEnvironment(env));
-  const interfacePrefix = env["FELIX_INTERFACEPREFIX"];
-  try {
-    const daemon = new BgpDaemon({
-      datastore,
-      nodeName,
-      logger,
-      clock,
-      routerId: env["CALICO_ROUTER_ID"],
-      interfacePrefix,
-      onLogSeverity: configured => {
-        logger.level = levelOf(severity ?? configured ?? "Info");
-      },
-      secretsDirectory: env["CALYX_SECRETS_DIR"] ?? "/etc/calyx/secrets",
-      kernel: new Kernel({
-        interfacePrefixes: interfacePrefixes(new Map(), nodeName, interfacePrefix),
-        logger,
-        clock,
-        rtnetlink: Rtnetlink.open(),
-        subscribe: EventSubscription.open,
-      }),
-    });
-    const source = {
-      liveness: () => undefined,
-      readiness: () => daemon.notReady(),
-      status: () => daemon.status(),
-    };
-    const server = await serveStatus(source, {
-      path: join(runDirectory, "bgp.sock"),
-    });
-    try {
-      await daemon.run(signal);
-    } finally {
-      await server.close();
-    }
-  } finally {
-    await datastore.close();
+Without --config it is a node of the cluster: it reads its peers from the datastore that the environment names
+(DATASTORE_TYPE, ETCD_ENDPOINTS and so on) and keeps this host's routes.
+
+With --config it is a speaker of its own, such as a route reflector, and does what the file says. SIGHUP reads
+the file again; only sessions whose own settings changed are reset.`,
+  )
+  .option("--config <file>", "run what this YAML or JSON file says, without a datastore")
+  .option("--check", "say what is wrong with the file, and end")
+  .option("--schema", "print the JSON Schema of the file, and end")
+  .addHelpText(
+    "after",
+    `
+A route reflector with one client:
+  as: 64512
+  routerId: 192.0.2.1
+  peers:
+    - address: 192.0.2.2
+      as: 64512
+      rrClient: true
+
+All fields: docs/bgp-standalone.md`,
+  )
+  .showHelpAfterError("(see bgp --help)")
+  .parse();
+
+const { config, check, schema } = program.opts<{ config?: string; check?: true; schema?: true }>();
+
+async function run(): Promise<void> {
+  if (schema) {
+    const { SCHEMA } = await import("./standalone/schema.ts");
+    process.stdout.write(`${JSON.stringify(SCHEMA, null, 2)}\n`);
+  } else if (config === undefined) {
+    if (check) program.error("error: --check needs --config FILE");
+    const { runDatastoreMode } = await import("./datastore-mode.ts");
+    runDatastoreMode();
+  } else {
+    const { checkFile, runStandalone } = await import("./standalone/run.ts");
+    await (check ? checkFile(config) : runStandalone(config));
   }
-});
+}
+
+void run();

@@ -96,3 +96,26 @@ export function resolve(root: unknown, pointer: string): { path: Path; value: un
   }
   return { path, value };
 }
+
+/** What to say instead of a field that does not exist: the one that was probably meant, or those there are. */
+export function insteadOf(field: string, names: readonly string[]): string {
+  const near = names.filter(name => name.toLowerCase() === field.toLowerCase() || distance(name, field) <= 2);
+  if (near.length > 0) return near.join(" or ");
+  return names.length <= 20
+    ? `one of ${names.join(", ")}`
+    : `one of the ${names.length} fields of the schema`;
+}
+
+/** Levenshtein's distance: how many letters to insert, drop or change. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const change = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(change, row[j]! + 1, next[j - 1]! + 1));
+    }
+    row = next;
+  }
+  return row[b.length]!;
+}

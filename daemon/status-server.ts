@@ -6,6 +6,7 @@
 
 import { existsSync, mkdirSync, unlinkSync } from "node:fs";
 import { createServer, request, type Server } from "node:http";
+import { connect } from "node:net";
 import { dirname } from "node:path";
 import type { Registry } from "prom-client";
 
@@ -49,8 +50,7 @@ export async function serveStatus(
   });
   if ("path" in address) {
     mkdirSync(dirname(address.path), { recursive: true });
-    // The socket file of a daemon that was killed is nobody's: the name would stay taken for ever.
-    if (existsSync(address.path)) unlinkSync(address.path);
+    await removeStaleSocket(address.path);
   }
   await listen(server, address);
   server.unref();
@@ -72,6 +72,22 @@ function listen(server: Server, address: ListenAddress): Promise<void> {
       resolve();
     });
   });
+}
+
+/**
+ * The socket file of a daemon that was killed is nobody's: the name would stay taken for ever. One that is answered on stays,
+ * and listening then fails with EADDRINUSE.
+ */
+export async function removeStaleSocket(path: string): Promise<void> {
+  if (!existsSync(path)) return;
+  const answered = await new Promise<boolean>(resolve => {
+    const socket = connect(path, () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.on("error", () => resolve(false));
+  });
+  if (!answered) unlinkSync(path);
 }
 
 /** Asks a daemon's unix socket. Undefined where no daemon answers. */

@@ -32,6 +32,12 @@ const WORKERS: Readonly<Record<string, string>> = {
   "events-worker": "linux/events-worker.ts",
 };
 
+/** What a program loads when it turns out to be needed, and is large to be without: files of their own beside it. */
+const PARTS: Readonly<Record<string, string>> = {
+  "bgp-datastore": "bgp/datastore-mode.ts",
+  "bgp-standalone": "bgp/standalone/run.ts",
+};
+
 const COMPILE_CACHE = join(DIST, "compile-cache");
 
 const EXTERNAL = ["koffi", "etcd3"];
@@ -55,7 +61,7 @@ function commit(): string {
 /** Those that exist, by the name of their output. */
 function entries(): Record<string, string> {
   const programs = Object.entries(PROGRAMS).map(([name, source]) => [`${name}.bundle`, source] as const);
-  const all = [...programs, ...Object.entries(WORKERS)];
+  const all = [...programs, ...Object.entries(WORKERS), ...Object.entries(PARTS)];
   return Object.fromEntries(all.filter(([, source]) => existsSync(join(ROOT, source))));
 }
 
@@ -86,6 +92,41 @@ const mainModule: Plugin = {
   },
 };
 
+/** `import()` of a part loads its file. */
+const separateParts: Plugin = {
+  name: "separate parts",
+  setup(build) {
+    const names = new Map(Object.entries(PARTS).map(([name, source]) => [join(ROOT, source), name]));
+    build.onResolve({ filter: /^\./ }, ({ kind, path, resolveDir }) => {
+      const name = kind === "dynamic-import" ? names.get(join(resolveDir, path)) : undefined;
+      return name === undefined ? undefined : { path: `./${name}.cjs`, external: true };
+    });
+  },
+};
+
+/**
+ * bgp's configuration schema as the code that ajv makes of it: compiling it in the daemon would cost 15 MB for as long as
+ * it runs.
+ */
+const compiledValidator: Plugin = {
+  name: "compiled validator",
+  setup(build) {
+    build.onLoad({ filter: /bgp\/standalone\/validator\.ts$/ }, async () => {
+      const [{ Ajv }, { default: standaloneCode }, { AJV_OPTIONS }, { SCHEMA }] = await Promise.all([
+        import("ajv"),
+        import("ajv/dist/standalone/index.js"),
+        import("../bgp/standalone/validator.ts"),
+        import("../bgp/standalone/schema.ts"),
+      ]);
+      const ajv = new Ajv({ ...AJV_OPTIONS, code: { source: true, esm: true } });
+      const code = standaloneCode.default(ajv, ajv.compile(SCHEMA));
+      if (code.includes("require("))
+        throw new Error("the validator would need a module of ajv's at run time");
+      return { contents: `${code}\nexport const validator = () => validate;\n`, loader: "js" };
+    });
+  },
+};
+
 async function bundle(revision: string): Promise<void> {
   const { build } = await import("esbuild");
   const { outputFiles, metafile } = await build({
@@ -109,7 +150,7 @@ async function bundle(revision: string): Promise<void> {
       "import.meta.filename": "__filename",
     },
     banner: { js: 'const importMetaUrl=require("node:url").pathToFileURL(__filename).href;' },
-    plugins: [mainModule],
+    plugins: [separateParts, compiledValidator, mainModule],
     metafile: true,
     write: false,
     logLevel: "warning",

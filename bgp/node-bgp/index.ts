@@ -1,5 +1,6 @@
 /** node-bgp: BGP-4 for Node.js. See README.md. */
 
+export { canonicalAddress } from "./address.ts";
 export { checkLocalRoute, checkNeighborOptions, checkSpeakerOptions } from "./check-options.ts";
 export { type Clock, systemClock, type TimerHandle } from "./clock.ts";
 export { BgpError, type BgpErrorCode, MessageError, OptionError } from "./errors.ts";

@@ -1,0 +1,181 @@
+/** The configuration file: what is taken, and how what is wrong with it is said. */
+
+import assert from "node:assert/strict";
+import { acceptAll, rejectAll } from "node-bgp";
+import { ConfigurationError, readConfiguration } from "../../../../bgp/standalone/read.ts";
+
+const passwords: Record<string, string> = { "keys/tor": "secret" };
+
+function readPassword(file: string): string {
+  const password = passwords[file];
+  if (password === undefined) throw new Error("no such file");
+  return password;
+}
+
+const read = (text: string) => readConfiguration({ name: "rr.yaml", text }, readPassword);
+
+async function complaints(text: string): Promise<string[]> {
+  try {
+    await read(text);
+  } catch (error) {
+    assert(error instanceof ConfigurationError);
+    return error.message.split("\n");
+  }
+  return [];
+}
+
+const HEAD = "as: 64512\nrouterId: 192.0.2.1\n";
+
+describe("a configuration file", () => {
+  it("may be the JSON other speakers are measured with", async () => {
+    const neutral = {
+      as: 64512,
+      routerId: "10.99.0.1",
+      listen: "10.99.0.1",
+      port: 179,
+      holdTime: 240,
+      clusterId: "10.99.0.1",
+      passive: true,
+      peers: [{ address: "10.99.1.1", as: 64512, rrClient: true }],
+    };
+    const { plan } = await read(JSON.stringify(neutral));
+    assert.deepEqual(plan.speaker, {
+      asn: 64512,
+      routerId: "10.99.0.1",
+      clusterId: "10.99.0.1",
+      listen: { port: 179, address: "10.99.0.1" },
+      holdTime: 240,
+      gracefulRestart: { restarting: false },
+    });
+    assert.deepEqual(plan.neighbors.get("10.99.1.1")?.options, {
+      address: "10.99.1.1",
+      asn: 64512,
+      passive: true,
+      reflectorClient: true,
+      importPolicy: acceptAll,
+      exportPolicy: acceptAll,
+      exportGroup: "accept",
+    });
+  });
+
+  it("gives peers what their group says, unless they say otherwise", async () => {
+    const { plan } = await read(`${HEAD}
+passive: true
+groups:
+  racks: {as: 65001, passive: false, holdTime: 9, passwordFile: keys/tor}
+peers:
+  - {address: 192.0.2.10, group: racks, holdTime: 30}
+  - {address: 192.0.2.11, as: 64512}
+`);
+    const [rack, other] = [...plan.neighbors.values()].map(({ options }) => options);
+    assert.equal(rack?.asn, 65001);
+    assert.equal(rack?.passive, false);
+    assert.equal(rack?.holdTime, 30);
+    assert.equal(rack?.password, "secret");
+    assert.equal(other?.passive, true);
+    assert.equal(other?.holdTime, undefined);
+  });
+
+  it("lets nothing in or out of external peers that it does not mention (RFC 8212)", async () => {
+    const { plan } = await read(`${HEAD}
+peers:
+  - {address: 192.0.2.10, as: 65001}
+  - {address: 192.0.2.11, as: 65001, import: accept}
+`);
+    const policies = [...plan.neighbors.values()].map(({ options }) => [
+      options.importPolicy,
+      options.exportPolicy,
+    ]);
+    assert.deepEqual(policies, [
+      [rejectAll, rejectAll],
+      [acceptAll, rejectAll],
+    ]);
+  });
+
+  it("announces networks, with attributes where they are given", async () => {
+    const { plan } = await read(`${HEAD}
+networks:
+  - 10.0.0.0/8
+  - {prefix: "2001:db8::/32", communities: ["64512:1"], med: 5}
+`);
+    assert.deepEqual(
+      [...plan.routes.values()],
+      [{ prefix: "10.0.0.0/8" }, { prefix: "2001:db8::/32", communities: ["64512:1"], med: 5 }],
+    );
+  });
+
+  it("that stops gracefully starts as a restart", async () => {
+    const { plan } = await read(`${HEAD}stop: graceful\n`);
+    assert.deepEqual(plan.speaker.gracefulRestart, { restarting: true });
+  });
+});
+
+describe("a configuration file that is wrong", () => {
+  it("is told all that is wrong with its fields, with line and field", async () => {
+    const text = `as: none
+routerId: 192.0.2.1
+peers:
+  - adress: 192.0.2.2
+    as: 64512
+    families: [ipv4]
+`;
+    assert.deepEqual((await complaints(text)).sort(), [
+      'rr.yaml:1:1: as: "none" is not an integer',
+      "rr.yaml:4:5: peers[0].address: address is missing; expected a value",
+      "rr.yaml:4:5: peers[0].adress: field in document is not recognized or is in the wrong location: adress; expected address",
+      'rr.yaml:6:16: peers[0].families[0]: "ipv4" is not one of ipv4-unicast, ipv6-unicast',
+    ]);
+  });
+
+  it("is told what node-bgp would refuse, under the file's names", async () => {
+    const text = `${HEAD}peers:
+  - {address: 192.0.2.2, as: 64513, rrClient: true}
+  - {address: 192.0.2.3, as: 64512, holdTime: 2}
+  - {address: 192.0.2.300, as: 64512}
+networks: [10.0.0.0/33]
+`;
+    assert.deepEqual(await complaints(text), [
+      "rr.yaml:4:37: peers[0].rrClient: true is not possible with AS 64513, which is not ours (64512)",
+      "rr.yaml:5:37: peers[1].holdTime: 2 is not 0 or 3 to 65535 seconds",
+      'rr.yaml:6:6: peers[2].address: "192.0.2.300" is not an IPv4 or IPv6 address',
+      'rr.yaml:7:12: networks[0]: "10.0.0.0/33" is not a prefix such as 10.0.0.0/26',
+    ]);
+  });
+
+  it("is told what does not go together", async () => {
+    const text = `${HEAD}peers:
+  - {address: "2001:db8::1", as: 64512}
+  - {address: "2001:db8:0::1", as: 64512}
+  - {address: 192.0.2.3}
+  - {address: 192.0.2.4, as: 64512, group: racks}
+  - {address: 192.0.2.5, as: 64512, password: x, passwordFile: keys/none}
+`;
+    assert.deepEqual(await complaints(text), [
+      "rr.yaml:5:6: peers[1].address: there is already a peer 2001:db8::1; expected every address once",
+      "rr.yaml:6:5: peers[2].as: as is missing; expected the peer's AS number, here or in its group",
+      "rr.yaml:7:37: peers[3].group: there is no group racks; expected a group under `groups`, of which there is none",
+      "rr.yaml:8:50: peers[4].passwordFile: password and passwordFile exclude each other; expected one of them",
+      "rr.yaml:8:50: peers[4].passwordFile: cannot read the password: no such file; expected a readable file",
+    ]);
+  });
+
+  it("has its lines also where it is JSON", async () => {
+    assert.deepEqual(await complaints('{\n  "as": 0,\n  "routerId": "192.0.2.1"\n}'), [
+      "rr.yaml:2:3: as: 0 is not 1 or more",
+    ]);
+  });
+
+  it("may be no mapping, empty, or several documents", async () => {
+    assert.match((await complaints("- 1"))[0]!, /^rr.yaml:1:1: \[1\] is not a mapping/);
+    assert.match((await complaints("# nothing"))[0]!, /the file is empty/);
+    assert.match((await complaints(`${HEAD}---\n${HEAD}`))[0]!, /several documents/);
+    assert.match((await complaints("as: [1"))[0]!, /^rr.yaml:1:\d+: malformed YAML/);
+  });
+
+  it("does not show passwords", async () => {
+    for (const password of [`"${"4711".repeat(21)}"`, "4711"]) {
+      const text = `${HEAD}peers: [{address: 192.0.2.2, as: 64512, password: ${password}}]`;
+      assert.match((await complaints(text)).join(), /^rr.yaml:3:41: peers\[0\].password: \*\*\* is not /);
+    }
+  });
+});
