@@ -38,7 +38,7 @@ export interface Configuration {
   readonly as: number;
   readonly routerId: string;
   readonly clusterId?: string;
-  readonly listen?: string | boolean;
+  readonly listen?: string | readonly string[] | boolean;
   readonly port?: number;
   readonly passive?: boolean;
   readonly holdTime?: number;

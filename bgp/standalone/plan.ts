@@ -9,6 +9,7 @@ import {
   checkLocalRoute,
   checkNeighborOptions,
   checkSpeakerOptions,
+  type ListenSetting,
   type LocalRoute,
   type NeighborOptions,
   OptionError,
@@ -73,10 +74,7 @@ function speakerOptions(configuration: Configuration): SpeakerOptions {
     asn: as,
     routerId,
     ...(clusterId !== undefined && { clusterId }),
-    listen:
-      listen === false
-        ? false
-        : { ...(port !== undefined && { port }), ...(listen !== true && { address: listen }) },
+    listen: listenSetting(listen, port),
     ...(holdTime !== undefined && { holdTime }),
     ...(keepaliveTime !== undefined && { keepaliveTime }),
     gracefulRestart:
@@ -84,6 +82,15 @@ function speakerOptions(configuration: Configuration): SpeakerOptions {
         ? false
         : { restarting: stop === "graceful", ...(gracefulRestart === true ? {} : gracefulRestart) },
   };
+}
+
+function listenSetting(listen: NonNullable<Configuration["listen"]>, port: number | undefined) {
+  if (listen === false) return false;
+  const setting: ListenSetting = {
+    ...(port !== undefined && { port }),
+    ...(listen !== true && { addresses: typeof listen === "string" ? [listen] : listen }),
+  };
+  return setting;
 }
 
 const POLICIES: Readonly<Record<PolicyChoice, RoutePolicy>> = { accept: acceptAll, reject: rejectAll };

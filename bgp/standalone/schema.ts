@@ -195,9 +195,11 @@ export const SCHEMA: SchemaNode = {
       default: "the router id",
     },
     listen: {
-      type: ["string", "boolean"],
+      type: ["string", "array", "boolean"],
       minLength: 1,
-      description: "The address to accept sessions on; false: only dial.",
+      minItems: 1,
+      items: { type: "string", minLength: 1 },
+      description: "The address, or addresses, to accept sessions on; false: only dial.",
       default: "every address",
     },
     port: {

@@ -43,7 +43,7 @@ describe("a configuration file", () => {
       asn: 64512,
       routerId: "10.99.0.1",
       clusterId: "10.99.0.1",
-      listen: { port: 179, address: "10.99.0.1" },
+      listen: { port: 179, addresses: ["10.99.0.1"] },
       holdTime: 240,
       gracefulRestart: { restarting: false },
     });
