@@ -1,15 +1,18 @@
 /**
- * Resolves BGP next hops to what the kernel wants of a route: a gateway on the link (recursive resolution, as BIRD's
- * `gateway recursive`). A hop on a connected subnet is its own gateway; any other goes where the longest other route
- * towards it goes. Routes of our own are no underlay: a learned route never depends on a learned route.
+ * Resolves BGP next hops to what the kernel wants of a route: gateways on a link. A hop on a connected subnet is its own
+ * gateway; any other goes where the longest route towards it goes, somebody else's route or a learned one, whose own next
+ * hops are then resolved in turn (a fabric that announces its hosts' loopbacks over eBGP, and the hosts' blocks with those
+ * loopbacks as next hops). A learned route never resolves through itself, directly or over others: it is passed over in
+ * favour of the next shorter one, as zebra does. A hop with a zone (`10.0.0.2%tunl0`, `fe80::1%eth0`) is on that link
+ * whatever the routes say.
  *
- * Pure. Cost: resolving a hop is one lookup per prefix length in use, done once per hop and not per prefix; a change of
- * the underlay costs O(log hops) plus the hops it covers, so that the routes of workloads and tunnels, which cover
- * none, cost nothing (guarded by a counter in test/unit/bgp/next-hops.test.ts).
+ * Pure. Cost: prefixes with the same next hops are one group, resolved once; a change of the underlay costs O(log hops)
+ * plus the hops it covers, and so does a learned prefix; the routes of workloads and tunnels, which cover no hop, cost
+ * next to nothing (guarded by a counter in test/unit/bgp/next-hops.test.ts).
  */
 
-import { type Cidr, cidrOf, cidrSize, cidrVersion, networkAddress, prefixLength } from "../net/cidr.ts";
-import { type Ip, type IpVersion, ipToBigInt, ipVersion } from "../net/ip.ts";
+import { type Cidr, cidrOf, cidrVersion, networkAddress, prefixLength } from "../net/cidr.ts";
+import { addressBits, type Ip, type IpVersion, ipToBigInt, ipVersion, ipv4ToNumber } from "../net/ip.ts";
 
 export interface Gateway {
   readonly gateway: Ip;
@@ -28,25 +31,57 @@ export interface UnderlayRoute {
   readonly destination: Cidr;
   /** Lower wins. */
   readonly metric: number;
+  /** None: what it covers cannot be reached (blackhole, unreachable). */
   readonly hops: readonly UnderlayHop[];
 }
 
+/** An address, or one on a named link: `10.0.0.2%tunl0`. */
+export type NextHop = Ip | `${Ip}%${string}`;
+
+/** More ways than this are of no use to a packet, and a burden to the kernel. */
+const MAX_WAYS = 64;
+
+/** Learned routes over learned routes: real fabrics need two. */
+const MAX_DEPTH = 8;
+
+const USUAL_METRIC = 1024;
+
 interface Hop {
+  readonly name: NextHop;
   readonly address: Ip;
-  readonly value: bigint;
-  /** Prefixes learned with it. */
-  readonly prefixes: Set<Cidr>;
-  gateway: Gateway | undefined;
+  readonly zone: string | undefined;
+  /** The address: a number for IPv4, a bigint for IPv6. */
+  readonly value: number | bigint;
+  readonly groups: Set<Group>;
+  gateways: readonly Gateway[];
+  /** Next hops of the learned routes on its way, to the last one; and the hops that have this one on theirs. */
+  through: ReadonlySet<Hop>;
+  readonly dependents: Set<Hop>;
 }
+
+/** Prefixes with the same next hops and metric. */
+interface Group {
+  readonly name: string;
+  readonly metric: number;
+  readonly hops: readonly Hop[];
+  readonly prefixes: Set<Cidr>;
+  gateways: readonly Gateway[];
+}
+
+const NO_HOPS: ReadonlySet<Hop> = new Set();
 
 export class NextHops {
   readonly #routes = new Map<string, UnderlayRoute>();
   readonly #keysByDestination = new Map<Cidr, Set<string>>();
   readonly #keysByInterface = new Map<number, Set<string>>();
-  /** How many destinations there are of each length. */
-  readonly #lengths: Record<IpVersion, Map<number, number>> = { 4: new Map(), 6: new Map() };
-  readonly #hops = new Map<Ip, Hop>();
-  readonly #hopsOf = new Map<Cidr, readonly Ip[]>();
+  /** How many destinations there are of each length, learned ones included. */
+  readonly #counts: Record<IpVersion, Map<number, number>> = { 4: new Map(), 6: new Map() };
+  /** Those lengths, the longest first. */
+  readonly #lengths: Record<IpVersion, number[]> = { 4: [], 6: [] };
+  readonly #hops = new Map<NextHop, Hop>();
+  readonly #groups = new Map<string, Group>();
+  readonly #groupOf = new Map<Cidr, Group>();
+  readonly #links = new Map<string, number>();
   /** Hops in numeric order, made when first asked for after a change. */
   #sorted: Record<IpVersion, Hop[]> | undefined;
   #own: ReadonlySet<Ip> = new Set();
@@ -61,20 +96,38 @@ export class NextHops {
     return changed;
   }
 
-  /** The gateways of a prefix with these next hops, without duplicates; empty: unreachable now. */
-  resolve(prefix: Cidr, nextHops: readonly Ip[]): Gateway[] {
-    this.#follow(prefix, nextHops);
-    const found = new Map<string, Gateway>();
-    for (const address of nextHops) {
-      const gateway = this.#hops.get(address)?.gateway;
-      if (gateway) found.set(`${gateway.gateway} ${gateway.interfaceIndex}`, gateway);
+  /**
+   * The gateways of a learned prefix with these next hops, without duplicates; empty: unreachable now. From then on the
+   * prefix is followed, and what lies behind it is reached by it.
+   */
+  resolve(prefix: Cidr, nextHops: readonly NextHop[], metric = USUAL_METRIC): readonly Gateway[] {
+    const former = this.#groupOf.get(prefix);
+    const name = `${metric} ${nextHops.join()}`;
+    if (former?.name === name) return former.gateways;
+    const group =
+      nextHops.length === 0 ? undefined : (this.#groups.get(name) ?? this.#addGroup(name, nextHops, metric));
+    if (group) {
+      group.prefixes.add(prefix);
+      this.#groupOf.set(prefix, group);
+      if (!former) this.#count(prefix, 1);
+    } else if (former) {
+      this.#groupOf.delete(prefix);
+      this.#count(prefix, -1);
     }
-    return [...found.values()];
+    if (former) this.#leave(former, prefix);
+    if (former || group) this.#updateWithin(prefix);
+    this.#changed.delete(prefix);
+    return group?.gateways ?? [];
   }
 
   /** The prefix is of no more interest. */
   release(prefix: Cidr): void {
-    this.#follow(prefix, []);
+    this.resolve(prefix, []);
+  }
+
+  /** Where a packet to this address would go now. */
+  gatewaysTo(address: Ip): readonly Gateway[] {
+    return this.#hops.get(address)?.gateways ?? this.#lookUp(newHop(address)).gateways;
   }
 
   /** This host's own addresses, which lead nowhere. */
@@ -85,6 +138,14 @@ export class NextHops {
       const hop = this.#hops.get(address);
       if (hop && before.has(address) !== addresses.has(address)) this.#update(hop);
     }
+  }
+
+  /** A link that is up, or (undefined) gone or down: what hops with a zone are about. */
+  setLink(name: string, index: number | undefined): void {
+    if (this.#links.get(name) === index) return;
+    if (index === undefined) this.#links.delete(name);
+    else this.#links.set(name, index);
+    for (const hop of this.#hops.values()) if (hop.zone === name) this.#update(hop);
   }
 
   setRoute(key: string, route: UnderlayRoute): void {
@@ -126,9 +187,8 @@ export class NextHops {
     }
   }
 
-  /** Everything anew. */
+  /** Everything that is not learned, anew. */
   replaceRoutes(routes: Iterable<readonly [string, UnderlayRoute]>): void {
-    const hops = this.#sorted;
     this.#sorted = { 4: [], 6: [] }; // Nothing is looked up until all is known.
     const present = new Set<string>();
     for (const [key, route] of routes) {
@@ -136,7 +196,7 @@ export class NextHops {
       this.setRoute(key, route);
     }
     for (const [key, route] of [...this.#routes]) if (!present.has(key)) this.#remove(key, route);
-    this.#sorted = hops;
+    this.#sorted = undefined;
     for (const hop of this.#hops.values()) this.#update(hop);
   }
 
@@ -157,86 +217,190 @@ export class NextHops {
   }
 
   #count(destination: Cidr, change: 1 | -1): void {
-    const lengths = this.#lengths[cidrVersion(destination)];
+    const version = cidrVersion(destination);
+    const counts = this.#counts[version];
     const length = prefixLength(destination);
-    const count = (lengths.get(length) ?? 0) + change;
-    if (count === 0) lengths.delete(length);
-    else lengths.set(length, count);
+    const before = counts.get(length) ?? 0;
+    if (before + change === 0) counts.delete(length);
+    else counts.set(length, before + change);
+    if (before === 0 || before + change === 0)
+      this.#lengths[version] = [...counts.keys()].sort((a, b) => b - a);
   }
 
-  #follow(prefix: Cidr, nextHops: readonly Ip[]): void {
-    const former = this.#hopsOf.get(prefix) ?? [];
-    for (const address of nextHops) {
-      let hop = this.#hops.get(address);
-      if (!hop) {
-        const value = ipToBigInt(address);
-        hop = { address, value, prefixes: new Set(), gateway: this.#lookUp(address) };
-        this.#hops.set(address, hop);
-        this.#sorted = undefined;
-      }
-      hop.prefixes.add(prefix);
-    }
-    for (const address of former) {
-      if (nextHops.includes(address)) continue;
-      const hop = this.#hops.get(address);
-      hop?.prefixes.delete(prefix);
-      if (hop?.prefixes.size !== 0) continue;
-      this.#hops.delete(address);
+  #addGroup(name: string, nextHops: readonly NextHop[], metric: number): Group {
+    const hops = [...new Set(nextHops)].map(nextHop => this.#hops.get(nextHop) ?? this.#addHop(nextHop));
+    const group: Group = { name, metric, hops, prefixes: new Set(), gateways: union(hops) };
+    for (const hop of hops) hop.groups.add(group);
+    this.#groups.set(name, group);
+    return group;
+  }
+
+  #addHop(name: NextHop): Hop {
+    const hop = newHop(name);
+    this.#hops.set(name, hop);
+    this.#sorted = undefined;
+    this.#refer(hop, this.#lookUp(hop));
+    return hop;
+  }
+
+  #leave(group: Group, prefix: Cidr): void {
+    group.prefixes.delete(prefix);
+    if (group.prefixes.size > 0) return;
+    this.#groups.delete(group.name);
+    for (const hop of group.hops) {
+      hop.groups.delete(group);
+      if (hop.groups.size > 0) continue;
+      this.#hops.delete(hop.name);
+      for (const other of hop.through) other.dependents.delete(hop);
       this.#sorted = undefined;
     }
-    if (nextHops.length === 0) this.#hopsOf.delete(prefix);
-    else this.#hopsOf.set(prefix, nextHops);
   }
 
   #updateWithin(destination: Cidr): void {
-    const hops = this.#hopsInOrder()[cidrVersion(destination)];
-    const first = ipToBigInt(networkAddress(destination));
-    const end = first + cidrSize(destination);
+    const version = cidrVersion(destination);
+    const hops = this.#hopsInOrder()[version];
+    if (hops.length === 0) return;
+    const first = numberOf(networkAddress(destination));
+    const hostBits = addressBits(version) - prefixLength(destination);
+    const last =
+      typeof first === "number" ? first + 2 ** hostBits - 1 : first + (1n << BigInt(hostBits)) - 1n;
     let low = 0;
     for (let high = hops.length; low < high; ) {
       const middle = (low + high) >> 1;
-      if ((hops[middle] as Hop).value < first) low = middle + 1;
+      if (hops[middle]!.value < first) low = middle + 1;
       else high = middle;
     }
-    for (let at = low; at < hops.length && (hops[at] as Hop).value < end; at++) this.#update(hops[at] as Hop);
+    for (let at = low; at < hops.length && hops[at]!.value <= last; at++) this.#update(hops[at]!);
   }
 
   #hopsInOrder(): Record<IpVersion, Hop[]> {
     if (!this.#sorted) {
       this.#sorted = { 4: [], 6: [] };
-      for (const hop of this.#hops.values()) this.#sorted[ipVersion(hop.address)].push(hop);
+      for (const hop of this.#hops.values())
+        if (hop.zone === undefined) this.#sorted[ipVersion(hop.address)].push(hop);
       for (const hops of [this.#sorted[4], this.#sorted[6]])
         hops.sort((a, b) => (a.value < b.value ? -1 : a.value > b.value ? 1 : 0));
     }
     return this.#sorted;
   }
 
+  /** Those that go through it are looked up too, and not only if it changes: seen from them it may have gone another way. */
   #update(hop: Hop): void {
-    const before = hop.gateway;
-    const now = this.#lookUp(hop.address);
-    hop.gateway = now;
-    const isSame =
-      before?.gateway === now?.gateway &&
-      before?.interfaceIndex === now?.interfaceIndex &&
-      before?.onlink === now?.onlink;
-    if (!isSame) for (const prefix of hop.prefixes) this.#changed.add(prefix);
+    this.#refresh(hop);
+    for (const dependent of [...hop.dependents]) this.#refresh(dependent);
   }
 
-  #lookUp(address: Ip): Gateway | undefined {
-    this.lookups++;
-    if (this.#own.has(address)) return undefined;
-    const lengths = [...this.#lengths[ipVersion(address)].keys()].sort((a, b) => b - a);
-    for (const length of lengths) {
-      const keys = this.#keysByDestination.get(cidrOf(address, length));
-      if (!keys) continue;
-      let best: UnderlayRoute | undefined;
-      for (const key of keys) {
-        const route = this.#routes.get(key) as UnderlayRoute;
-        if (!best || route.metric < best.metric) best = route;
-      }
-      const way = best?.hops[0];
-      if (way) return { ...way, gateway: way.gateway ?? address };
+  #refresh(hop: Hop): void {
+    const before = hop.gateways;
+    this.#refer(hop, this.#lookUp(hop));
+    if (sameGateways(before, hop.gateways)) return;
+    for (const group of hop.groups) {
+      const now = union(group.hops);
+      if (sameGateways(now, group.gateways)) continue;
+      group.gateways = now;
+      for (const prefix of group.prefixes) this.#changed.add(prefix);
     }
-    return undefined;
   }
+
+  #refer(hop: Hop, { gateways, through }: { gateways: readonly Gateway[]; through: ReadonlySet<Hop> }): void {
+    hop.gateways = gateways;
+    for (const other of hop.through) if (!through.has(other)) other.dependents.delete(hop);
+    for (const other of through) other.dependents.add(hop);
+    hop.through = through;
+  }
+
+  #lookUp(hop: Hop): { gateways: readonly Gateway[]; through: ReadonlySet<Hop> } {
+    this.lookups++;
+    if (hop.zone !== undefined) return { gateways: this.#onLink(hop), through: NO_HOPS };
+    const through = new Set<Hop>();
+    const gateways = this.#waysTo(hop, [hop], through);
+    return { gateways, through: through.size === 0 ? NO_HOPS : through };
+  }
+
+  #onLink({ address, zone }: Hop): Gateway[] {
+    const interfaceIndex = this.#links.get(zone as string);
+    if (interfaceIndex === undefined) return [];
+    // Link-local gateways are on the link by their nature.
+    return [{ gateway: address, interfaceIndex, ...(!address.startsWith("fe80:") && { onlink: true }) }];
+  }
+
+  /** `path`: the hops whose resolution this is part of, itself the last. */
+  #waysTo(hop: Hop, path: readonly Hop[], through: Set<Hop>): readonly Gateway[] {
+    const { address } = hop;
+    if (hop.zone !== undefined) return this.#onLink(hop);
+    if (this.#own.has(address)) return [];
+    for (const length of this.#lengths[ipVersion(address)]) {
+      const block = cidrOf(address, length);
+      const route = this.#bestRoute(block);
+      const learned = this.#groupOf.get(block);
+      if (learned && (!route || learned.metric < route.metric)) {
+        const ways = this.#waysOfLearned(learned, path, through);
+        // One that leads nowhere is not in the kernel either.
+        if (ways.length > 0) return ways;
+      }
+      if (route) return route.hops.map(way => ({ ...way, gateway: way.gateway ?? address }));
+    }
+    return [];
+  }
+
+  #waysOfLearned({ hops }: Group, path: readonly Hop[], through: Set<Hop>): readonly Gateway[] {
+    if (path.length > MAX_DEPTH || hops.some(hop => path.includes(hop))) return [];
+    const ways: { gateways: readonly Gateway[] }[] = [];
+    for (const hop of hops) {
+      through.add(hop);
+      ways.push({ gateways: this.#waysTo(hop, [...path, hop], through) });
+    }
+    return union(ways);
+  }
+
+  #bestRoute(destination: Cidr): UnderlayRoute | undefined {
+    let best: UnderlayRoute | undefined;
+    for (const key of this.#keysByDestination.get(destination) ?? []) {
+      const route = this.#routes.get(key) as UnderlayRoute;
+      if (!best || route.metric < best.metric) best = route;
+    }
+    return best;
+  }
+}
+
+function newHop(name: NextHop): Hop {
+  const at = name.indexOf("%");
+  const address = (at < 0 ? name : name.slice(0, at)) as Ip;
+  return {
+    name,
+    address,
+    zone: at < 0 ? undefined : name.slice(at + 1),
+    value: numberOf(address),
+    groups: new Set(),
+    gateways: [],
+    through: NO_HOPS,
+    dependents: new Set(),
+  };
+}
+
+function numberOf(address: Ip): number | bigint {
+  const v4 = ipv4ToNumber(address);
+  return v4 >= 0 ? v4 : ipToBigInt(address);
+}
+
+function union(hops: readonly { readonly gateways: readonly Gateway[] }[]): readonly Gateway[] {
+  const [only] = hops;
+  if (only !== undefined && hops.length === 1) return only.gateways;
+  const found: Gateway[] = [];
+  for (const { gateways } of hops) {
+    for (const way of gateways) if (!found.some(other => sameGateway(other, way))) found.push(way);
+  }
+  return found.length > MAX_WAYS ? found.slice(0, MAX_WAYS) : found;
+}
+
+function sameGateway(a: Gateway, b: Gateway): boolean {
+  return (
+    a.gateway === b.gateway &&
+    a.interfaceIndex === b.interfaceIndex &&
+    (a.onlink ?? false) === (b.onlink ?? false)
+  );
+}
+
+function sameGateways(a: readonly Gateway[], b: readonly Gateway[]): boolean {
+  return a === b || (a.length === b.length && a.every((way, i) => sameGateway(way, b[i] as Gateway)));
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { NextHops, type UnderlayHop, type UnderlayRoute } from "../../../bgp/next-hops.ts";
-import { cidr, contains, prefixLength } from "../../../net/cidr.ts";
+import { type Gateway, NextHops, type UnderlayHop, type UnderlayRoute } from "../../../bgp/next-hops.ts";
+import { type Cidr, cidr, cidrOf } from "../../../net/cidr.ts";
 import { type Ip, ip } from "../../../net/ip.ts";
 
 const underlay = (destination: string, hop: UnderlayHop = {}, metric = 0): UnderlayRoute => ({
@@ -136,80 +136,184 @@ describe("bgp/next-hops", () => {
     assert.equal(nextHops.takeChanged().length, 100);
   });
 
-  it("always gives what a search through all routes would", () => {
-    const anyRoute = fc.record({
-      key: fc.integer({ min: 0, max: 5 }),
-      net: fc.constantFrom("0.0.0.0/0", "10.0.0.0/8", "10.0.0.0/24", "10.0.0.2/32", "10.0.1.0/24"),
-      device: fc.integer({ min: 1, max: 3 }),
-      gateway: fc.option(fc.constantFrom("10.0.0.254", "10.0.1.254"), { nil: undefined }),
+  describe("through learned routes", () => {
+    it("a hop that only a learned route leads to goes where that route's hops go", () => {
+      const { nextHops, resolve, prefix } = fixture(connected);
+      assert.deepEqual(resolve("192.0.2.7"), []);
+      nextHops.resolve(cidr("192.0.2.7/32"), [ip("10.0.0.2"), ip("10.0.0.3")]);
+      assert.deepEqual(nextHops.takeChanged(), [prefix]);
+      assert.deepEqual(resolve("192.0.2.7"), [
+        { gateway: "10.0.0.2", interfaceIndex: 2 },
+        { gateway: "10.0.0.3", interfaceIndex: 2 },
+      ]);
+      nextHops.resolve(cidr("192.0.2.7/32"), [ip("10.0.0.3")]);
+      assert.deepEqual(nextHops.takeChanged(), [prefix]);
+      assert.deepEqual(resolve("192.0.2.7"), [{ gateway: "10.0.0.3", interfaceIndex: 2 }]);
+      nextHops.release(cidr("192.0.2.7/32"));
+      assert.deepEqual(nextHops.takeChanged(), [prefix]);
+      assert.deepEqual(resolve("192.0.2.7"), []);
     });
+
+    it("follows what is two routes away", () => {
+      const { nextHops, resolve, prefix } = fixture(connected);
+      nextHops.resolve(cidr("192.0.2.7/32"), [ip("198.51.100.1")]);
+      nextHops.resolve(cidr("198.51.100.0/24"), [ip("10.0.0.2")]);
+      assert.deepEqual(resolve("192.0.2.7"), [{ gateway: "10.0.0.2", interfaceIndex: 2 }]);
+      nextHops.deleteRoute("lan");
+      assert.ok(nextHops.takeChanged().includes(prefix));
+      assert.deepEqual(resolve("192.0.2.7"), []);
+    });
+
+    it("a route to its own next hop is no way to it: the next shorter one is", () => {
+      const { nextHops, resolve } = fixture(connected);
+      assert.deepEqual(nextHops.resolve(cidr("10.0.0.2/32"), [ip("10.0.0.2")]), [
+        { gateway: "10.0.0.2", interfaceIndex: 2 },
+      ]);
+      assert.deepEqual(resolve("10.0.0.2"), [{ gateway: "10.0.0.2", interfaceIndex: 2 }]);
+    });
+
+    it("routes that lead to each other lead nowhere, unless somebody else's leads out", () => {
+      const { nextHops } = fixture();
+      const [p, q] = [cidr("192.0.2.0/24"), cidr("198.51.100.0/24")];
+      nextHops.resolve(p, [ip("198.51.100.1")]);
+      assert.deepEqual(nextHops.resolve(q, [ip("192.0.2.1")]), []);
+      assert.deepEqual(nextHops.resolve(cidr("0.0.0.0/0"), [ip("203.0.113.1")]), []);
+      nextHops.setRoute(...connected);
+      nextHops.setRoute("out", underlay("192.0.0.0/8", { gateway: ip("10.0.0.9"), interfaceIndex: 2 }));
+      assert.deepEqual(nextHops.resolve(q, [ip("192.0.2.1")]), [{ gateway: "10.0.0.9", interfaceIndex: 2 }]);
+      assert.deepEqual(nextHops.resolve(p, [ip("198.51.100.1")]), [
+        { gateway: "10.0.0.9", interfaceIndex: 2 },
+      ]);
+    });
+
+    it("somebody else's route to the same destination with a lower metric counts, as it does for the kernel", () => {
+      const { nextHops, resolve } = fixture(connected);
+      nextHops.resolve(cidr("192.0.2.0/24"), [ip("10.0.0.2")], 1024);
+      assert.equal(resolve("192.0.2.1")[0]?.gateway, "10.0.0.2");
+      nextHops.setRoute(
+        "static",
+        underlay("192.0.2.0/24", { gateway: ip("10.0.0.9"), interfaceIndex: 2 }, 7),
+      );
+      assert.equal(resolve("192.0.2.1")[0]?.gateway, "10.0.0.9");
+      nextHops.setRoute(
+        "static",
+        underlay("192.0.2.0/24", { gateway: ip("10.0.0.9"), interfaceIndex: 2 }, 2000),
+      );
+      assert.equal(resolve("192.0.2.1")[0]?.gateway, "10.0.0.2");
+    });
+  });
+
+  it("what lies behind a hole cannot be reached, although there is a default route", () => {
+    const { nextHops, resolve } = fixture(connected, byDefault);
+    nextHops.setRoute("hole", { destination: cidr("10.65.7.0/26"), metric: 1024, hops: [] });
+    assert.deepEqual(resolve("10.65.7.1"), []);
+    nextHops.setRoute("workload", underlay("10.65.7.1/32", { interfaceIndex: 7 }));
+    assert.deepEqual(resolve("10.65.7.1"), [{ gateway: "10.65.7.1", interfaceIndex: 7 }]);
+  });
+
+  it("a hop with a zone is on that link while it is up, whatever the routes say", () => {
+    const { nextHops, prefix } = fixture(connected, byDefault);
+    const over = (hop: string) => nextHops.resolve(prefix, [hop as Ip]);
+    assert.deepEqual(over("10.0.0.2%tunl0"), []);
+    nextHops.setLink("tunl0", 5);
+    assert.deepEqual(nextHops.takeChanged(), [prefix]);
+    assert.deepEqual(over("10.0.0.2%tunl0"), [{ gateway: "10.0.0.2", interfaceIndex: 5, onlink: true }]);
+    nextHops.setLink("tunl0", undefined);
+    assert.deepEqual(nextHops.takeChanged(), [prefix]);
+    nextHops.setLink("eth0", 2);
+    assert.deepEqual(over("fe80::1%eth0"), [{ gateway: "fe80::1", interfaceIndex: 2 }]);
+  });
+
+  it("gives the kernel 64 ways at most", () => {
+    const { nextHops, prefix } = fixture(connected);
+    const hops = Array.from({ length: 100 }, (_, i) => ip(`10.0.0.${i + 2}`));
+    assert.equal(nextHops.resolve(prefix, hops).length, 64);
+  });
+
+  it("always gives what a search through all routes would", () => {
+    const device = fc.integer({ min: 1, max: 3 });
+    const key = fc.integer({ min: 0, max: 5 });
+    const net = fc.constantFrom(
+      ...["0.0.0.0/0", "10.0.0.0/8", "10.0.0.0/24", "10.0.0.2/32", "10.0.1.0/24", "192.0.2.0/24"].map(cidr),
+    );
+    const hop = fc.constantFrom(...["10.0.0.2", "10.0.0.3", "10.0.1.9", "192.0.2.1", "198.51.100.1"].map(ip));
+    // The key says the metric too, so that no two routes are equally good.
+    const anyRoute = fc
+      .record({ key, net, device, gateway: fc.option(fc.constantFrom("10.0.0.254", "10.0.1.254").map(ip)) })
+      .map(({ key, net, device, gateway }): [string, UnderlayRoute] => [
+        `${key}`,
+        underlay(net, { ...(gateway !== null && { gateway }), interfaceIndex: device }, key * 10),
+      ]);
     const anyStep = fc.oneof(
       fc.record({ do: fc.constant("set" as const), route: anyRoute }),
-      fc.record({ do: fc.constant("delete" as const), key: fc.integer({ min: 0, max: 5 }) }),
-      fc.record({ do: fc.constant("down" as const), device: fc.integer({ min: 1, max: 3 }) }),
+      fc.record({ do: fc.constant("delete" as const), key: key.map(String) }),
+      fc.record({ do: fc.constant("down" as const), device }),
       fc.record({ do: fc.constant("replace" as const), routes: fc.array(anyRoute, { maxLength: 4 }) }),
+      fc.record({
+        do: fc.constant("learn" as const),
+        net: fc.oneof(net, fc.constantFrom(...["10.65.1.0/26", "198.51.100.0/24"].map(cidr))),
+        hops: fc.uniqueArray(hop, { maxLength: 2 }),
+        metric: fc.constantFrom(5, 25, 1024),
+      }),
     );
-    const hops = ["10.0.0.2", "10.0.0.3", "10.0.1.9", "192.0.2.1"].map(ip);
     fc.assert(
-      fc.property(fc.array(anyStep, { maxLength: 20 }), steps => {
+      fc.property(fc.array(anyStep, { maxLength: 25 }), steps => {
         const nextHops = new NextHops();
-        let model = new Map<string, UnderlayRoute>();
-        const known = new Map<Ip, string>();
-        const prefixOf = (hop: Ip) => cidr(`10.65.0.${hops.indexOf(hop)}/32`);
-        const ask = (hop: Ip) => JSON.stringify(nextHops.resolve(prefixOf(hop), [hop]));
-        for (const hop of hops) known.set(hop, ask(hop));
-        // The key says the metric too, so that no two routes are equally good.
-        const routeOf = ({
-          key,
-          net,
-          device,
-          gateway,
-        }: {
-          key: number;
-          net: string;
-          device: number;
-          gateway?: string | undefined;
-        }) => underlay(net, { ...(gateway && { gateway: ip(gateway) }), interfaceIndex: device }, key);
+        let routes = new Map<string, UnderlayRoute>();
+        const learned = new Map<Cidr, { hops: Ip[]; metric: number }>();
+        const known = new Map<Cidr, readonly Gateway[]>();
+        const union = (ways: Gateway[][]) =>
+          [...new Map(ways.flat().map(way => [JSON.stringify(way), way])).values()].map(way => ({ ...way }));
+        const waysTo = (address: Ip, path: readonly Ip[]): Gateway[] => {
+          for (let length = 32; length >= 0; length--) {
+            const block = cidrOf(address, length);
+            const [best] = [...routes.values()]
+              .filter(({ destination }) => destination === block)
+              .sort((a, b) => a.metric - b.metric);
+            const other = learned.get(block);
+            if (other && (!best || other.metric < best.metric) && !other.hops.some(h => path.includes(h))) {
+              const ways = union(other.hops.map(h => waysTo(h, [...path, h])));
+              if (ways.length > 0) return ways;
+            }
+            if (best) return best.hops.map(way => ({ gateway: address, ...way }));
+          }
+          return [];
+        };
         for (const step of steps) {
-          if (step.do === "set") {
-            model.set(`${step.route.key}`, routeOf(step.route));
-            nextHops.setRoute(`${step.route.key}`, routeOf(step.route));
-          } else if (step.do === "delete") {
-            model.delete(`${step.key}`);
-            nextHops.deleteRoute(`${step.key}`);
-          } else if (step.do === "down") {
-            model = new Map(
-              [...model].filter(
-                ([
-                  ,
-                  {
-                    hops: [hop],
-                  },
-                ]) => hop?.interfaceIndex !== step.device,
-              ),
-            );
-            nextHops.forgetInterface(step.device);
-          } else {
-            model = new Map(step.routes.map(route => [`${route.key}`, routeOf(route)]));
-            nextHops.replaceRoutes(model);
+          switch (step.do) {
+            case "set":
+              routes.set(...step.route);
+              nextHops.setRoute(...step.route);
+              break;
+            case "delete":
+              routes.delete(step.key);
+              nextHops.deleteRoute(step.key);
+              break;
+            case "down":
+              routes = new Map([...routes].filter(([, { hops }]) => hops[0]?.interfaceIndex !== step.device));
+              nextHops.forgetInterface(step.device);
+              break;
+            case "replace":
+              routes = new Map(step.routes);
+              nextHops.replaceRoutes(routes);
+              break;
+            case "learn":
+              if (step.hops.length > 0) learned.set(step.net, step);
+              else learned.delete(step.net);
+              known.delete(step.net);
+              known.set(step.net, nextHops.resolve(step.net, step.hops, step.metric));
           }
           for (const prefix of nextHops.takeChanged()) {
-            const hop = hops.find(other => prefixOf(other) === prefix) as Ip;
-            known.set(hop, ask(hop));
+            const { hops, metric } = learned.get(prefix)!;
+            known.set(prefix, nextHops.resolve(prefix, hops, metric));
           }
-          for (const hop of hops) {
-            const [best] = [...model.values()]
-              .filter(({ destination }) => contains(destination, hop))
-              .sort(
-                (a, b) => prefixLength(b.destination) - prefixLength(a.destination) || a.metric - b.metric,
-              );
-            const [way] = best?.hops ?? [];
-            const expected = way ? [{ ...way, gateway: way.gateway ?? hop }] : [];
-            assert.deepEqual(JSON.parse(known.get(hop) as string), expected);
+          for (const [prefix, { hops }] of learned) {
+            const expected = union(hops.map(h => waysTo(h, [h])));
+            assert.deepEqual(known.get(prefix), expected, prefix);
           }
         }
       }),
-      { numRuns: 200 },
+      { numRuns: 500 },
     );
   });
 });
