@@ -9,8 +9,11 @@
  *   written to, but reported.
  * - After a restart our own routes of before are there, and right: they stay until {@link OwnedRoutes.sweep} says that
  *   what is wanted is complete.
- * - Events may be lost or late: {@link OwnedRoutes.resync} reads the table again; a late event causes at most a
- *   write that changes nothing.
+ * - Events may be lost or late: {@link OwnedRoutes.resync} and {@link OwnedRoutes.scan} read the table again; a late
+ *   event causes at most a write that changes nothing.
+ *
+ * A full table is 100,000 routes: one record per place, found by one lookup; and everything that touches many of them
+ * can be had in portions (`limit`, `scan`), because no turn of the event loop may be long (test/bench/bgp-kernel.ts).
  */
 
 import type { NetlinkError } from "./errors.ts";
@@ -30,19 +33,40 @@ export interface OwnedRoutesOptions {
   readonly table?: number;
 }
 
+/** Reading the table in portions: every route of it is to be noted, then the end. Events and writes may come in between. */
+export interface RouteScan {
+  note(routes: readonly Route[]): void;
+  /** `complete`: there are no others. If not so, what was not seen is as it was. */
+  end(complete: boolean): void;
+}
+
+/** What the kernel has one place for: a destination and a metric. */
+interface Place {
+  readonly key: string;
+  /** The caller's name for the wish, and the wish. */
+  id: string | undefined;
+  wanted: Route | undefined;
+  /** Ours, as last seen or written. */
+  actual: Route | undefined;
+  /** Somebody else's route is there. */
+  foreign: boolean;
+  /** The scan in which it was last seen, or written. */
+  seen: number;
+}
+
 export class OwnedRoutes {
   readonly #options: OwnedRoutesOptions;
   readonly #table: number;
-  /** By the caller's name for them. */
-  readonly #wanted = new Map<string, Route>();
-  readonly #wantedByKey = new Map<string, Route>();
-  /** Ours, as last seen or written. */
-  readonly #kernel = new Map<string, Route>();
-  readonly #byInterface = new Map<number, Set<string>>();
-  /** Keys that somebody else's routes hold. */
-  #foreign = new Set<string>();
-  /** Keys to look at in the next apply. */
-  readonly #dirty = new Set<string>();
+  readonly #places = new Map<string, Place>();
+  readonly #byId = new Map<string, Place>();
+  /** How many of ours lead over an interface. */
+  readonly #interfaces = new Map<number, number>();
+  /** To look at in the next apply. */
+  readonly #dirty = new Set<Place>();
+  /** Those of which the last write failed, or that somebody else holds. */
+  readonly #failed = new Set<Place>();
+  #size = 0;
+  #scans = 0;
   #swept = false;
 
   constructor(options: OwnedRoutesOptions) {
@@ -52,182 +76,273 @@ export class OwnedRoutes {
 
   /** `id` names the wish, e.g. the destination: a route with another metric takes the place of the former. */
   want(id: string, route: Route): void {
-    const former = this.#wanted.get(id);
-    const key = routeKey(route);
-    if (former && routeKey(former) !== key) this.#dropKey(routeKey(former), former);
-    this.#wanted.set(id, route);
-    this.#wantedByKey.set(key, route);
-    this.#dirty.add(key);
+    const place = this.#placeOf(routeKey(route));
+    const former = this.#byId.get(id);
+    if (former !== place) {
+      if (former) this.#drop(former, id);
+      this.#byId.set(id, place);
+    }
+    place.id = id;
+    place.wanted = route;
+    this.#touch(place);
   }
 
   /** Whether it was wanted. */
   unwant(id: string): boolean {
-    const former = this.#wanted.get(id);
+    const former = this.#byId.get(id);
     if (!former) return false;
-    this.#wanted.delete(id);
-    this.#dropKey(routeKey(former), former);
+    this.#byId.delete(id);
+    this.#drop(former, id);
     return true;
   }
 
-  #dropKey(key: string, route: Route): void {
+  #drop(place: Place, id: string): void {
     // Another wish may have taken the same place meanwhile.
-    if (this.#wantedByKey.get(key) !== route) return;
-    this.#wantedByKey.delete(key);
-    this.#dirty.add(key);
+    if (place.id !== id) return;
+    place.id = undefined;
+    place.wanted = undefined;
+    this.#touch(place);
   }
 
   wanted(id: string): Route | undefined {
-    return this.#wanted.get(id);
+    const place = this.#byId.get(id);
+    return place?.id === id ? place.wanted : undefined;
   }
 
   get wantedIds(): IterableIterator<string> {
-    return this.#wanted.keys();
+    return this.#byId.keys();
   }
 
   /** Number of our routes in the kernel, as last seen or written. */
   get size(): number {
-    return this.#kernel.size;
+    return this.#size;
   }
 
+  /** Whether there is something to write, or to try again. */
   get pending(): boolean {
+    return this.#dirty.size > 0 || this.#failed.size > 0;
+  }
+
+  /** Whether there is something to write that was not tried yet. */
+  get dirty(): boolean {
     return this.#dirty.size > 0;
+  }
+
+  /** How many wishes could not be fulfilled. */
+  get failing(): number {
+    return this.#failed.size;
   }
 
   /** What is wanted is complete: from now on, our routes that nobody wants are removed. */
   sweep(): void {
     if (this.#swept) return;
     this.#swept = true;
-    for (const key of this.#kernel.keys()) if (!this.#wantedByKey.has(key)) this.#dirty.add(key);
+    for (const place of this.#places.values()) if (!this.#isRight(place)) this.#touch(place);
   }
 
   /** Reads the table; what differs from what is wanted is dirty then. */
   resync(): void {
     // Read first: a dump that fails must not leave us with an empty picture.
     const routes = this.#options.rtnetlink.listRoutes({ table: this.#table });
-    this.#kernel.clear();
-    this.#byInterface.clear();
-    this.#foreign = new Set();
-    for (const route of routes) {
-      if (this.#options.owns(route)) this.#learn(route);
-      else this.#foreign.add(routeKey(route));
-    }
-    for (const [key, route] of this.#wantedByKey) {
-      const actual = this.#kernel.get(key);
-      if (!actual || !routeSatisfies(actual, route)) this.#dirty.add(key);
-    }
-    if (this.#swept)
-      for (const key of this.#kernel.keys()) if (!this.#wantedByKey.has(key)) this.#dirty.add(key);
+    const scan = this.scan();
+    scan.note(routes);
+    scan.end(true);
+  }
+
+  /** {@link resync} by somebody who reads the table in portions. */
+  scan(): RouteScan {
+    const number = ++this.#scans;
+    return {
+      note: routes => {
+        for (const route of routes) {
+          if ((route.table ?? RouteTable.MAIN) === this.#table) this.#note(route);
+        }
+      },
+      end: complete => {
+        if (!complete || number !== this.#scans) return;
+        for (const place of this.#places.values()) {
+          if (place.seen === number) continue;
+          this.#setActual(place, undefined);
+          place.foreign = false;
+          this.#settle(place);
+        }
+      },
+    };
   }
 
   /** Takes note of a change in the kernel. Whether there is something to repair now. */
   noteEvent(action: "new" | "delete", route: Route): boolean {
     if ((route.table ?? RouteTable.MAIN) !== this.#table) return false;
-    const key = routeKey(route);
-    if (!this.#options.owns(route)) {
-      if (action === "new") {
-        // Of the same place there is one route: theirs has replaced ours, should it have been there.
-        this.#foreign.add(key);
-        this.#forget(key);
-        if (this.#wantedByKey.has(key)) this.#dirty.add(key);
-      } else if (this.#foreign.delete(key) && this.#wantedByKey.has(key)) this.#dirty.add(key);
-      return this.#dirty.has(key);
-    }
-    if (action === "new") {
-      this.#foreign.delete(key);
-      this.#learn(route);
-    } else this.#forget(key);
-    const wanted = this.#wantedByKey.get(key);
-    const actual = this.#kernel.get(key);
-    const right = wanted
-      ? actual !== undefined && routeSatisfies(actual, wanted)
-      : actual === undefined || !this.#swept;
-    if (!right) this.#dirty.add(key);
-    return !right;
+    if (action === "new") return this.#note(route);
+    const place = this.#places.get(routeKey(route));
+    if (!place) return false;
+    if (this.#options.owns(route)) this.#setActual(place, undefined);
+    else if (place.foreign) place.foreign = false;
+    else return false;
+    return this.#settle(place);
   }
 
   /** The interface went down or away, and its routes with it. Whether there is something to repair. */
   forgetInterface(index: number): boolean {
-    const keys = this.#byInterface.get(index);
-    if (!keys) return false;
-    for (const key of [...keys]) {
-      this.#forget(key);
-      if (this.#wantedByKey.has(key)) this.#dirty.add(key);
+    if (!this.#interfaces.has(index)) return false;
+    for (const place of this.#places.values()) {
+      if (!place.actual || !leadsOver(place.actual, index)) continue;
+      this.#setActual(place, undefined);
+      this.#settle(place);
     }
     return this.#dirty.size > 0;
   }
 
-  /** Removes what is no longer wanted. */
-  applyDeletions(): RouteFailure[] {
-    const gone: Route[] = [];
-    for (const key of this.#dirty) {
-      if (this.#wantedByKey.has(key)) continue;
-      this.#dirty.delete(key);
-      const actual = this.#kernel.get(key);
-      if (actual) gone.push(actual);
+  /** Those that could not be written are to be tried again: so many of them, those that wait longest first. */
+  retry(limit: number = Number.POSITIVE_INFINITY): void {
+    for (const place of this.#failed) {
+      if (limit-- <= 0) return;
+      this.#touch(place);
     }
-    if (gone.length === 0) return [];
-    for (const route of gone) this.#forget(routeKey(route));
-    const failures: RouteFailure[] = [];
-    for (const { item, error } of this.#options.rtnetlink.deleteRoutes(gone)) {
-      if (isAbsent(error)) continue;
-      this.#learn(item);
-      this.#dirty.add(routeKey(item));
-      failures.push({ route: item, error });
-    }
-    return failures;
   }
 
-  /** Writes what is wanted and not there. What failed stays to be tried by the next call. */
-  applyAdditions(): RouteFailure[] {
-    const failures: RouteFailure[] = [];
-    const routes: Route[] = [];
-    for (const key of this.#dirty) {
-      const wanted = this.#wantedByKey.get(key);
-      if (!wanted) continue;
-      const actual = this.#kernel.get(key);
-      if (actual && routeSatisfies(actual, wanted)) this.#dirty.delete(key);
-      else if (!actual && this.#foreign.has(key)) failures.push({ route: wanted, error: undefined });
-      else routes.push(wanted);
+  /** Removes what is no longer wanted: all of it, or of what is dirty so much. */
+  applyDeletions(limit: number = Number.POSITIVE_INFINITY): RouteFailure[] {
+    const gone: Place[] = [];
+    for (const place of this.#dirty) {
+      if (gone.length >= limit) break;
+      if (place.wanted) continue;
+      this.#dirty.delete(place);
+      if (place.actual) gone.push(place);
+      else this.#settle(place);
     }
-    if (routes.length === 0) return failures;
-    const refused = new Map(
-      this.#options.rtnetlink.replaceRoutes(routes).map(({ item, error }) => [item, error]),
-    );
-    for (const route of routes) {
+    if (gone.length === 0) return [];
+    const routes = gone.map(({ actual }) => actual as Route);
+    const refused = this.#written(gone, () => this.#options.rtnetlink.deleteRoutes(routes));
+    const failures: RouteFailure[] = [];
+    for (const place of gone) {
+      const route = place.actual as Route;
       const error = refused.get(route);
-      if (error) failures.push({ route, error });
-      else {
-        this.#learn(route);
-        this.#dirty.delete(routeKey(route));
+      if (error === undefined || isAbsent(error)) {
+        this.#setActual(place, undefined);
+        this.#settle(place);
+      } else {
+        this.#failed.add(place);
+        failures.push({ route, error });
       }
     }
     return failures;
   }
 
-  #learn(route: Route): void {
-    const key = routeKey(route);
-    this.#forget(key);
-    this.#kernel.set(key, route);
-    for (const index of interfacesOf(route)) {
-      const keys = this.#byInterface.get(index);
-      if (keys) keys.add(key);
-      else this.#byInterface.set(index, new Set([key]));
+  /** Writes what is wanted and not there: all of it, what failed before included, or of what is dirty so much. */
+  applyAdditions(limit?: number): RouteFailure[] {
+    if (limit === undefined) this.retry();
+    const failures: RouteFailure[] = [];
+    const places: Place[] = [];
+    const routes: Route[] = [];
+    for (const place of this.#dirty) {
+      if (limit !== undefined && routes.length >= limit) break;
+      const { wanted, actual } = place;
+      if (!wanted) continue;
+      this.#dirty.delete(place);
+      if (actual && routeSatisfies(actual, wanted)) continue;
+      if (!actual && place.foreign) {
+        this.#failed.add(place);
+        failures.push({ route: wanted, error: undefined });
+      } else {
+        places.push(place);
+        routes.push(wanted);
+      }
+    }
+    if (routes.length === 0) return failures;
+    const refused = this.#written(places, () => this.#options.rtnetlink.replaceRoutes(routes));
+    for (const place of places) {
+      const route = place.wanted as Route;
+      const error = refused.get(route);
+      if (error) {
+        this.#failed.add(place);
+        failures.push({ route, error });
+      } else this.#setActual(place, route);
+    }
+    return failures;
+  }
+
+  /** What the kernel refused. If it did not answer, nothing is known of any, and all are to be written again. */
+  #written(
+    places: readonly Place[],
+    write: () => readonly { item: Route; error: NetlinkError }[],
+  ): Map<Route, NetlinkError> {
+    try {
+      return new Map(write().map(({ item, error }) => [item, error]));
+    } catch (error) {
+      for (const place of places) this.#touch(place);
+      throw error;
     }
   }
 
-  #forget(key: string): void {
-    const route = this.#kernel.get(key);
-    if (!route) return;
-    this.#kernel.delete(key);
-    for (const index of interfacesOf(route)) {
-      const keys = this.#byInterface.get(index);
-      keys?.delete(key);
-      if (keys?.size === 0) this.#byInterface.delete(index);
+  #placeOf(key: string): Place {
+    let place = this.#places.get(key);
+    if (!place) {
+      place = { key, id: undefined, wanted: undefined, actual: undefined, foreign: false, seen: this.#scans };
+      this.#places.set(key, place);
     }
+    return place;
+  }
+
+  /** A route is there. Of one place there is one route: it has replaced what was there before. */
+  #note(route: Route): boolean {
+    const place = this.#placeOf(routeKey(route));
+    const ours = this.#options.owns(route);
+    place.foreign = !ours;
+    this.#setActual(place, ours ? route : undefined);
+    return this.#settle(place);
+  }
+
+  #setActual(place: Place, route: Route | undefined): void {
+    const { actual } = place;
+    place.seen = this.#scans;
+    if (actual === route) return;
+    if (actual) this.#countInterfaces(actual, -1);
+    if (route) this.#countInterfaces(route, 1);
+    this.#size += Number(route !== undefined) - Number(actual !== undefined);
+    place.actual = route;
+  }
+
+  #countInterfaces({ nextHops, interfaceIndex }: Route, change: 1 | -1): void {
+    if (!nextHops) this.#countInterface(interfaceIndex, change);
+    else for (const hop of nextHops) this.#countInterface(hop.interfaceIndex, change);
+  }
+
+  #countInterface(index: number | undefined, change: 1 | -1): void {
+    if (index === undefined) return;
+    const count = (this.#interfaces.get(index) ?? 0) + change;
+    if (count === 0) this.#interfaces.delete(index);
+    else this.#interfaces.set(index, count);
+  }
+
+  #isRight({ wanted, actual }: Place): boolean {
+    if (!wanted) return actual === undefined || !this.#swept;
+    return actual !== undefined && routeSatisfies(actual, wanted);
+  }
+
+  #touch(place: Place): void {
+    this.#failed.delete(place);
+    this.#dirty.add(place);
+  }
+
+  /** Something about it has changed. Whether there is something to repair. */
+  #settle(place: Place): boolean {
+    if (!this.#isRight(place)) {
+      this.#touch(place);
+      return true;
+    }
+    if (place.wanted) {
+      this.#dirty.delete(place);
+      this.#failed.delete(place);
+    } else if (!place.actual && !place.foreign) {
+      this.#dirty.delete(place);
+      this.#failed.delete(place);
+      this.#places.delete(place.key);
+    }
+    return false;
   }
 }
 
-function interfacesOf(route: Route): number[] {
-  const hops = route.nextHops ?? [route];
-  return hops.map(hop => hop.interfaceIndex).filter(index => index !== undefined);
+function leadsOver({ nextHops, interfaceIndex }: Route, index: number): boolean {
+  return nextHops ? nextHops.some(hop => hop.interfaceIndex === index) : interfaceIndex === index;
 }

@@ -157,6 +157,80 @@ describe("linux/owned-routes", () => {
     assert.equal(table.routes.size, 2);
   });
 
+  it("writes a large change in portions, and what failed only when asked to try again", () => {
+    const { table, routes } = fixture();
+    table.unreachable.add("10.0.0.2/32");
+    for (let n = 1; n <= 5; n++) routes.want(`${n}`, route(`10.0.0.${n}/32`));
+    assert.equal(routes.applyAdditions(3).length, 1);
+    assert.equal(table.routes.size, 2);
+    assert.equal(routes.applyAdditions(3).length, 0);
+    assert.equal(table.routes.size, 4);
+    assert.deepEqual([routes.dirty, routes.pending, routes.failing], [false, true, 1]);
+    assert.equal(table.writes, 5);
+    table.unreachable.clear();
+    routes.applyAdditions(3);
+    assert.equal(table.writes, 5);
+    routes.retry(1);
+    routes.applyAdditions(3);
+    assert.deepEqual([table.routes.size, routes.pending], [5, false]);
+    for (let n = 1; n <= 5; n++) routes.unwant(`${n}`);
+    routes.applyDeletions(4);
+    assert.deepEqual([table.routes.size, routes.size, routes.dirty], [1, 1, true]);
+    routes.applyDeletions(4);
+    assert.deepEqual([table.routes.size, routes.size, routes.pending], [0, 0, false]);
+  });
+
+  it("writes all of it again when the kernel's answers were lost", () => {
+    const { table, routes, apply } = fixture();
+    const { replaceRoutes, deleteRoutes } = table;
+    table.replaceRoutes = table.deleteRoutes = () => {
+      throw new NetlinkError(105, "batch");
+    };
+    routes.want("a", route("10.0.0.1/32"));
+    assert.throws(() => routes.applyAdditions(), /ENOBUFS/);
+    table.replaceRoutes = replaceRoutes;
+    apply();
+    assert.equal(table.routes.size, 1);
+    routes.unwant("a");
+    assert.throws(() => routes.applyDeletions(), /ENOBUFS/);
+    table.deleteRoutes = deleteRoutes;
+    apply();
+    assert.equal(table.routes.size, 0);
+  });
+
+  it("takes what it is told during a scan for newer than what the scan finds missing", () => {
+    const { table, routes, apply } = fixture();
+    routes.want("lost", route("10.0.0.1/32"));
+    routes.want("kept", route("10.0.0.2/32"));
+    apply();
+    table.routes.delete(routeKey(route("10.0.0.1/32")));
+    const scan = routes.scan();
+    scan.note([route("10.0.0.2/32")]);
+    routes.want("new", route("10.0.0.3/32"));
+    apply();
+    table.writes = 0;
+    scan.end(true);
+    apply();
+    assert.equal(table.writes, 1);
+    assert.equal(table.routes.size, 3);
+  });
+
+  it("leaves what a scan did not get to as it was", () => {
+    const { table, routes, apply } = fixture();
+    routes.want("a", route("10.0.0.1/32"));
+    apply();
+    table.routes.clear();
+    routes.scan().end(false);
+    assert.equal(routes.size, 1);
+    const superseded = routes.scan();
+    const scan = routes.scan();
+    scan.note([route("10.0.0.1/32")]);
+    superseded.end(true);
+    assert.equal(routes.size, 1);
+    scan.end(true);
+    assert.equal(routes.size, 1);
+  });
+
   it("repairs what an event says is gone, and what went silently with its interface", () => {
     const { table, routes, apply } = fixture();
     const wanted = route("10.0.0.1/32");
