@@ -29,6 +29,11 @@ export interface SubscriptionOptions {
   readonly groups: readonly EventGroup[];
   /** Addresses, routes and rules of this version only. Default both. */
   readonly family?: IpVersion;
+  /**
+   * Leaves out what the socket with this {@link Rtnetlink.portId} has caused. Who writes 100,000 routes knows of them, and
+   * would lose other events over being told.
+   */
+  readonly exceptCausedBy?: number | undefined;
   /** What the kernel keeps for us while we are busy. Default 16 MiB: 40,000 route changes (measured). */
   readonly receiveBufferBytes?: number;
   readonly onEvents: (events: readonly KernelEvent[]) => void;
@@ -70,6 +75,7 @@ export class EventSubscription {
       protocol: Protocol.ROUTE,
       namespace: options.namespace,
       multicastGroups: multicastGroups(options.groups, options.family),
+      exceptCausedBy: options.exceptCausedBy,
       receiveBufferBytes: options.receiveBufferBytes ?? DEFAULT_RECEIVE_BUFFER,
     });
     const wakeFd = eventFd();

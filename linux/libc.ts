@@ -26,6 +26,7 @@ const c = {
   setsockopt: libc.func(
     "int setsockopt(int fd, int level, int name, const void *value, unsigned int length)",
   ),
+  getsockname: libc.func("int getsockname(int fd, void *address, void *length)"),
   poll: libc.func("int poll(void *fds, unsigned long count, int timeout)"),
   eventfd: libc.func("int eventfd(unsigned int initial, int flags)"),
   setns: libc.func("int setns(int fd, int type)"),
@@ -121,6 +122,40 @@ export function receive(fd: number, into: Uint8Array, flags: number): number {
 export function setSocketOption(fd: number, level: number, name: number, value: number | Uint8Array): void {
   const bytes = typeof value === "number" ? new Uint8Array(Int32Array.of(value).buffer) : value;
   check(c.setsockopt(fd, level, name, bytes, bytes.length), "setsockopt", `${level}/${name}`);
+}
+
+/** What a socket is bound to, as `struct sockaddr`; at most 128 bytes of it. */
+export function socketName(fd: number): Uint8Array {
+  const address = new Uint8Array(128);
+  const length = Uint32Array.of(address.length);
+  check(c.getsockname(fd, address, length), "getsockname");
+  return address.subarray(0, length[0]);
+}
+
+/** One instruction of classic BPF (linux/filter.h): code, jumps, operand. */
+export type FilterInstruction = readonly [code: number, ifTrue: number, ifFalse: number, operand: number];
+
+/** What the filter returns 0 for is not received. The kernel keeps a copy. */
+export function attachFilter(fd: number, program: readonly FilterInstruction[]): void {
+  const SOL_SOCKET = 1;
+  const SO_ATTACH_FILTER = 26;
+  const code = new DataView(new ArrayBuffer(program.length * 8));
+  for (const [i, [opcode, ifTrue, ifFalse, operand]] of program.entries()) {
+    code.setUint16(i * 8, opcode, true);
+    code.setUint8(i * 8 + 2, ifTrue);
+    code.setUint8(i * 8 + 3, ifFalse);
+    code.setUint32(i * 8 + 4, operand, true);
+  }
+  const memory = koffi.alloc("uint8_t", code.byteLength);
+  try {
+    new Uint8Array(koffi.view(memory, code.byteLength)).set(new Uint8Array(code.buffer));
+    const head = new DataView(new ArrayBuffer(16)); // struct sock_fprog
+    head.setUint16(0, program.length, true);
+    head.setBigUint64(8, koffi.address(memory), true);
+    setSocketOption(fd, SOL_SOCKET, SO_ATTACH_FILTER, new Uint8Array(head.buffer));
+  } finally {
+    koffi.free(memory);
+  }
 }
 
 /**

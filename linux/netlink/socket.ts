@@ -14,8 +14,10 @@ import { closeSync } from "node:fs";
 import { NetlinkError } from "../errors.ts";
 import {
   AddressFamily,
+  attachFilter,
   bind,
   Errno,
+  type FilterInstruction,
   MessageFlag,
   receive,
   SocketType,
@@ -23,6 +25,7 @@ import {
   send,
   setSocketOption,
   socket,
+  socketName,
 } from "../libc.ts";
 import { inNamespace, type NamespaceRef } from "../namespace.ts";
 import {
@@ -61,6 +64,8 @@ export function openNetlinkSocket(options: {
   protocol: number;
   namespace?: NamespaceRef | undefined;
   multicastGroups?: readonly number[];
+  /** What the socket with this {@link NetlinkSocket.portId} has caused is not received. */
+  exceptCausedBy?: number | undefined;
   receiveBufferBytes?: number;
 }): number {
   const open = () => socket(AddressFamily.NETLINK, SocketType.RAW, options.protocol);
@@ -72,6 +77,7 @@ export function openNetlinkSocket(options: {
     const address = new Uint8Array(12);
     address[0] = AddressFamily.NETLINK;
     bind(fd, address);
+    if (options.exceptCausedBy !== undefined) attachFilter(fd, notCausedBy(options.exceptCausedBy));
     for (const group of options.multicastGroups ?? []) {
       setSocketOption(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group);
     }
@@ -80,6 +86,19 @@ export function openNetlinkSocket(options: {
     closeSync(fd);
     throw error;
   }
+}
+
+/** Notifications carry the port of the socket whose request they are the outcome of: nlmsg_pid, 12 bytes in. */
+function notCausedBy(portId: number): FilterInstruction[] {
+  const [LOAD_WORD, JUMP_IF_EQUAL, RETURN] = [0x20, 0x15, 0x06];
+  const bytes = new DataView(new ArrayBuffer(4));
+  bytes.setUint32(0, portId, true);
+  return [
+    [LOAD_WORD, 0, 0, 12],
+    [JUMP_IF_EQUAL, 0, 1, bytes.getUint32(0)], // Filters read in network order.
+    [RETURN, 0, 0, 0],
+    [RETURN, 0, 0, 0xffffffff],
+  ];
 }
 
 /** An option that an old kernel may not know, and that everything works without. */
@@ -132,6 +151,12 @@ export class NetlinkSocket {
       throw error;
     }
     return new NetlinkSocket(fd);
+  }
+
+  /** By which the kernel tells sockets apart. */
+  get portId(): number {
+    const name = socketName(this.#fd); // struct sockaddr_nl
+    return new DataView(name.buffer).getUint32(4, true);
   }
 
   close(): void {
@@ -218,14 +243,33 @@ export class NetlinkSocket {
     write: (writer: MessageWriter) => void,
     decode: (message: Message) => T | undefined,
   ): { values: T[]; interrupted: boolean } {
+    const values: T[] = [];
+    const portions = this.portions(operation, write, decode);
+    for (;;) {
+      const { value, done } = portions.next();
+      if (done) return { values, interrupted: value };
+      for (const item of value) values.push(item);
+    }
+  }
+
+  /**
+   * Sends a GET and yields the answers as they are read, some hundreds at a time. Returns whether something changed
+   * meanwhile, so that some may have been left out. Whoever does not read to the end has to close the socket.
+   */
+  *portions<T>(
+    operation: string,
+    write: (writer: MessageWriter) => void,
+    decode: (message: Message) => T | undefined,
+  ): Generator<T[], boolean, undefined> {
     const sequence = this.#takeSequences(1);
     this.#writer.reset();
     write(this.#writer);
     this.#writer.setSequence(sequence);
     this.#send(operation);
-    const values: T[] = [];
     let interrupted = false;
     for (;;) {
+      const values: T[] = [];
+      let ended = false;
       for (const message of this.#receive(operation)) {
         if (message.sequence !== sequence) continue;
         if (message.flags & Flag.DUMP_INTR) interrupted = true;
@@ -233,12 +277,15 @@ export class NetlinkSocket {
           const { errno, explanation } =
             message.type === ControlType.ERROR ? readAcknowledgement(message) : readDone(message);
           if (errno !== 0) throw new NetlinkError(errno, operation, explanation);
-          return { values, interrupted };
+          ended = true;
+          break;
         }
         const value = decode(message);
         if (value !== undefined) values.push(value);
-        if (!(message.flags & Flag.MULTI)) return { values, interrupted };
+        if (!(message.flags & Flag.MULTI)) ended = true;
       }
+      if (values.length > 0) yield values;
+      if (ended) return interrupted;
     }
   }
 

@@ -52,6 +52,23 @@ describe("linux/events", function () {
   this.timeout(20_000);
   const scratch = new ScratchNamespaces();
 
+  it("leaves out what one socket has caused, and nothing else", async () => {
+    const namespace = scratch.create();
+    using ours = Rtnetlink.open({ namespace });
+    using theirs = Rtnetlink.open({ namespace });
+    assert.notEqual(ours.portId, theirs.portId);
+    await using recorder = new Recorder({ namespace, groups: ["route"], exceptCausedBy: ours.portId });
+    ours.replaceRoutes(blackholes(1000));
+    theirs.replaceRoutes(blackholes(1, "192.0.2.0/24"));
+    ours.deleteRoutes(blackholes(1000));
+    theirs.deleteRoutes(blackholes(1, "192.0.2.0/24"));
+    await recorder.until(event => event.type === "route" && event.action === "delete");
+    assert.deepEqual(
+      recorder.events.map(event => event.type === "route" && event.route.destination),
+      ["192.0.2.0/32", "192.0.2.0/32"],
+    );
+  });
+
   it("reports links, addresses, routes, neighbours and rules of its namespace, in order", async () => {
     const namespace = scratch.create();
     using netlink = Rtnetlink.open({ namespace });

@@ -392,6 +392,36 @@ describe("linux/rtnetlink", () => {
       assert.deepEqual(netlink.listRoutes({ protocol: 80 }), []);
     });
 
+    it("reads a table in portions, with other requests and changes in between", () => {
+      using lab = joined();
+      const { netlink, index } = lab;
+      const routes = Array.from({ length: 3000 }, (_, i) =>
+        unicast(`${nthAddress(cidr("10.128.0.0/9"), i)}/32`, { interfaceIndex: index }),
+      );
+      assert.deepEqual(netlink.replaceRoutes(routes), []);
+      const read = (between: () => void): [number, number, boolean] => {
+        const scan = netlink.scanRoutes({ protocol: 80 });
+        let count = 0;
+        for (let portions = 0; ; portions++) {
+          const { value, done } = scan.next();
+          if (done) return [count, portions, value];
+          count += value.length;
+          between();
+        }
+      };
+      const [count, portions, complete] = read(() => assert.equal(netlink.getLink("v0")?.index, index));
+      assert.deepEqual([count, complete], [3000, true]);
+      assert.ok(portions > 2, `${portions} portions`);
+      const churn = unicast("192.0.2.0/24", { interfaceIndex: index });
+      const [disturbed] = read(() => {
+        netlink.replaceRoute(churn);
+        netlink.deleteRoute(churn);
+      });
+      assert.equal(disturbed, 3000);
+      for (const _ of netlink.scanRoutes({ protocol: 80 })) break; // Left early: its socket is closed.
+      assert.equal(netlink.listRoutes({ protocol: 80 }).length, 3000);
+    });
+
     it("survives a batch in which every one of 10,000 fails", () => {
       using at = joined();
       const routes = Array.from({ length: 10_000 }, (_, i) =>
