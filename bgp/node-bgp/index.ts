@@ -20,7 +20,18 @@ export { decodeOpen, encodeOpen, type OpenMessage } from "./message/open.ts";
 export { decodeRouteRefresh, encodeRouteRefresh, type RouteRefreshMessage } from "./message/route-refresh.ts";
 export { type Announcement, decodeUpdate, encodeUpdate, type Update } from "./message/update.ts";
 export type * from "./neighbor.ts";
+export { compileAsPathPattern } from "./policy/as-path-pattern.ts";
+export { WELL_KNOWN_COMMUNITIES } from "./policy/community.ts";
+export {
+  type CompiledPolicy,
+  compilePolicy,
+  type PolicyExplanation,
+  type PolicyOptions,
+} from "./policy/compile.ts";
+export type { CustomCondition } from "./policy/conditions.ts";
 export { acceptAll, rejectAll } from "./policy/constant.ts";
+export type { CustomChange } from "./policy/edits.ts";
+export * from "./policy/policy.ts";
 export * from "./route.ts";
 export { Speaker } from "./speaker.ts";
 export type * from "./speaker-options.ts";

@@ -74,9 +74,14 @@ export function neighborAs(path: readonly AsPathSegment[]): number {
 }
 
 export function prependAs(path: readonly AsPathSegment[], asn: number): AsPathSegment[] {
+  return prependAll(path, [asn]);
+}
+
+/** The first of `asns` in front. */
+export function prependAll(path: readonly AsPathSegment[], asns: readonly number[]): AsPathSegment[] {
   const [first, ...rest] = path;
-  if (first?.type === "sequence") return [{ type: "sequence", asns: [asn, ...first.asns] }, ...rest];
-  return [{ type: "sequence", asns: [asn] }, ...path];
+  if (first?.type === "sequence") return [{ type: "sequence", asns: [...asns, ...first.asns] }, ...rest];
+  return [{ type: "sequence", asns }, ...path];
 }
 
 export function needsAs4Path(path: readonly AsPathSegment[]): boolean {
