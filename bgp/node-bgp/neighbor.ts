@@ -152,8 +152,13 @@ export interface MaxPrefixesOptions {
   readonly limit: number;
   /** `reset`: Cease/Maximum Number of Prefixes Reached (RFC 4486), and no dial before `restartAfter`; `warn`: only an event. Default `reset`. */
   readonly action?: "reset" | "warn";
-  /** Seconds, 1..65535; default: as after any error, at most a minute. */
-  readonly restartAfter?: number;
+  /** Percent of the limit above which an event warns, 1..100; default 75. */
+  readonly warnAt?: number;
+  /**
+   * After a reset: stay Idle so many seconds, 1..65535, or `never` come back by itself, only by {@link Speaker.resetNeighbor}. Default: as
+   * after any error, at most a minute.
+   */
+  readonly restartAfter?: number | "never";
 }
 
 export interface NeighborBfdOptions {
@@ -185,6 +190,27 @@ export interface NeighborError {
   /** NOTIFICATION code and subcode where there was one. */
   readonly code?: number;
   readonly subcode?: number;
+  /** What the operator on the other side wrote into a shutdown or reset (RFC 9003), or we into ours. */
+  readonly communication?: string;
+}
+
+/** A session came, went, or could not be had. */
+export interface NeighborTransition {
+  readonly from: NeighborState;
+  readonly to: NeighborState;
+  /** When it happened first and, where the same happened `times` in a row, last. Milliseconds since the epoch. */
+  readonly at: number;
+  readonly last: number;
+  readonly times: number;
+  /** One line for people; absent where a session came up. */
+  readonly reason?: string;
+}
+
+/** How many attributes or UPDATEs were wrong, by what was done about them (RFC 7606). */
+export interface ProblemCounters {
+  readonly withdraw: number;
+  readonly discard: number;
+  readonly disableFamily: number;
 }
 
 /** A neighbor changed state. */
@@ -197,7 +223,10 @@ export interface NeighborEvent {
   readonly error?: NeighborError | undefined;
 }
 
-/** Whose routes were wrong, and what was done about it (RFC 7606). */
+/**
+ * Whose routes were wrong, and what was done about it: `withdraw`, `discard` or `disable-family` (RFC 7606); or too many, where a limit is set:
+ * `warn` or `reset` ({@link MaxPrefixesOptions}).
+ */
 export interface UpdateProblemEvent {
   readonly address: string;
   readonly problems: readonly { readonly action: string; readonly text: string }[];
@@ -225,6 +254,8 @@ export interface NeighborStatus {
   /** How often it has been Established. */
   readonly established: number;
   readonly lastError?: NeighborError | undefined;
+  /** The last 20 ups and downs, oldest first. */
+  readonly history: readonly NeighborTransition[];
   readonly localAddress?: string | undefined;
   readonly remotePort?: number | undefined;
   readonly remoteRouterId?: string | undefined;
@@ -240,5 +271,7 @@ export interface NeighborStatus {
   readonly synchronized: boolean;
   readonly sent: MessageCounters;
   readonly received: MessageCounters;
+  /** Since the neighbor was configured. */
+  readonly problems: ProblemCounters;
   readonly prefixes: { readonly received: number; readonly stale: number; readonly advertised: number };
 }

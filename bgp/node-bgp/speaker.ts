@@ -19,7 +19,8 @@ import {
   needsNewSession,
   neighborConfig,
 } from "./session/neighbor-config.ts";
-import { Peer, type PeerEnvironment } from "./session/peer.ts";
+import { Peer } from "./session/peer.ts";
+import type { PeerEnvironment } from "./session/peer-environment.ts";
 import { SelectionDeferral } from "./session/selection-deferral.ts";
 import type { SpeakerOptions, StopOptions } from "./speaker-options.ts";
 import { tcpTransport } from "./transport/tcp.ts";

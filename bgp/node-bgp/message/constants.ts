@@ -57,6 +57,12 @@ export const UpdateError = {
   malformedAsPath: 11,
 } as const;
 
+/** RFC 7313. */
+export const RouteRefreshError = { invalidLength: 1 } as const;
+
+/** What a ROUTE-REFRESH is: a request (RFC 2918), or the begin or end of an answer (RFC 7313). */
+export const RefreshSubtype = { request: 0, begin: 1, end: 2 } as const;
+
 /** RFC 6608. */
 export const FsmError = {
   unspecific: 0,

@@ -1,6 +1,17 @@
-/** NOTIFICATION (RFC 4271 4.5) with the names operators know and the shutdown communication of RFC 9003. */
+/**
+ * NOTIFICATION (RFC 4271 4.5) with the names operators know, the shutdown communication of RFC 9003 and the hard reset of RFC 8538, which
+ * carries another NOTIFICATION: the reason.
+ */
 
-import { Cease, FsmError, HeaderError, NotificationCode, OpenError, UpdateError } from "./constants.ts";
+import {
+  Cease,
+  FsmError,
+  HeaderError,
+  NotificationCode,
+  OpenError,
+  RouteRefreshError,
+  UpdateError,
+} from "./constants.ts";
 
 export interface NotificationMessage {
   readonly code: number;
@@ -50,6 +61,9 @@ const SUBCODES: Record<number, Record<number, string>> = {
     [FsmError.unexpectedInOpenConfirm]: "Unexpected Message in OpenConfirm State",
     [FsmError.unexpectedInEstablished]: "Unexpected Message in Established State",
   },
+  [NotificationCode.routeRefresh]: {
+    [RouteRefreshError.invalidLength]: "Invalid Message Length",
+  },
   [NotificationCode.cease]: {
     [Cease.maximumPrefixes]: "Maximum Number of Prefixes Reached",
     [Cease.administrativeShutdown]: "Administrative Shutdown",
@@ -85,8 +99,27 @@ export function encodeShutdownText(text: string): Uint8Array {
   return Uint8Array.of(written, ...buffer.subarray(0, written));
 }
 
-/** The text in a Cease/Administrative Shutdown or Reset; undefined where there is none or it is broken. */
-export function shutdownText({ code, subcode, data }: NotificationMessage): string | undefined {
+export function isHardReset({ code, subcode }: NotificationMessage): boolean {
+  return code === NotificationCode.cease && subcode === Cease.hardReset;
+}
+
+/** Cease/Hard Reset around its reason (RFC 8538 3.1). */
+export function hardReset(reason: NotificationMessage): NotificationMessage {
+  return { code: NotificationCode.cease, subcode: Cease.hardReset, data: encodeNotification(reason) };
+}
+
+/** The reason of a hard reset, where it carries one; any other NOTIFICATION is its own reason. */
+export function reasonOf(notification: NotificationMessage): NotificationMessage {
+  const { data } = notification;
+  // One inside the other is no reason, and a sender could nest them a thousand deep.
+  const isWrapped = isHardReset(notification) && data.length >= 2;
+  const inner = isWrapped ? decodeNotification(data) : notification;
+  return isWrapped && isHardReset(inner) ? notification : inner;
+}
+
+/** The text in a Cease/Administrative Shutdown or Reset, also inside a hard reset; undefined where there is none or it is broken. */
+export function shutdownText(notification: NotificationMessage): string | undefined {
+  const { code, subcode, data } = reasonOf(notification);
   const carriesText = subcode === Cease.administrativeShutdown || subcode === Cease.administrativeReset;
   const length = data[0];
   if (code !== NotificationCode.cease || !carriesText || !length || length > data.length - 1)
@@ -99,11 +132,12 @@ export function shutdownText({ code, subcode, data }: NotificationMessage): stri
   }
 }
 
-/** `Cease/Administrative Shutdown (rack 4 maintenance)`. */
+/** `Cease/Administrative Shutdown (rack 4 maintenance)`; a hard reset is told by its reason. */
 export function describeNotification(notification: NotificationMessage): string {
-  const { code, subcode } = notification;
+  const reason = reasonOf(notification);
+  const { code, subcode } = reason;
   const name = CODES[code] ?? `Error ${code}`;
   const sub = SUBCODES[code]?.[subcode] ?? (subcode === 0 ? undefined : `${subcode}`);
-  const text = shutdownText(notification);
+  const text = shutdownText(reason);
   return `${name}${sub === undefined ? "" : `/${sub}`}${text === undefined ? "" : ` (${text})`}`;
 }

@@ -2,21 +2,26 @@
  * The life of one TCP connection: RFC 4271 8.2.2 from Connect to Established, as a reducer. Idle, Active and the question
  * when to dial belong to the neighbor, which may have two connections (neighbor-fsm.ts).
  *
- *   Connect --connected--> OpenSent --OPEN--> OpenConfirm --KEEPALIVE--> Established
+ *   Connect --connected--> Connected --OPEN sent--> OpenSent --OPEN--> OpenConfirm --KEEPALIVE--> Established
  *      any --error, stop, lost--> Closed
+ *
+ * Connected is the RFC's Connect or Active while the DelayOpenTimer runs; without DelayOpen it lasts no time.
  *
  * One thing differs from the RFC's text: after the OPEN our KEEPALIVE waits for `confirm`, the neighbor's word that no
  * other connection is to win the collision. Without that, each side can have one of two connections Established for a moment,
  * and close the other's.
+ *
+ * SendNOTIFICATIONwithoutOPEN is true: who sends us nonsense before our OPEN is told so.
  */
 
 import { MessageError } from "../errors.ts";
-import { Cease, FsmError, NotificationCode } from "../message/constants.ts";
-import { describeNotification, type NotificationMessage } from "../message/notification.ts";
+import { Cease, FsmError, MessageType, NotificationCode, OpenError } from "../message/constants.ts";
+import { describeNotification, isHardReset, type NotificationMessage } from "../message/notification.ts";
 import type { OpenMessage } from "../message/open.ts";
+import { onTheWire } from "./hard-reset.ts";
 import { type Negotiated, negotiate, type SessionConfig } from "./negotiation.ts";
 
-export type ConnectionPhase = "Connect" | "OpenSent" | "OpenConfirm" | "Established" | "Closed";
+export type ConnectionPhase = "Connect" | "Connected" | "OpenSent" | "OpenConfirm" | "Established" | "Closed";
 
 export interface ConnectionState {
   readonly phase: ConnectionPhase;
@@ -29,6 +34,7 @@ export interface ConnectionState {
 
 export type ConnectionEvent =
   | { readonly type: "connected" }
+  | { readonly type: "delay-open-expired" }
   | { readonly type: "lost"; readonly error: Error | undefined }
   | { readonly type: "open"; readonly open: OpenMessage }
   | { readonly type: "confirm" }
@@ -48,6 +54,8 @@ export interface StopReason {
   /** Default `stopped`. */
   readonly reason?: EndReason;
   readonly text?: string;
+  /** Nobody asked for it (AutomaticStop, Event 8): it counts against the neighbor. Default false. */
+  readonly automatic?: boolean;
 }
 
 export type EndReason =
@@ -63,6 +71,10 @@ export interface ConnectionEnd {
   readonly reason: EndReason;
   readonly text: string;
   readonly notification?: NotificationMessage;
+  /** The rules of graceful restart apply to the neighbor's routes, where it was negotiated (RFC 4724, 8538 4). */
+  readonly graceful: boolean;
+  /** The ConnectRetryCounter goes up, and with it the damping (RFC 4271 8.1). */
+  readonly damped: boolean;
 }
 
 export type ConnectionAction =
@@ -70,6 +82,7 @@ export type ConnectionAction =
   | { readonly do: "send-keepalive" }
   | { readonly do: "send-notification"; readonly notification: NotificationMessage }
   /** Seconds; 0 stops the timer. */
+  | { readonly do: "delay-open-timer"; readonly seconds: number }
   | { readonly do: "hold-timer"; readonly seconds: number }
   | { readonly do: "keepalive-timer"; readonly seconds: number }
   /** Tell the neighbor: an acceptable OPEN has come; it answers with confirm or stop, now or later. */
@@ -102,15 +115,20 @@ export function connectionStep(
   switch (event.type) {
     case "connected":
       if (state.phase !== "Connect") return { state, actions: NONE };
+      if (config.delayOpenTime === 0) return sendOpen(state);
       return {
-        state: { ...state, phase: "OpenSent" },
-        actions: [{ do: "send-open" }, { do: "hold-timer", seconds: OPEN_SENT_HOLD_SECONDS }],
+        state: { ...state, phase: "Connected" },
+        actions: [{ do: "delay-open-timer", seconds: config.delayOpenTime }],
       };
-    case "lost": {
-      const reason = state.phase === "Connect" ? "connect-failed" : "lost";
-      const text = event.error?.message ?? "the neighbor closed the connection";
-      return closed(state, { reason, text });
-    }
+    case "delay-open-expired":
+      return state.phase === "Connected" ? sendOpen(state) : { state, actions: NONE };
+    case "lost":
+      return closed(state, {
+        reason: state.phase === "Connect" ? "connect-failed" : "lost",
+        text: event.error?.message ?? "the neighbor closed the connection",
+        graceful: true,
+        damped: state.phase === "OpenConfirm",
+      });
     case "open":
       return onOpen(state, event.open, config);
     case "confirm":
@@ -118,14 +136,15 @@ export function connectionStep(
     case "keepalive":
       return onKeepalive(state);
     case "update":
+      return state.phase === "Established"
+        ? { state, actions: NONE }
+        : unexpected(state, event.type, MessageType.update);
     case "route-refresh":
-      return state.phase === "Established" ? { state, actions: NONE } : unexpected(state, event.type);
+      return state.phase === "Established"
+        ? { state, actions: NONE }
+        : unexpected(state, event.type, MessageType.routeRefresh);
     case "notification":
-      return closed(state, {
-        reason: isCollision(event.notification) ? "collision" : "notification-received",
-        text: describeNotification(event.notification),
-        notification: event.notification,
-      });
+      return onNotification(state, event.notification);
     case "invalid": {
       const { notificationCode: code, subcode, data, message } = event.error;
       return notify(state, { code, subcode, data }, message);
@@ -134,25 +153,29 @@ export function connectionStep(
       return notify(state, notification(NotificationCode.holdTimer, 0));
     case "keepalive-due":
       return { state, actions: state.confirmed ? [{ do: "send-keepalive" }] : NONE };
-    case "send-hold-expired":
-      // RFC 9687: the NOTIFICATION could not get out either.
-      return closed(state, { reason: "send-hold-expired", text: "the neighbor has stopped reading" });
-    case "stop": {
-      const { notification: sent, reason = "stopped" } = event;
-      const text = event.text ?? (sent === undefined ? "closed" : describeNotification(sent));
-      if (sent === undefined) return closed(state, { reason, text });
-      const end: ConnectionEnd = { reason, text, notification: sent };
-      return closed(
-        state,
-        end,
-        state.phase === "Connect" ? NONE : [{ do: "send-notification", notification: sent }],
-      );
+    case "send-hold-expired": {
+      // RFC 9687 4.3, Event 29: the NOTIFICATION could not get out either.
+      const text = "Send Hold Timer Expired: the neighbor has stopped reading";
+      const graceful = state.negotiated?.gracefulRestart?.notification ?? false;
+      return closed(state, { reason: "send-hold-expired", text, graceful, damped: true });
     }
+    case "stop":
+      return onStop(state, event);
   }
 }
 
+/** Event 12, or Events 16 and 17 without DelayOpen. */
+function sendOpen(state: ConnectionState): ConnectionStep {
+  return {
+    state: { ...state, phase: "OpenSent" },
+    actions: [{ do: "send-open" }, { do: "hold-timer", seconds: OPEN_SENT_HOLD_SECONDS }],
+  };
+}
+
+/** Events 19, 20 and 22. */
 function onOpen(state: ConnectionState, open: OpenMessage, config: SessionConfig): ConnectionStep {
-  if (state.phase !== "OpenSent") return unexpected(state, "open");
+  const isEarly = state.phase === "Connected";
+  if (state.phase !== "OpenSent" && !isEarly) return unexpected(state, "open", MessageType.open);
   let negotiated: Negotiated;
   try {
     negotiated = negotiate(config, open);
@@ -167,6 +190,7 @@ function onOpen(state: ConnectionState, open: OpenMessage, config: SessionConfig
   return {
     state: { ...state, phase: "OpenConfirm", negotiated },
     actions: [
+      ...(isEarly ? [{ do: "delay-open-timer", seconds: 0 } as const, { do: "send-open" } as const] : []),
       { do: "hold-timer", seconds: negotiated.holdTime },
       { do: "report-open", negotiated },
     ],
@@ -187,7 +211,7 @@ function onConfirm(state: ConnectionState): ConnectionStep {
 
 function onKeepalive(state: ConnectionState): ConnectionStep {
   if (state.phase === "Established") return { state, actions: NONE };
-  if (state.phase !== "OpenConfirm") return unexpected(state, "keepalive");
+  if (state.phase !== "OpenConfirm") return unexpected(state, "keepalive", MessageType.keepalive);
   if (!state.confirmed) return { state: { ...state, keepaliveSeen: true }, actions: NONE };
   return {
     state: { ...state, keepaliveSeen: true, phase: "Established" },
@@ -195,21 +219,63 @@ function onKeepalive(state: ConnectionState): ConnectionStep {
   };
 }
 
-function unexpected(state: ConnectionState, message: string): ConnectionStep {
-  const subcode =
-    state.phase === "Established"
-      ? FsmError.unexpectedInEstablished
-      : state.phase === "OpenConfirm"
-        ? FsmError.unexpectedInOpenConfirm
-        : FsmError.unexpectedInOpenSent;
-  return notify(state, notification(NotificationCode.fsm, subcode), `${message} in ${state.phase}`);
+/** Events 24 and 25. */
+function onNotification(state: ConnectionState, received: NotificationMessage): ConnectionStep {
+  const { code, subcode } = received;
+  const isCease = code === NotificationCode.cease;
+  const isCollision = isCease && subcode === Cease.connectionCollision;
+  const isVersionError = code === NotificationCode.open && subcode === OpenError.unsupportedVersion;
+  // RFC 4486 4 does not damp what the other operator does on purpose and once.
+  const isReset =
+    isCease && (subcode === Cease.administrativeReset || subcode === Cease.otherConfigurationChange);
+  return closed(state, {
+    reason: isCollision ? "collision" : "notification-received",
+    text: describeNotification(received),
+    notification: received,
+    graceful: isGraceful(state, received),
+    damped: !isCollision && !isVersionError && !isReset,
+  });
 }
 
-function notify(state: ConnectionState, sent: NotificationMessage, detail?: string): ConnectionStep {
-  const text = describeNotification(sent) + (detail === undefined ? "" : `: ${detail}`);
-  return closed(state, { reason: "notification-sent", text, notification: sent }, [
-    { do: "send-notification", notification: sent },
-  ]);
+function onStop(state: ConnectionState, why: StopReason): ConnectionStep {
+  const { notification: reason, reason: end = "stopped", automatic = false } = why;
+  const text = why.text ?? (reason === undefined ? "closed" : describeNotification(reason));
+  if (reason === undefined) return closed(state, { reason: end, text, graceful: true, damped: automatic });
+  const sent = onTheWire(reason, state.negotiated);
+  return closed(
+    state,
+    { reason: end, text, notification: reason, graceful: isGraceful(state, sent), damped: automatic },
+    // There is nobody to tell yet.
+    state.phase === "Connect" ? NONE : [{ do: "send-notification", notification: sent }],
+  );
+}
+
+/** RFC 6608: the data are the type of the message. It has no subcode for a message before our OPEN. */
+function unexpected(state: ConnectionState, message: string, type: MessageType): ConnectionStep {
+  const subcodes: Record<string, number> = {
+    OpenSent: FsmError.unexpectedInOpenSent,
+    OpenConfirm: FsmError.unexpectedInOpenConfirm,
+    Established: FsmError.unexpectedInEstablished,
+  };
+  const subcode = subcodes[state.phase] ?? FsmError.unspecific;
+  const error = notification(NotificationCode.fsm, subcode, Uint8Array.of(type));
+  return notify(state, error, `${message} in ${state.phase}`);
+}
+
+function notify(state: ConnectionState, reason: NotificationMessage, detail?: string): ConnectionStep {
+  const text = describeNotification(reason) + (detail === undefined ? "" : `: ${detail}`);
+  const sent = onTheWire(reason, state.negotiated);
+  return closed(
+    state,
+    {
+      reason: "notification-sent",
+      text,
+      notification: reason,
+      graceful: isGraceful(state, sent),
+      damped: true,
+    },
+    [{ do: "send-notification", notification: sent }],
+  );
 }
 
 function closed(
@@ -220,8 +286,9 @@ function closed(
   return { state: { ...state, phase: "Closed" }, actions: [...before, { do: "close", end }] };
 }
 
-function isCollision({ code, subcode }: NotificationMessage): boolean {
-  return code === NotificationCode.cease && subcode === Cease.connectionCollision;
+/** RFC 8538 4: with both N bits any NOTIFICATION but a hard reset leaves the routes to graceful restart. */
+function isGraceful({ negotiated }: ConnectionState, message: NotificationMessage): boolean {
+  return (negotiated?.gracefulRestart?.notification ?? false) && !isHardReset(message);
 }
 
 export function notification(

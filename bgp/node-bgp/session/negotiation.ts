@@ -20,6 +20,8 @@ export interface SessionConfig {
   /** Seconds; undefined: a third of what is negotiated. */
   readonly keepaliveTime: number | undefined;
   readonly sendHoldTime: number | undefined;
+  /** Seconds; 0: our OPEN goes out at once. */
+  readonly delayOpenTime: number;
   readonly families: readonly Family[];
   /** Undefined: the capability is not offered. */
   readonly gracefulRestart: LocalGracefulRestart | undefined;
@@ -67,6 +69,7 @@ export interface Negotiated {
   /** Seconds; 0: neither hold timer nor keepalives. */
   readonly holdTime: number;
   readonly keepaliveTime: number;
+  /** Seconds; 0: no send hold timer. */
   readonly sendHoldTime: number;
   readonly families: readonly Family[];
   readonly fourOctetAs: boolean;
@@ -85,7 +88,7 @@ export interface Negotiated {
   readonly enhancedRefresh: boolean;
 }
 
-/** RFC 9687 4. */
+/** RFC 9687 6. */
 const SEND_HOLD_MINIMUM = 480;
 const IPV6_AFI = 2;
 
@@ -147,7 +150,7 @@ export function negotiate(config: SessionConfig, open: OpenMessage): Negotiated 
     remoteCapabilities: open.capabilities,
     holdTime,
     keepaliveTime: holdTime === 0 ? 0 : Math.min(config.keepaliveTime ?? third, third),
-    sendHoldTime: config.sendHoldTime ?? Math.max(SEND_HOLD_MINIMUM, 2 * holdTime),
+    sendHoldTime: sendHoldTime(config, holdTime),
     families,
     fourOctetAs: offers("four-octet-as"),
     routeRefresh,
@@ -160,6 +163,12 @@ export function negotiate(config: SessionConfig, open: OpenMessage): Negotiated 
     ),
     enhancedRefresh: config.enhancedRefresh && routeRefresh && offers("enhanced-route-refresh"),
   };
+}
+
+/** RFC 9687 4.4: longer than the hold time. Without hold time there is none (4.3), unless it was asked for. */
+function sendHoldTime({ sendHoldTime: configured }: SessionConfig, holdTime: number): number {
+  if (configured === undefined) return holdTime === 0 ? 0 : Math.max(SEND_HOLD_MINIMUM, 2 * holdTime);
+  return Math.max(configured, holdTime + 1);
 }
 
 /** A neighbor that says nothing about families speaks IPv4 unicast (RFC 4760 8). */

@@ -71,7 +71,10 @@ export interface NeighborConfig {
 export interface MaxPrefixes {
   readonly limit: number;
   readonly action: "reset" | "warn";
-  readonly restartAfter: number | undefined;
+  /** Percent. */
+  readonly warnAt: number;
+  /** Seconds; undefined: damped like any error. */
+  readonly restartAfter: number | "never" | undefined;
 }
 
 /** Milliseconds. */
@@ -301,12 +304,16 @@ function maxPrefixesOption({ maxPrefixes }: NeighborOptions): MaxPrefixes | unde
   const {
     limit,
     action = "reset",
+    warnAt = 75,
     restartAfter,
   } = typeof maxPrefixes === "number" ? { limit: maxPrefixes } : maxPrefixes;
   if (action !== "reset" && action !== "warn")
     throw new OptionError("maxPrefixes.action", action, "reset or warn");
-  if (restartAfter !== undefined) numberOption("maxPrefixes.restartAfter", restartAfter, 1, 65535);
-  return { limit: numberOption("maxPrefixes.limit", limit, 1, 0xffffffff), action, restartAfter };
+  if (restartAfter !== undefined && restartAfter !== "never") {
+    numberOption("maxPrefixes.restartAfter", restartAfter, 1, 65535, "never or 1 to 65535 seconds");
+  }
+  numberOption("maxPrefixes.warnAt", warnAt, 1, 100);
+  return { limit: numberOption("maxPrefixes.limit", limit, 1, 0xffffffff), action, warnAt, restartAfter };
 }
 
 function bfdOption(

@@ -16,7 +16,8 @@ export type Direction = "outgoing" | "incoming";
 export interface Slot {
   readonly id: number;
   readonly direction: Direction;
-  readonly phase: "Connect" | "OpenSent" | "OpenConfirm" | "Established";
+  /** Connected: TCP is up and our OPEN waits for the DelayOpenTimer. */
+  readonly phase: "Connect" | "Connected" | "OpenSent" | "OpenConfirm" | "Established";
   /** It has our KEEPALIVE. */
   readonly confirmed: boolean;
   readonly remoteRouterId: number;
@@ -33,7 +34,7 @@ export interface NeighborFsmState {
   readonly up: boolean;
   readonly slots: readonly Slot[];
   readonly waiting: Waiting;
-  /** Sessions that went wrong in a row: each doubles the idle hold time. */
+  /** Sessions that went wrong in a row (the ConnectRetryCounter): each doubles the idle hold time. */
   readonly failures: number;
 }
 
@@ -41,12 +42,15 @@ export type NeighborFsmEvent =
   | { readonly type: "start" }
   /** The caller closes the connections; they are forgotten here. */
   | { readonly type: "stop" }
+  /** The operator wants it now: a wait is cut short. */
+  | { readonly type: "reset" }
   | { readonly type: "retry-expired" }
   | { readonly type: "idle-hold-expired" }
   | { readonly type: "collision-wait-expired" }
   /** A dial has begun, as `dial` asked for. */
   | { readonly type: "dialled"; readonly id: number }
   | { readonly type: "connected"; readonly id: number }
+  | { readonly type: "open-sent"; readonly id: number }
   | { readonly type: "incoming"; readonly id: number }
   | {
       readonly type: "open-received";
@@ -58,7 +62,15 @@ export type NeighborFsmEvent =
       readonly restarting: boolean;
     }
   | { readonly type: "established"; readonly id: number }
-  | { readonly type: "ended"; readonly id: number; readonly reason: EndReason };
+  | {
+      readonly type: "ended";
+      readonly id: number;
+      readonly reason: EndReason;
+      /** It counts against the neighbor. */
+      readonly damped: boolean;
+      /** Stay Idle for exactly so long instead of damping, ms; Infinity: until the operator says otherwise. */
+      readonly holdMs?: number | undefined;
+    };
 
 export type NeighborFsmAction =
   | { readonly do: "dial" }
@@ -122,6 +134,10 @@ export function neighborStep(
       return dialOrWait({ ...INITIAL_NEIGHBOR, up: true }, input);
     case "stop":
       return { state: INITIAL_NEIGHBOR, actions: [{ do: "disarm" }] };
+    case "reset":
+      return state.waiting === "idle-hold"
+        ? dialOrWait({ ...INITIAL_NEIGHBOR, up: state.up }, input)
+        : { state: { ...state, failures: 0 }, actions: [] };
     case "retry-expired":
       return onRetry(state, input);
     case "idle-hold-expired":
@@ -134,6 +150,8 @@ export function neighborStep(
         actions: [],
       };
     case "connected":
+      return { state: change(state, event.id, { phase: "Connected" }), actions: [] };
+    case "open-sent":
       return { state: change(state, event.id, { phase: "OpenSent" }), actions: [] };
     case "incoming":
       return onIncoming(state, event.id);
@@ -142,7 +160,7 @@ export function neighborStep(
     case "established":
       return onEstablished(state, event.id, input);
     case "ended":
-      return onEnded(state, event.id, event.reason, input);
+      return onEnded(state, event, input);
   }
 }
 
@@ -179,7 +197,7 @@ function onIncoming(state: NeighborFsmState, id: number): NeighborFsmStep {
     next = without(next, earlier.id);
   }
   actions.push({ do: "accept", id });
-  return { state: { ...next, slots: [...next.slots, newSlot(id, "incoming", "OpenSent")] }, actions };
+  return { state: { ...next, slots: [...next.slots, newSlot(id, "incoming", "Connected")] }, actions };
 }
 
 function onOpenReceived(
@@ -200,7 +218,7 @@ function onOpenReceived(
       { do: "close", id: established.id, why: "replaced" },
     ]);
   }
-  const rivals = others.filter(({ phase }) => phase === "OpenSent" || phase === "OpenConfirm");
+  const rivals = others.filter(slot => isSilent(slot) || slot.phase === "OpenConfirm");
   const winner = rivals.reduce((best, rival) => collisionWinner(best, rival, config), self);
   if (winner === self) {
     const step = closeLosers(next, rivals);
@@ -219,7 +237,7 @@ function onCollisionWait(state: NeighborFsmState): NeighborFsmStep {
   if (held === undefined) return { state, actions: [] };
   const step = closeLosers(
     state,
-    state.slots.filter(slot => slot !== held && slot.phase === "OpenSent"),
+    state.slots.filter(slot => slot !== held && isSilent(slot)),
   );
   return confirm(step.state, held, step.actions);
 }
@@ -249,8 +267,7 @@ function onRetry(state: NeighborFsmState, input: NeighborFsmInput): NeighborFsmS
 
 function onEnded(
   state: NeighborFsmState,
-  id: number,
-  reason: EndReason,
+  { id, reason, damped, holdMs }: Extract<NeighborFsmEvent, { type: "ended" }>,
   input: NeighborFsmInput,
 ): NeighborFsmStep {
   const slot = state.slots.find(other => other.id === id);
@@ -259,33 +276,44 @@ function onEnded(
   if (next.slots.length > 0) {
     // The connection another one was held back for is gone.
     const held = next.slots.find(({ phase, confirmed }) => phase === "OpenConfirm" && !confirmed);
-    const rivalLeft = next.slots.some(({ phase }) => phase === "OpenSent");
-    return held === undefined || rivalLeft ? { state: next, actions: [] } : confirm(next, held, []);
+    return held === undefined || next.slots.some(isSilent)
+      ? { state: next, actions: [] }
+      : confirm(next, held, []);
   }
   if (!next.up) return { state: next, actions: [] };
+  if (holdMs !== undefined) return holdIdle({ ...next, failures: 0 }, holdMs);
   const { config, now, random } = input;
-  const wasStable = slot.phase === "Established" && now - slot.since >= STABLE_AFTER_MS;
-  const failures = wasStable ? 0 : next.failures;
-  const wentWrong =
-    reason === "notification-sent" ||
-    reason === "notification-received" ||
-    reason === "send-hold-expired" ||
-    reason === "stopped";
-  if (wentWrong) {
-    const hold = Math.min(IDLE_HOLD_MAX_MS, IDLE_HOLD_FIRST_MS * 2 ** Math.min(failures, 16));
-    return {
-      state: { ...next, failures: failures + 1, waiting: "idle-hold" },
-      actions: [{ do: "arm", timer: "idle-hold", ms: hold * (0.75 + random * 0.25) }],
-    };
-  }
+  const wasEstablished = slot.phase === "Established";
+  const wasStable = wasEstablished && now - slot.since >= STABLE_AFTER_MS;
+  const before = wasStable ? 0 : next.failures;
+  // A session that is lost as soon as it is up, again and again, oscillates too; once is no pattern.
+  const isFlap = wasEstablished && !wasStable && reason === "lost";
+  const failures = reason === "stopped" && !damped ? 0 : before + (damped || isFlap ? 1 : 0);
   const calm = { ...next, failures };
+  const wasRefused = reason === "notification-received" && !wasEstablished;
+  if (damped || reason === "stopped" || wasRefused || (isFlap && before > 0)) {
+    const hold = IDLE_HOLD_FIRST_MS * 2 ** Math.min(Math.max(failures - 1, 0), 16);
+    return holdIdle(calm, Math.min(IDLE_HOLD_MAX_MS, hold) * (0.75 + random * 0.25));
+  }
   if (config.passive) return dialOrWait(calm, input);
-  const isQuick = slot.phase === "Established" || reason === "collision";
+  const isQuick = wasEstablished || reason === "collision";
   const ceiling = config.connectRetryTime * 1000;
   const ms = isQuick
     ? Math.min(QUICK_RETRY_MS, ceiling) * (0.1 + random * 0.9)
     : ceiling * (0.75 + random * 0.25);
   return { state: { ...calm, waiting: "retry" }, actions: [{ do: "arm", timer: "retry", ms }] };
+}
+
+function holdIdle(state: NeighborFsmState, ms: number): NeighborFsmStep {
+  const actions: NeighborFsmAction[] = Number.isFinite(ms)
+    ? [{ do: "arm", timer: "idle-hold", ms }]
+    : [{ do: "disarm" }];
+  return { state: { ...state, waiting: "idle-hold" }, actions };
+}
+
+/** Connected, and nothing heard of it yet. */
+function isSilent({ phase }: Slot): boolean {
+  return phase === "Connected" || phase === "OpenSent";
 }
 
 function dialOrWait(state: NeighborFsmState, input: NeighborFsmInput): NeighborFsmStep {

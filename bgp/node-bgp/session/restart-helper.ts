@@ -28,7 +28,7 @@ export class RestartHelper {
     return this.#timer !== undefined;
   }
 
-  /** The session is gone; `mayReturn`: the neighbor announced graceful restart, and nobody sent a NOTIFICATION. */
+  /** The session is gone; `mayReturn`: the neighbor announced graceful restart, and nothing forbids to keep its routes. */
   onLost({ families, gracefulRestart }: Negotiated, mayReturn: boolean): void {
     for (const family of families) {
       const isKept = mayReturn && (gracefulRestart?.families.has(family) ?? false);

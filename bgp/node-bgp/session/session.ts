@@ -34,6 +34,7 @@ import type { Direction } from "./neighbor-fsm.ts";
 
 export interface SessionOwner {
   onConnected(session: Session): void;
+  onOpenSent(session: Session): void;
   /** Answer with confirm() or stop(), now or later. */
   onOpen(session: Session, negotiated: Negotiated): void;
   onEstablished(session: Session, negotiated: Negotiated): void;
@@ -62,10 +63,13 @@ export class Session {
   #isWaiting = false;
   /** The connection has ended behind what is unread. */
   #lost: { readonly error: Error | undefined } | undefined;
+  readonly #delayOpen: LazyTimer;
   readonly #hold: LazyTimer;
   readonly #keepalive: LazyTimer;
   readonly #sendHold: LazyTimer;
   #state = INITIAL_CONNECTION;
+  /** A whole message was in the chunk at hand. */
+  #heard = false;
   #written = 0;
   #deliveredAtCheck = 0;
 
@@ -88,6 +92,7 @@ export class Session {
     this.#owner = owner;
     this.#random = random;
     this.#reading = reading;
+    this.#delayOpen = new LazyTimer(clock, () => this.#dispatch({ type: "delay-open-expired" }));
     this.#hold = new LazyTimer(clock, () => this.#onHoldTimer(), { recheck: true });
     this.#keepalive = new LazyTimer(clock, () => this.#dispatch({ type: "keepalive-due" }));
     this.#sendHold = new LazyTimer(clock, () => this.#checkSendHold());
@@ -141,7 +146,6 @@ export class Session {
   }
 
   #onData(chunk: Uint8Array): void {
-    this.#hold.touch();
     this.#unread.push(chunk);
     if (this.#isWaiting) return;
     if (this.#reading.isSpent) this.#wait();
@@ -164,12 +168,16 @@ export class Session {
   }
 
   #read(chunk: Uint8Array): number {
+    this.#heard = false;
     try {
       return this.#framer.push(chunk, this.#onMessage);
     } catch (error) {
       if (!(error instanceof MessageError)) throw error;
       this.#dispatch({ type: "invalid", error });
       return chunk.length;
+    } finally {
+      // Whole messages count (RFC 4271 8.2.2), not bytes: who dribbles is as good as dead.
+      if (this.#heard) this.#hold.touch();
     }
   }
 
@@ -202,6 +210,7 @@ export class Session {
   }
 
   readonly #onMessage = (type: MessageType, bytes: Uint8Array, start: number, end: number): boolean => {
+    this.#heard = true;
     this.#owner.count("received", type);
     if (type === MessageType.update) {
       if (this.phase !== "Established") this.#dispatch({ type: "update" });
@@ -239,12 +248,16 @@ export class Session {
     switch (action.do) {
       case "send-open":
         this.#send(MessageType.open, encodeOpen(openMessage(this.#config)));
+        this.#owner.onOpenSent(this);
         break;
       case "send-keepalive":
         this.#send(MessageType.keepalive);
         break;
       case "send-notification":
         this.#send(MessageType.notification, encodeNotification(action.notification));
+        break;
+      case "delay-open-timer":
+        this.#delayOpen.start(action.seconds * 1000);
         break;
       case "hold-timer":
         this.#hold.start(action.seconds * 1000);
@@ -260,6 +273,7 @@ export class Session {
         this.#owner.onEstablished(this, action.negotiated);
         break;
       case "close":
+        this.#delayOpen.stop();
         this.#hold.stop();
         this.#keepalive.stop();
         this.#sendHold.stop();

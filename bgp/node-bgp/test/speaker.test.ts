@@ -116,7 +116,7 @@ describe("two speakers", () => {
     assert.notEqual(stateOf(a, B), "Established");
     const end = a.events.find(({ previous }) => previous === "Established");
     assert.equal(end?.error?.text, "Hold Timer Expired");
-    assert.deepEqual(prefixesOf(a), [], "no graceful restart after a NOTIFICATION");
+    assert.deepEqual(prefixesOf(a), [BLOCK], "kept: the neighbor may be back in the restart time (RFC 8538)");
     lab.network.heal();
     lab.advance(70);
     assert.equal(stateOf(a, B), "Established");

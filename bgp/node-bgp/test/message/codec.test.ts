@@ -13,6 +13,9 @@ import {
   describeNotification,
   encodeNotification,
   encodeShutdownText,
+  hardReset,
+  isHardReset,
+  reasonOf,
   shutdownText,
 } from "../../message/notification.ts";
 import { decodeOpen, encodeOpen, type OpenMessage } from "../../message/open.ts";
@@ -241,12 +244,45 @@ describe("NOTIFICATION", () => {
   });
 });
 
+describe("a hard reset (RFC 8538)", () => {
+  const reason = { code: 6, subcode: 2, data: encodeShutdownText("rack 4") };
+  it("carries its reason, with its text", () => {
+    const wire = encodeNotification(hardReset(reason));
+    assert.equal(hex(wire), "06090602067261636b2034");
+    const received = decodeNotification(wire);
+    assert.deepEqual(reasonOf(received), reason);
+    assert.equal(shutdownText(received), "rack 4");
+    assert.equal(describeNotification(received), "Cease/Administrative Shutdown (rack 4)");
+  });
+  it("may have none, and none that is a hard reset again", () => {
+    for (const text of ["0609", "060906", "06090609", "0609060906090602"]) {
+      const received = decodeNotification(bytes(text));
+      assert.equal(isHardReset(received), true);
+      assert.equal(reasonOf(received), received, text);
+      assert.equal(describeNotification(received), "Cease/Hard Reset");
+    }
+  });
+});
+
 describe("ROUTE-REFRESH", () => {
   it("is AFI, subtype, SAFI", () => {
     const message = { afi: 2, subtype: 0, safi: 1 };
     assert.equal(hex(encodeRouteRefresh(message)), "00020001");
     assert.deepEqual(decodeRouteRefresh(bytes("00020001")), message);
-    assert.throws(() => decodeRouteRefresh(bytes("000200")), MessageError);
+  });
+  it("of RFC 7313 that is too long is sent back, a request with filters is a request", () => {
+    for (const subtype of ["01", "02"]) {
+      const body = `0001${subtype}0100`;
+      assert.throws(
+        () => decodeRouteRefresh(bytes(body)),
+        (error: unknown) =>
+          error instanceof MessageError &&
+          error.notificationCode === 7 &&
+          error.subcode === 1 &&
+          hex(error.data) === `${"ff".repeat(16)}001805${body}`,
+      );
+    }
+    assert.equal(decodeRouteRefresh(bytes("00010001 01 80 0000")).subtype, 0);
   });
 });
 

@@ -7,6 +7,7 @@ import {
   type ConnectionStep,
   connectionStep,
   INITIAL_CONNECTION,
+  notification,
 } from "../../session/connection-fsm.ts";
 import type { SessionConfig } from "../../session/negotiation.ts";
 
@@ -17,6 +18,7 @@ const CONFIG: SessionConfig = {
   holdTime: 90,
   keepaliveTime: undefined,
   sendHoldTime: undefined,
+  delayOpenTime: 0,
   families: [Family.ipv4Unicast],
   gracefulRestart: undefined,
   addPath: { receive: false, send: false },
@@ -38,12 +40,8 @@ const RECEIVED_OPEN = { type: "open", open: OPEN } as const;
 const KEEPALIVE = { type: "keepalive" } as const;
 const CONFIRM = { type: "confirm" } as const;
 
+/** Beyond the table of rfc4271-fsm.test.ts. */
 describe("a connection", () => {
-  it("opens with OPEN and a large hold time", () => {
-    const step = run([CONNECTED]);
-    assert.equal(step.state.phase, "OpenSent");
-    assert.deepEqual(step.actions, [{ do: "send-open" }, { do: "hold-timer", seconds: 240 }]);
-  });
   it("reports the OPEN and waits for the neighbor's word", () => {
     const step = run([CONNECTED, RECEIVED_OPEN]);
     assert.equal(step.state.phase, "OpenConfirm");
@@ -60,33 +58,95 @@ describe("a connection", () => {
       "report-established",
     ]);
   });
-  it("answers what does not belong with the FSM subcode of the state (RFC 6608)", () => {
-    const cases: [ConnectionEvent[], number][] = [
-      [[CONNECTED, KEEPALIVE], 1],
-      [[CONNECTED, { type: "update" }], 1],
-      [[CONNECTED, RECEIVED_OPEN, { type: "update" }], 2],
-      [[CONNECTED, RECEIVED_OPEN, CONFIRM, KEEPALIVE, RECEIVED_OPEN], 3],
-    ];
-    for (const [events, subcode] of cases) {
-      const [send, close] = run(events).actions;
-      assert.deepEqual(send, {
-        do: "send-notification",
-        notification: { code: 5, subcode, data: new Uint8Array(0) },
-      });
-      assert.equal(close?.do, "close");
-    }
-  });
-  it("says Hold Timer Expired, and nothing after a send hold", () => {
-    const established = run([CONNECTED, RECEIVED_OPEN, CONFIRM, KEEPALIVE]).state;
-    const hold = run([{ type: "hold-expired" }], established).actions[0];
-    assert.equal(hold?.do === "send-notification" && hold.notification.code, 4);
-    assert.deepEqual(doing(run([{ type: "send-hold-expired" }], established)), ["close"]);
-  });
   it("does nothing once closed", () => {
     const closed = run([CONNECTED, { type: "lost", error: undefined }]).state;
     assert.equal(closed.phase, "Closed");
     for (const event of [CONNECTED, RECEIVED_OPEN, KEEPALIVE, { type: "hold-expired" } as const]) {
       assert.deepEqual(run([event], closed).actions, []);
     }
+  });
+});
+
+describe("the end of a session", () => {
+  const restart = {
+    restartTime: 120,
+    restarting: false,
+    forwardingPreserved: true,
+    notification: true,
+    longLivedStaleTime: 0,
+  };
+  const GRACEFUL: SessionConfig = { ...CONFIG, gracefulRestart: restart };
+  /** Established with a neighbor that has the N bit, or not. */
+  const established = (notificationBit: boolean): ConnectionState => {
+    const capability = {
+      kind: "graceful-restart" as const,
+      ...restart,
+      notification: notificationBit,
+      families: [],
+    };
+    const open: ConnectionEvent = { type: "open", open: { ...OPEN, capabilities: [capability] } };
+    const step = (state: ConnectionState, event: ConnectionEvent) =>
+      connectionStep(state, event, GRACEFUL).state;
+    return [CONNECTED, open, CONFIRM, KEEPALIVE].reduce(step, INITIAL_CONNECTION);
+  };
+  const end = (event: ConnectionEvent, notificationBit: boolean) => {
+    const { actions } = connectionStep(established(notificationBit), event, GRACEFUL);
+    const sent = actions.find(action => action.do === "send-notification");
+    const close = actions.find(action => action.do === "close");
+    assert.equal(close?.do, "close");
+    return {
+      sent:
+        sent?.do === "send-notification"
+          ? `${sent.notification.code}/${sent.notification.subcode}`
+          : undefined,
+      graceful: close.end.graceful,
+      text: close.end.text,
+    };
+  };
+  const stop = (subcode: number): ConnectionEvent => ({
+    type: "stop",
+    notification: notification(6, subcode),
+  });
+  const received = (...message: [number, number, ...number[]]): ConnectionEvent => ({
+    type: "notification",
+    notification: notification(message[0], message[1], Uint8Array.from(message.slice(2))),
+  });
+
+  it("leaves the routes to graceful restart when the connection is lost, and only then (RFC 4724 4)", () => {
+    assert.equal(end({ type: "lost", error: undefined }, false).graceful, true);
+    for (const event of [
+      stop(4),
+      received(6, 4),
+      { type: "hold-expired" } as const,
+      { type: "send-hold-expired" } as const,
+    ]) {
+      assert.equal(end(event, false).graceful, false);
+    }
+  });
+  it("with both N bits leaves them to it after a NOTIFICATION too, and a hold time that is over (RFC 8538 4)", () => {
+    for (const event of [
+      stop(4),
+      stop(6),
+      received(6, 4),
+      received(3, 1),
+      received(4, 0),
+      { type: "hold-expired" } as const,
+    ]) {
+      assert.equal(end(event, true).graceful, true);
+    }
+  });
+  it("is a hard reset where the neighbor is not expected back, or its path is broken", () => {
+    for (const subcode of [1, 2, 3, 8, 10]) {
+      assert.deepEqual([end(stop(subcode), true).sent, end(stop(subcode), true).graceful], ["6/9", false]);
+      assert.deepEqual(
+        [end(stop(subcode), false).sent, end(stop(subcode), false).graceful],
+        [`6/${subcode}`, false],
+      );
+    }
+    for (const subcode of [4, 6]) assert.equal(end(stop(subcode), true).sent, `6/${subcode}`);
+  });
+  it("is told by the reason inside a hard reset", () => {
+    const { graceful, text } = end(received(6, 9, 6, 2, 2, 0x68, 0x69), true);
+    assert.deepEqual([graceful, text], [false, "Cease/Administrative Shutdown (hi)"]);
   });
 });

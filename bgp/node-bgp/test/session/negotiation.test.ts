@@ -15,6 +15,7 @@ const CONFIG: SessionConfig = {
   holdTime: 90,
   keepaliveTime: undefined,
   sendHoldTime: undefined,
+  delayOpenTime: 0,
   families: [Family.ipv4Unicast],
   gracefulRestart: undefined,
   addPath: { receive: false, send: false },

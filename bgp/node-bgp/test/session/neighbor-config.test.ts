@@ -142,8 +142,13 @@ describe("options of a neighbor", () => {
     assert.deepEqual(config({ maxPrefixes: 10 }).maxPrefixes, {
       limit: 10,
       action: "reset",
+      warnAt: 75,
       restartAfter: undefined,
     });
+    assert.equal(
+      config({ maxPrefixes: { limit: 10, restartAfter: "never" } }).maxPrefixes?.restartAfter,
+      "never",
+    );
   });
 
   it("takes external neighbors to be one hop away for BFD, internal ones not, if nothing else says it", () => {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import type { EndReason } from "../../session/connection-fsm.ts";
 import {
   INITIAL_NEIGHBOR,
   type NeighborFsmAction,
@@ -64,6 +65,17 @@ const START: NeighborFsmEvent = { type: "start" };
 const dialled = (id: number): NeighborFsmEvent => ({ type: "dialled", id });
 const connected = (id: number): NeighborFsmEvent => ({ type: "connected", id });
 const incoming = (id: number): NeighborFsmEvent => ({ type: "incoming", id });
+const ended = (
+  id: number,
+  reason: EndReason,
+  part: { damped?: boolean; holdMs?: number } = {},
+): NeighborFsmEvent => ({
+  type: "ended",
+  id,
+  reason,
+  damped: reason === "notification-sent" || reason === "notification-received",
+  ...part,
+});
 const established = (id: number): NeighborFsmEvent => ({ type: "established", id });
 
 describe("a neighbor", () => {
@@ -81,32 +93,28 @@ describe("a neighbor", () => {
   });
   it("refuses what comes in while down or holding idle", () => {
     assert.deepEqual(new Machine().on(incoming(1)).doing, ["refuse 1"]);
-    const machine = new Machine().on(START, dialled(1), {
-      type: "ended",
-      id: 1,
-      reason: "notification-received",
-    });
+    const machine = new Machine().on(START, dialled(1), ended(1, "notification-received"));
     assert.deepEqual(machine.on(incoming(2)).doing, ["refuse 2"]);
   });
   it("holds idle twice as long after each error, a minute at most, and forgets after a long session", () => {
     const machine = new Machine().on(START);
     const waits: number[] = [];
     for (let id = 1; id <= 8; id++) {
-      machine.on(dialled(id), connected(id), { type: "ended", id, reason: "notification-sent" });
+      machine.on(dialled(id), connected(id), ended(id, "notification-sent"));
       waits.push(Math.round(machine.waitMs! / 875));
       machine.on({ type: "idle-hold-expired" });
     }
     assert.deepEqual(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
     machine.on(dialled(9), connected(9), opened(9), established(9));
     machine.now += 61_000;
-    machine.on({ type: "ended", id: 9, reason: "notification-received" });
+    machine.on(ended(9, "notification-received"));
     assert.equal(Math.round(machine.waitMs! / 875), 1);
   });
   it("is back quickly after a lost session, slower after a failed dial", () => {
     const machine = new Machine().on(START, dialled(1), connected(1), opened(1), established(1));
-    machine.on({ type: "ended", id: 1, reason: "lost" });
+    machine.on(ended(1, "lost"));
     assert.ok(machine.waitMs! <= 1000);
-    machine.on({ type: "retry-expired" }, dialled(2), { type: "ended", id: 2, reason: "connect-failed" });
+    machine.on({ type: "retry-expired" }, dialled(2), ended(2, "connect-failed"));
     assert.ok(machine.waitMs! >= 3750 && machine.waitMs! <= 5000);
   });
 
@@ -128,7 +136,7 @@ describe("a neighbor", () => {
       assert.deepEqual(machine.doing, ["close 1", "confirm 2"]);
     });
     it("takes the losing one when the better one dies or says nothing", () => {
-      const dies = both(HIGH).on(opened(2), { type: "ended", id: 1, reason: "lost" });
+      const dies = both(HIGH).on(opened(2), ended(1, "lost"));
       assert.deepEqual(dies.doing, ["confirm 2"]);
       const silent = both(HIGH).on(opened(2), { type: "collision-wait-expired" });
       assert.deepEqual(silent.doing, ["close 1", "confirm 2"]);

@@ -1,0 +1,24 @@
+/** What all peers of a speaker share. */
+
+import type { Clock } from "../clock.ts";
+import type { NeighborEvent, UpdateProblemEvent } from "../neighbor.ts";
+import type { RoutingTable } from "../rib/routing-table.ts";
+import type { Transport } from "../transport/transport.ts";
+import type { TurnBudget } from "../turn-budget.ts";
+import type { SelectionDeferral } from "./selection-deferral.ts";
+
+export interface PeerEnvironment {
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly transport: Transport;
+  /** Time for what has been received. */
+  readonly reading: TurnBudget;
+  readonly table: RoutingTable;
+  readonly routerId: string;
+  readonly clusterId: string;
+  readonly forwardingPreserved: boolean;
+  /** While route selection waits after a restart. */
+  deferral(): SelectionDeferral | undefined;
+  onNeighbor(event: NeighborEvent): void;
+  onUpdateProblem(event: UpdateProblemEvent): void;
+}

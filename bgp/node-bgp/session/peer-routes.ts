@@ -1,0 +1,248 @@
+/**
+ * The routes of one neighbor: what it sends becomes one source of the routing table, what it is sent goes to one member per family.
+ * Sessions come and go; the source stays, and over a graceful restart its routes do too (restart-helper.ts).
+ */
+
+import { familyOfAddress, parseRouterId } from "../address.ts";
+import { MessageError } from "../errors.ts";
+import { afiSafiOf, familyOf, RefreshSubtype } from "../message/constants.ts";
+import type { RouteRefreshMessage } from "../message/route-refresh.ts";
+import { decodeUpdate, type Update } from "../message/update.ts";
+import type { NeighborStatus, ProblemCounters } from "../neighbor.ts";
+import type { ImportContext } from "../rib/import.ts";
+import type { ExportRule } from "../rib/routing-table.ts";
+import type { Member } from "../rib/update-group.ts";
+import { FAMILIES, Family, type Route } from "../route.ts";
+import type { ConnectionEnd } from "./connection-fsm.ts";
+import type { Negotiated } from "./negotiation.ts";
+import type { NeighborConfig } from "./neighbor-config.ts";
+import type { PeerEnvironment } from "./peer-environment.ts";
+import { PrefixLimit } from "./prefix-limit.ts";
+import { RestartHelper } from "./restart-helper.ts";
+import type { Session } from "./session.ts";
+
+export class PeerRoutes {
+  readonly #env: PeerEnvironment;
+  #config: NeighborConfig;
+  readonly #source: number;
+  readonly #helper: RestartHelper;
+  #session: Session | undefined;
+  #members = new Map<Family, Member>();
+  readonly #disabledFamilies = new Set<Family>();
+  /** Families whose End-of-RIB has come in this session. */
+  readonly #complete = new Set<Family>();
+  readonly #limit: PrefixLimit;
+  readonly #problems = { withdraw: 0, discard: 0, disableFamily: 0 };
+
+  constructor(env: PeerEnvironment, config: NeighborConfig, addressBytes: Uint8Array) {
+    this.#env = env;
+    this.#config = config;
+    this.#source = env.table.sources.add({
+      type: config.type,
+      address: config.address,
+      addressBytes,
+      reflectorClient: config.reflectorClient,
+      routerId: 0,
+    }).index;
+    this.#helper = new RestartHelper(env.clock, env.table, this.#source);
+    this.#limit = new PrefixLimit(config.maxPrefixes);
+  }
+
+  /** Its routes outlive its sessions, on our side. */
+  keepsRoutes({ gracefulRestart }: Negotiated): boolean {
+    if (this.#config.gracefulRestartTime === 0 || gracefulRestart === undefined) return false;
+    return gracefulRestart.restartTime > 0 && gracefulRestart.families.size > 0;
+  }
+
+  established(session: Session, negotiated: Negotiated): void {
+    const { table } = this.#env;
+    this.#session = session;
+    this.#disabledFamilies.clear();
+    this.#complete.clear();
+    this.#limit.forget();
+    table.updateSource(this.#source, { routerId: parseRouterId(negotiated.remoteRouterId)! });
+    this.#helper.onReturn(negotiated);
+    for (const family of negotiated.families) {
+      const member: Member = {
+        source: this.#source,
+        get writableLength() {
+          return session.writableLength;
+        },
+        sendUpdates: (bytes, messages) => session.sendUpdates(bytes, messages),
+      };
+      this.#members.set(family, member);
+      table.join(member, family, this.#exportRule(session));
+    }
+    const awaited = negotiated.gracefulRestart;
+    this.#env
+      .deferral()
+      ?.established(
+        this.#config.address,
+        awaited === undefined || awaited.restarting ? [] : awaited.families.keys(),
+      );
+  }
+
+  /** The session the routes came and went by is over. */
+  lost(negotiated: Negotiated, end: ConnectionEnd): void {
+    this.#session = undefined;
+    for (const [family, member] of this.#members) this.#env.table.leave(member, family);
+    this.#members = new Map();
+    this.#env.deferral()?.lost(this.#config.address);
+    this.#helper.onLost(negotiated, end.graceful && this.keepsRoutes(negotiated));
+  }
+
+  /** Nobody is expected back: what was kept goes. */
+  drop(): void {
+    this.#helper.drop();
+  }
+
+  /** For ever: nothing of it stays in the routing table. */
+  remove(): void {
+    for (const family of FAMILIES) this.#env.table.removeAll(this.#source, family, "all");
+    this.#env.table.releaseSource(this.#source);
+  }
+
+  /** The body of an UPDATE is `bytes` from `start` to `end`. Throws {@link MessageError} where the session must end. */
+  update(session: Session, bytes: Uint8Array, start: number, end: number): void {
+    const { table } = this.#env;
+    const update = decodeUpdate(bytes.subarray(start, end), session.negotiated!);
+    const families = session.negotiated!.families.filter(family => !this.#disabledFamilies.has(family));
+    table.receive(this.#source, update, this.#importContext(session), families);
+    if (update.problems.length > 0) this.#onProblems(update);
+    if (update.announced.length > 0) this.#checkLimit(update);
+    if (update.endOfRib !== undefined) this.#onEndOfRib(update.endOfRib);
+  }
+
+  routeRefresh({ afi, safi, subtype }: RouteRefreshMessage): void {
+    const family = familyOf(afi, safi);
+    const isRequest = subtype === RefreshSubtype.request;
+    const member = family === undefined || !isRequest ? undefined : this.#members.get(family);
+    if (member !== undefined) this.#env.table.resend(member);
+  }
+
+  reconfigure(config: NeighborConfig): void {
+    const before = this.#config;
+    this.#config = config;
+    this.#limit.change(config.maxPrefixes);
+    const { type, reflectorClient } = config;
+    this.#env.table.updateSource(this.#source, { type, reflectorClient });
+    const session = this.#session;
+    if (session === undefined) return;
+    for (const [family, member] of this.#members) {
+      this.#env.table.join(member, family, this.#exportRule(session));
+    }
+    const importChanged =
+      before.importPolicy !== config.importPolicy || before.allowedLocalAs !== config.allowedLocalAs;
+    if (importChanged) this.requestRefresh();
+  }
+
+  refreshExports(): void {
+    for (const member of this.#members.values()) this.#env.table.refreshExports(member);
+  }
+
+  /** Asks the neighbor to send everything again. */
+  requestRefresh(): void {
+    const session = this.#session;
+    if (!session?.negotiated?.routeRefresh) return;
+    for (const family of session.negotiated.families) {
+      session.sendRouteRefresh({ ...afiSafiOf(family), subtype: RefreshSubtype.request });
+    }
+  }
+
+  *advertised(): Generator<Route> {
+    for (const [family, member] of this.#members) yield* this.#env.table.advertised(member, family);
+  }
+
+  status(): Pick<NeighborStatus, "restarting" | "synchronized" | "prefixes" | "problems"> {
+    const { table } = this.#env;
+    const counts = FAMILIES.map(family => table.pathCount(this.#source, family));
+    const families = this.#session?.negotiated?.families;
+    return {
+      restarting: this.#helper.isKeeping,
+      synchronized: families?.every(family => this.#complete.has(family)) ?? false,
+      prefixes: {
+        received: sum(counts.map(({ paths }) => paths)),
+        stale: sum(counts.map(({ stale }) => stale)),
+        advertised: sum([...this.#members.values()].map(member => table.advertisedTo(member))),
+      },
+      problems: { ...this.#problems } satisfies ProblemCounters,
+    };
+  }
+
+  #importContext(session: Session): ImportContext {
+    const { policyNeighbor, allowedLocalAs, importPolicy } = this.#config;
+    const { routerId, clusterId } = this.#env;
+    const { localAddress } = session.connection;
+    return {
+      neighbor: policyNeighbor,
+      allowedLocalAs,
+      routerId,
+      clusterId,
+      localAddress,
+      policy: importPolicy,
+    };
+  }
+
+  #exportRule(session: Session): ExportRule {
+    const { type, localAsn, reflectorClient, nextHopMode, nextHopSelf, policyNeighbor } = this.#config;
+    const local = session.connection.localAddress.replace(/%.*$/, "");
+    const isIpv4 = familyOfAddress(local) === Family.ipv4Unicast;
+    return {
+      target: {
+        type,
+        localAsn,
+        reflectorClient,
+        nextHopMode,
+        nextHopSelf: {
+          ipv4: nextHopSelf.ipv4 ?? (isIpv4 ? local : undefined),
+          ipv6: nextHopSelf.ipv6 ?? (isIpv4 ? undefined : local),
+        },
+        clusterId: this.#env.clusterId,
+        fourOctetAs: session.negotiated!.fourOctetAs,
+      },
+      policy: this.#config.exportPolicy,
+      neighbor: policyNeighbor,
+      groupName: this.#config.exportGroup,
+    };
+  }
+
+  #onProblems(update: Update): void {
+    for (const { action, family } of update.problems) {
+      if (action === "withdraw") this.#problems.withdraw++;
+      if (action === "discard") this.#problems.discard++;
+      if (action !== "disable-family" || family === undefined) continue;
+      this.#problems.disableFamily++;
+      // RFC 7606 2: nothing more is believed of this family until the next session.
+      this.#disabledFamilies.add(family);
+      this.#env.table.removeAll(this.#source, family, "all");
+    }
+    this.#env.onUpdateProblem({
+      address: this.#config.address,
+      problems: update.problems.map(({ action, text }) => ({ action, text })),
+      prefixes: sum(
+        [...update.withdrawn, ...update.announced.map(({ nlri }) => nlri)].map(({ count }) => count),
+      ),
+    });
+  }
+
+  #checkLimit(update: Update): void {
+    for (const { nlri } of update.announced) {
+      const { paths } = this.#env.table.pathCount(this.#source, nlri.family);
+      const verdict = this.#limit.check(nlri.family, paths);
+      if (verdict === undefined) continue;
+      const { address } = this.#config;
+      this.#env.onUpdateProblem({ address, problems: [verdict], prefixes: paths });
+      if (verdict.error !== undefined) throw verdict.error;
+    }
+  }
+
+  #onEndOfRib(family: Family): void {
+    this.#complete.add(family);
+    this.#helper.onEndOfRib(family);
+    this.#env.deferral()?.endOfRib(this.#config.address, family);
+  }
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}
