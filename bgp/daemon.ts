@@ -29,6 +29,7 @@ import { computeOrigination } from "./origination.ts";
 import type { PeeringInput } from "./peering.ts";
 import { poolViews } from "./pool-view.ts";
 import { NORMAL_PRIORITY, type NormalPriority } from "./priority.ts";
+import type { BgpSource, NeighborOrigin } from "./queries.ts";
 import { EMPTY_VIEW, type PolicyView, policyView } from "./route-policy.ts";
 import { BgpState, merged, NOTHING, type Touched } from "./state.ts";
 
@@ -60,7 +61,7 @@ export interface BgpDaemonOptions {
   readonly createSpeaker?: (options: SpeakerOptions) => Speaker;
 }
 
-export class BgpDaemon {
+export class BgpDaemon implements BgpSource {
   readonly #options: BgpDaemonOptions;
   readonly #log: Logger;
   readonly #state = new BgpState((key, message) =>
@@ -124,6 +125,16 @@ export class BgpDaemon {
       await this.#stopSpeaker({ graceful: true });
       this.#kernel.stop();
     }
+  }
+
+  /** Undefined while this node has no BGP address. */
+  get speaker(): Speaker | undefined {
+    return this.#speaker;
+  }
+
+  origin(address: string): NeighborOrigin {
+    const peering = this.#neighbors.peerings.find(known => known.address === address);
+    return peering === undefined ? {} : { name: peering.name, source: peering.type };
   }
 
   /** Undefined when ready: in sync, and the first routes are in. */

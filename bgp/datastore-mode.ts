@@ -5,7 +5,7 @@ import process from "node:process";
 import { systemClock } from "../daemon/clock.ts";
 import { createLogger, levelOf } from "../daemon/log.ts";
 import { requireRoot, runDaemon } from "../daemon/main.ts";
-import { serveStatus } from "../daemon/status-server.ts";
+import { type StatusSource, serveStatus } from "../daemon/status-server.ts";
 import { connect, datastoreConfig } from "../datastore/config.ts";
 import { EventSubscription } from "../linux/events.ts";
 import { Rtnetlink } from "../linux/rtnetlink.ts";
@@ -15,6 +15,7 @@ import { determineNodeName } from "../node/node-name.ts";
 import { BgpDaemon } from "./daemon.ts";
 import { interfacePrefixes } from "./interface-prefixes.ts";
 import { Kernel } from "./kernel.ts";
+import { serveQueries } from "./queries.ts";
 
 export function runDatastoreMode(): void {
   const env = process.env;
@@ -48,10 +49,11 @@ export function runDatastoreMode(): void {
           subscribe: EventSubscription.open,
         }),
       });
-      const source = {
+      const source: StatusSource = {
         liveness: () => undefined,
         readiness: () => daemon.notReady(),
         status: () => daemon.status(),
+        serve: (request, response) => serveQueries(daemon, request, response),
       };
       const server = await serveStatus(source, {
         path: join(runDirectory, "bgp.sock"),

@@ -70,6 +70,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/ipam/index.ts")).ipamCommand,
   },
   {
+    name: "bgp",
+    description: "look into the BGP daemon of this host: peers, routes; refresh and reset sessions",
+    load: async () => (await import("./commands/bgp/index.ts")).bgpCommand,
+  },
+  {
     name: "datastore",
     description: "lock and unlock the datastore",
     load: async () => (await import("./commands/datastore.ts")).datastoreCommand,

@@ -5,7 +5,7 @@
  */
 
 import { existsSync, mkdirSync, unlinkSync } from "node:fs";
-import { createServer, request, type Server } from "node:http";
+import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from "node:http";
 import { connect } from "node:net";
 import { dirname } from "node:path";
 import type { Registry } from "prom-client";
@@ -15,8 +15,13 @@ export interface StatusSource {
   liveness(): string | undefined;
   readiness(): string | undefined;
   status(): unknown;
-  readonly metrics?: Registry;
+  readonly metrics?: Pick<Registry, "metrics">;
+  /** What this daemon answers beyond the above; false: nothing of its. */
+  serve?(request: IncomingMessage, response: ServerResponse): boolean;
 }
+
+/** For one that hangs: a daemon answers between two other things it does. */
+const ANSWER_TIMEOUT_MS = 2000;
 
 export type ListenAddress = { readonly path: string } | { readonly host: string; readonly port: number };
 
@@ -45,6 +50,7 @@ export async function serveStatus(
           error => reply(500, "text/plain", `${error}\n`),
         );
       default:
+        if (source.serve?.(req, res)) return;
         return reply(404, "text/plain", "there is /liveness, /readiness, /status and /metrics\n");
     }
   });
@@ -91,21 +97,31 @@ export async function removeStaleSocket(path: string): Promise<void> {
 }
 
 /** Asks a daemon's unix socket. Undefined where no daemon answers. */
-export function fetchStatus(
+export async function fetchStatus(
   socketPath: string,
   path = "/status",
+  method: "GET" | "POST" = "GET",
 ): Promise<{ code: number; body: string } | undefined> {
-  return new Promise(resolve => {
-    const req = request({ socketPath, path, timeout: 2000 }, res => {
-      let body = "";
-      res.setEncoding("utf8");
-      res.on("data", chunk => {
-        body += chunk;
-      });
-      res.on("end", () => resolve({ code: res.statusCode ?? 0, body }));
-    });
-    req.on("timeout", () => req.destroy());
-    req.on("error", () => resolve(undefined));
+  try {
+    const answer = await openStatus(socketPath, path, method);
+    let body = "";
+    for await (const chunk of answer.setEncoding("utf8")) body += chunk;
+    return { code: answer.statusCode ?? 0, body };
+  } catch {
+    return undefined;
+  }
+}
+
+/** The same for long answers: to be read as they come. @throws the connection's error */
+export function openStatus(
+  socketPath: string,
+  path: string,
+  method: "GET" | "POST" = "GET",
+): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const req = request({ socketPath, path, method, timeout: ANSWER_TIMEOUT_MS }, resolve);
+    req.on("timeout", () => req.destroy(new Error(`no answer within ${ANSWER_TIMEOUT_MS / 1000} s`)));
+    req.on("error", reject);
     req.end();
   });
 }

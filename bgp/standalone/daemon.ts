@@ -10,6 +10,7 @@
 
 import { type NeighborEvent, Speaker, type SpeakerOptions } from "node-bgp";
 import type { Logger } from "../../daemon/log.ts";
+import type { BgpSource, NeighborOrigin } from "../queries.ts";
 import type { Configuration } from "./configuration.ts";
 import type { Plan } from "./plan.ts";
 import type { Reading } from "./read.ts";
@@ -43,7 +44,7 @@ export interface Applied {
   readonly restarted: boolean;
 }
 
-export class StandaloneDaemon {
+export class StandaloneDaemon implements BgpSource {
   readonly #log: Logger;
   readonly #options: StandaloneOptions;
   #installer: RouteInstaller | undefined;
@@ -138,6 +139,11 @@ export class StandaloneDaemon {
   notReady(): string | undefined {
     if (this.#speaker === undefined) return "not started";
     return this.#speaker.deferring ? "graceful restart: waiting for the neighbors" : undefined;
+  }
+
+  origin(address: string): NeighborOrigin {
+    const name = this.#plan.neighbors.get(address)?.options.description;
+    return { source: "file", ...(name !== undefined && { name }) };
   }
 
   status(): unknown {

@@ -7,8 +7,9 @@ import { BgpError } from "node-bgp";
 import { systemClock } from "../../daemon/clock.ts";
 import { createLogger, levelOf } from "../../daemon/log.ts";
 import { runDaemon } from "../../daemon/main.ts";
-import { serveStatus } from "../../daemon/status-server.ts";
+import { type StatusSource, serveStatus } from "../../daemon/status-server.ts";
 import type { Source } from "../../input/parse.ts";
+import { serveQueries } from "../queries.ts";
 import type { Configuration } from "./configuration.ts";
 import { StandaloneDaemon } from "./daemon.ts";
 import { ConfigurationError, type Reading, readConfiguration } from "./read.ts";
@@ -104,10 +105,11 @@ async function listenStatus(
   if (statusSocket === false) return undefined;
   const path =
     statusSocket === true ? join(process.env["CALYX_RUN_DIR"] ?? "/run/calyx", "bgp.sock") : statusSocket;
-  const source = {
+  const source: StatusSource = {
     liveness: () => undefined,
     readiness: () => daemon.notReady(),
     status: () => daemon.status(),
+    serve: (request, response) => serveQueries(daemon, request, response),
   };
   try {
     return await serveStatus(source, { path });

@@ -1,0 +1,231 @@
+/**
+ * What the daemon answers on its status socket about BGP, in both modes, for `calctl bgp`:
+ *
+ *   GET  /bgp/neighbors[/ADDRESS]                    JSON
+ *   GET  /bgp/routes?family=&prefix=&received=&advertised=   one JSON value a line; `prefix` may be an address
+ *   POST /bgp/refresh?neighbor=&direction=in|out|both, /bgp/reset?neighbor=&message=
+ *
+ * `neighbor` is an address or `all`. A million routes are no burden: they are made and sent as the reader takes them, a few
+ * milliseconds at a time, and the sessions go on in between.
+ */
+
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { BgpError, type Family, type NeighborStatus, type Route, type Speaker } from "node-bgp";
+import { cidrOf, networkAddress, parseCidr, prefixLength } from "../net/cidr.ts";
+
+/** A daemon of either mode. */
+export interface BgpSource {
+  /** Undefined while there is none. */
+  readonly speaker: Speaker | undefined;
+  /** What the configuration says of a neighbor and node-bgp does not know. */
+  origin(address: string): NeighborOrigin;
+}
+
+export interface NeighborOrigin {
+  /** What operators call it: `Mesh_10_0_0_2`, or a description. */
+  readonly name?: string;
+  readonly source?: "mesh" | "node" | "global" | "workload" | "file" | "dynamic";
+}
+
+export type NeighborAnswer = NeighborStatus & NeighborOrigin;
+
+/** A path as it is sent: unknown attributes in hexadecimal. */
+export interface PathAnswer extends Omit<Route, "unknown"> {
+  /** Of the paths of its prefix, the one that was chosen; absent where paths of one neighbor are shown. */
+  readonly best?: boolean;
+  readonly unknown?: readonly { readonly flags: number; readonly type: number; readonly value: string }[];
+}
+
+/** Work on one answer before the event loop is given back. */
+const TURN_MS = 4;
+/** Looked at together: asking the time for each route would be half of the work. */
+const BATCH = 64;
+
+class QueryError extends Error {
+  readonly status: number;
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** Whether the request is one of these; the answer may still be under way. */
+export function serveQueries(source: BgpSource, request: IncomingMessage, response: ServerResponse): boolean {
+  const url = new URL(request.url ?? "/", "http://localhost");
+  if (!url.pathname.startsWith("/bgp/")) return false;
+  void answer(source, request.method ?? "GET", url, response).catch(error => {
+    if (response.headersSent) {
+      // The reader must not take half an answer for the whole.
+      response.destroy();
+      return;
+    }
+    const known = error instanceof QueryError ? error.status : error instanceof BgpError ? 409 : 500;
+    response.writeHead(known, { "content-type": "text/plain" }).end(`${(error as Error).message}\n`);
+  });
+  return true;
+}
+
+async function answer(source: BgpSource, method: string, url: URL, response: ServerResponse): Promise<void> {
+  const { speaker } = source;
+  if (speaker === undefined) throw new QueryError(503, "the speaker is not running");
+  const json = (value: unknown) => {
+    response.writeHead(200, { "content-type": "application/json" }).end(`${JSON.stringify(value)}\n`);
+  };
+  const named = (status: NeighborStatus): NeighborAnswer => ({ ...status, ...source.origin(status.address) });
+  const [, , what = "", address] = url.pathname.split("/").map(decodeURIComponent);
+  switch (`${method} ${what}`) {
+    case "GET neighbors":
+      return json(
+        address === undefined ? speaker.neighbors().map(named) : named(neighborOf(speaker, address)),
+      );
+    case "GET routes":
+      return streamLines(response, paths(speaker, url.searchParams));
+    case "POST refresh":
+      return json(refresh(speaker, url.searchParams));
+    case "POST reset":
+      return json(reset(speaker, url.searchParams));
+    default:
+      throw new QueryError(404, "there is /bgp/neighbors, /bgp/routes, /bgp/refresh and /bgp/reset");
+  }
+}
+
+function neighborOf(speaker: Speaker, address: string): NeighborStatus {
+  const status = speaker.neighbor(address);
+  if (status === undefined) throw new QueryError(404, `there is no neighbor ${address}`);
+  return status;
+}
+
+/** The neighbors meant by `neighbor=`. */
+function chosen(speaker: Speaker, parameters: URLSearchParams): string[] {
+  const neighbor = parameters.get("neighbor");
+  if (neighbor === null) throw new QueryError(400, "neighbor= is missing: an address or all");
+  if (neighbor === "all") return speaker.neighbors().map(({ address }) => address);
+  return [neighborOf(speaker, neighbor).address];
+}
+
+function refresh(speaker: Speaker, parameters: URLSearchParams): { neighbors: string[] } {
+  const direction = parameters.get("direction") ?? "both";
+  if (!["in", "out", "both"].includes(direction))
+    throw new QueryError(400, `direction=${direction} is not in, out or both`);
+  const neighbors = chosen(speaker, parameters);
+  for (const address of neighbors) {
+    if (direction !== "out") speaker.refreshImports(address);
+    if (direction !== "in") speaker.refreshExports(address);
+  }
+  return { neighbors };
+}
+
+function reset(speaker: Speaker, parameters: URLSearchParams): { neighbors: string[] } {
+  const message = parameters.get("message") ?? undefined;
+  const neighbors = chosen(speaker, parameters);
+  for (const address of neighbors) speaker.resetNeighbor(address, message);
+  return { neighbors };
+}
+
+// --- routes
+
+const FAMILIES: readonly string[] = ["ipv4-unicast", "ipv6-unicast"];
+
+function paths(speaker: Speaker, parameters: URLSearchParams): Iterable<PathAnswer> {
+  const family = parameters.get("family") ?? undefined;
+  if (family !== undefined && !FAMILIES.includes(family))
+    throw new QueryError(400, `family=${family} is not ${FAMILIES.join(" or ")}`);
+  const prefix = parameters.get("prefix") ?? undefined;
+  const received = parameters.get("received") ?? undefined;
+  const advertised = parameters.get("advertised") ?? undefined;
+  if (received !== undefined && advertised !== undefined)
+    throw new QueryError(400, "received= and advertised= exclude each other");
+  const candidates = prefix === undefined ? undefined : candidatesFor(prefix);
+  const neighbor = received ?? advertised;
+  if (neighbor !== undefined) {
+    const { address } = neighborOf(speaker, neighbor);
+    const all = received === undefined ? speaker.advertised(address) : receivedFrom(speaker, address);
+    return answers(candidates === undefined ? all : longest(all, candidates), { family });
+  }
+  if (candidates === undefined)
+    return answers(speaker.routes(family as Family | undefined), { family, best: true });
+  for (const candidate of candidates) {
+    const found = speaker.paths(candidate);
+    if (found.length > 0) return found.map((route, index) => pathAnswer(route, index === 0));
+  }
+  return [];
+}
+
+function* answers(
+  routes: Iterable<Route>,
+  { family, best }: { family: string | undefined; best?: boolean },
+): Generator<PathAnswer> {
+  for (const route of routes)
+    if (family === undefined || route.family === family) yield pathAnswer(route, best);
+}
+
+function* receivedFrom(speaker: Speaker, address: string): Generator<Route> {
+  for (const { prefix } of speaker.routes())
+    for (const path of speaker.paths(prefix)) if (path.source === address) yield path;
+}
+
+/** What is looked for: the prefix itself, or for an address every prefix around it, the longest first. */
+function candidatesFor(text: string): string[] {
+  const block = parseCidr(text);
+  if (block === undefined) throw new QueryError(400, `${text} is neither a prefix nor an address`);
+  if (text.includes("/")) return [block];
+  const address = networkAddress(block);
+  return Array.from({ length: prefixLength(block) + 1 }, (_, i) => cidrOf(address, prefixLength(block) - i));
+}
+
+function longest(routes: Iterable<Route>, candidates: readonly string[]): Route[] {
+  const wanted = new Set(candidates);
+  const found = [...routes].filter(({ prefix }) => wanted.has(prefix));
+  const first = candidates.find(candidate => found.some(({ prefix }) => prefix === candidate));
+  return found.filter(({ prefix }) => prefix === first);
+}
+
+function pathAnswer({ unknown, ...route }: Route, best?: boolean): PathAnswer {
+  return {
+    ...route,
+    ...(best !== undefined && { best }),
+    ...(unknown !== undefined && {
+      unknown: unknown.map(({ flags, type, value }) => ({
+        flags,
+        type,
+        value: Buffer.from(value).toString("hex"),
+      })),
+    }),
+  };
+}
+
+/** One value a line, made while the reader takes them. */
+async function streamLines(response: ServerResponse, values: Iterable<unknown>): Promise<void> {
+  response.writeHead(200, { "content-type": "application/x-ndjson" });
+  const iterator = values[Symbol.iterator]();
+  let isOpen = true;
+  response.on("close", () => {
+    isOpen = false;
+  });
+  for (let done = false; !done && isOpen; ) {
+    const end = performance.now() + TURN_MS;
+    let text = "";
+    while (!done && performance.now() < end) {
+      for (let i = 0; i < BATCH && !done; i++) {
+        const next = iterator.next();
+        done = next.done === true;
+        if (!done) text += `${JSON.stringify(next.value)}\n`;
+      }
+    }
+    const isTaken = text === "" || response.write(text);
+    await (isTaken ? nextTurn() : drained(response));
+  }
+  response.end();
+}
+
+const nextTurn = () => new Promise<void>(resolve => setImmediate(resolve));
+
+function drained(response: ServerResponse): Promise<void> {
+  return new Promise(resolve => {
+    const done = () => {
+      response.off("drain", done).off("close", done);
+      resolve();
+    };
+    response.on("drain", done).on("close", done);
+  });
+}

@@ -1,0 +1,76 @@
+import type { Command } from "commander";
+import type { MessageCounters } from "node-bgp";
+import type { NeighborAnswer } from "../../../bgp/queries.ts";
+import type { Context } from "../../context.ts";
+import { examples, newCommand, output } from "../../options.ts";
+import { jsonText } from "../../output/json.ts";
+import { yamlText } from "../../output/render.ts";
+import { elapsed } from "./elapsed.ts";
+import { DaemonSocket, type SocketOptions, socket } from "./socket.ts";
+
+interface Options extends SocketOptions {
+  readonly output: string;
+}
+
+export function neighborCommand(context: Context): Command {
+  const command = newCommand("neighbor", "Show all that is known of one neighbor.")
+    .argument("<address>", "the neighbor's address")
+    .addOption(output("table", "table, json or yaml").choices(["table", "json", "yaml"]))
+    .addOption(socket())
+    .action(async (address: string, options: Options) => {
+      const daemon = new DaemonSocket(context, options);
+      const neighbor = await daemon.ask<NeighborAnswer>(`/bgp/neighbors/${encodeURIComponent(address)}`);
+      if (options.output === "json") context.stdout.write(jsonText(neighbor));
+      else if (options.output === "yaml") context.stdout.write(await yamlText(neighbor));
+      else context.stdout.write(neighborText(neighbor, context.clock.now()));
+    });
+  return examples(command, [
+    ["One neighbor.", "calctl bgp neighbor 192.0.2.1"],
+    ["A link-local one.", "calctl bgp neighbor fe80::1%eth0"],
+  ]);
+}
+
+export function neighborText(neighbor: NeighborAnswer, now: number): string {
+  const { lastError, prefixes } = neighbor;
+  const facts: [string, string | number | undefined][] = [
+    ["Neighbor", neighbor.address],
+    ["Name", neighbor.name ?? neighbor.description],
+    ["AS", `${neighbor.asn} (${neighbor.type}, ours is ${neighbor.localAsn})`],
+    [
+      "State",
+      `${neighbor.state} for ${elapsed(now - neighbor.since)}${neighbor.restarting ? ", restarting" : ""}`,
+    ],
+    ["Sessions", `${neighbor.established} so far`],
+    [
+      "Last error",
+      lastError && `${lastError.text}, ${elapsed(now - lastError.at)} ago (${lastError.reason})`,
+    ],
+    ["Router id", neighbor.remoteRouterId],
+    ["Local address", neighbor.localAddress],
+    ["Hold time", neighbor.holdTime === undefined ? undefined : `${neighbor.holdTime} s`],
+    ["Families", neighbor.families.join(", ")],
+    [
+      "Prefixes",
+      `${prefixes.received} received, ${prefixes.stale} of them stale; ${prefixes.advertised} advertised`,
+    ],
+    [
+      "No policy for",
+      neighbor.policyMissing.map(direction => `${direction} (RFC 8212: nothing passes)`).join(", "),
+    ],
+    ["Sent", counters(neighbor.sent)],
+    ["Received", counters(neighbor.received)],
+    ["Capabilities", neighbor.remoteCapabilities?.map(capability => JSON.stringify(capability)).join("\n")],
+  ];
+  const shown = facts.filter(([, value]) => value !== undefined && value !== "");
+  const width = Math.max(...shown.map(([name]) => name.length)) + 2;
+  return shown
+    .map(
+      ([name, value]) =>
+        `${`${name}:`.padEnd(width)}${String(value).replaceAll("\n", `\n${" ".repeat(width)}`)}\n`,
+    )
+    .join("");
+}
+
+function counters({ open, update, notification, keepalive, routeRefresh }: MessageCounters): string {
+  return `${open} open, ${update} update, ${notification} notification, ${keepalive} keepalive, ${routeRefresh} route-refresh`;
+}
