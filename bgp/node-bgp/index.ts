@@ -19,6 +19,27 @@ export {
 export { decodeOpen, encodeOpen, type OpenMessage } from "./message/open.ts";
 export { decodeRouteRefresh, encodeRouteRefresh, type RouteRefreshMessage } from "./message/route-refresh.ts";
 export { type Announcement, decodeUpdate, encodeUpdate, type Update } from "./message/update.ts";
+export { mrtUpdate } from "./mrt/bgp4mp.ts";
+export { type ByteSource, MrtParser, readMrt, readMrtFile } from "./mrt/reader.ts";
+export type {
+  MrtBadRecord,
+  MrtMessage,
+  MrtPeer,
+  MrtPeerTable,
+  MrtRecord,
+  MrtRib,
+  MrtRibEntry,
+  MrtStateChange,
+  MrtUnsupportedRecord,
+} from "./mrt/record.ts";
+export {
+  encodeMrtMessage,
+  encodeMrtPeers,
+  encodeMrtRib,
+  encodeMrtStateChange,
+  encodeTableDump,
+  type TableDump,
+} from "./mrt/writer.ts";
 export type * from "./neighbor.ts";
 export { compileAsPathPattern } from "./policy/as-path-pattern.ts";
 export { WELL_KNOWN_COMMUNITIES } from "./policy/community.ts";
