@@ -309,7 +309,7 @@ export class BgpDaemon implements BgpSource {
       if (state === "Established" || previous === "Established") this.#log.info(change, "neighbor");
       else this.#log.debug(change, "neighbor");
     });
-    speaker.onUpdateProblem(event => this.#log.warn(event, "malformed routes from a neighbor"));
+    speaker.onWarning(({ text, ...warning }) => this.#log.warn(warning, text));
     // What is ours must be known before the first neighbor asks, or a restart would look like a withdrawal.
     this.#speaker = speaker;
     this.#identity = wanted;

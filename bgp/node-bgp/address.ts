@@ -97,6 +97,12 @@ export function canonicalAddress(text: string): string | undefined {
   return percent < 0 || !isLinkLocal(bytes) ? address : `${address}${text.slice(percent)}`;
 }
 
+/** `fe80::1%eth0` without its interface. */
+export function withoutZone(address: string): string {
+  const percent = address.indexOf("%");
+  return percent < 0 ? address : address.slice(0, percent);
+}
+
 export function familyOfAddress(address: string): Family {
   return address.includes(":") ? Family.ipv6Unicast : Family.ipv4Unicast;
 }

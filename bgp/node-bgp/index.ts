@@ -3,7 +3,14 @@
 export { canonicalAddress } from "./address.ts";
 export { checkLocalRoute, checkNeighborOptions, checkSpeakerOptions } from "./check-options.ts";
 export { type Clock, systemClock, type TimerHandle } from "./clock.ts";
-export { BgpError, type BgpErrorCode, MessageError, OptionError } from "./errors.ts";
+export {
+  BgpError,
+  type BgpErrorCode,
+  type BgpErrorDetail,
+  type BgpErrorOf,
+  MessageError,
+  OptionError,
+} from "./errors.ts";
 export type { UpdateProblem } from "./message/attribute-decoder.ts";
 export type { Capability } from "./message/capabilities.ts";
 export { Cease, MessageType, NotificationCode } from "./message/constants.ts";
@@ -41,6 +48,7 @@ export {
   type TableDump,
 } from "./mrt/writer.ts";
 export type * from "./neighbor.ts";
+export type { NeighborEventsOptions } from "./neighbor-events.ts";
 export { compileAsPathPattern } from "./policy/as-path-pattern.ts";
 export { WELL_KNOWN_COMMUNITIES } from "./policy/community.ts";
 export {
@@ -53,7 +61,17 @@ export type { CustomCondition } from "./policy/conditions.ts";
 export { acceptAll, rejectAll } from "./policy/constant.ts";
 export type { CustomChange } from "./policy/edits.ts";
 export * from "./policy/policy.ts";
+export type { PullQueue } from "./pull-queue.ts";
 export * from "./route.ts";
+export type { RouteChangesOptions } from "./route-changes.ts";
 export { Speaker } from "./speaker.ts";
 export type * from "./speaker-options.ts";
 export type * from "./transport/transport.ts";
+export type {
+  ListenPendingWarning,
+  MalformedUpdateWarning,
+  MaxPrefixesWarning,
+  PasswordRoomWarning,
+  SpeakerWarning,
+  SpeakerWarningCode,
+} from "./warning.ts";

@@ -221,16 +221,8 @@ export interface NeighborEvent {
   /** Milliseconds since the epoch. */
   readonly since: number;
   readonly error?: NeighborError | undefined;
-}
-
-/**
- * Whose routes were wrong, and what was done about it: `withdraw`, `discard` or `disable-family` (RFC 7606); or too many, where a limit is set:
- * `warn` or `reset` ({@link MaxPrefixesOptions}).
- */
-export interface UpdateProblemEvent {
-  readonly address: string;
-  readonly problems: readonly { readonly action: string; readonly text: string }[];
-  readonly prefixes: number;
+  /** The neighbor is gone: removed, or a dynamic one that is down. */
+  readonly removed?: true;
 }
 
 export interface MessageCounters {

@@ -28,7 +28,17 @@ export interface ListenSetting {
    * Default: all addresses of both versions.
    */
   readonly addresses?: readonly string[];
+  /** Accept only what comes in by this interface. Default: any. Linux, needs `koffi`. */
+  readonly interface?: string;
 }
+
+export interface StartOptions {
+  /** Stops the speaker when it is aborted, also later. */
+  readonly signal?: AbortSignal;
+}
+
+/** What may change while sessions go on. Absent: stays. */
+export type ReconfigureOptions = Pick<SpeakerOptions, "listen" | "clusterId">;
 
 export interface MultipathOptions {
   /** At most so many paths of a prefix, 1..255; 1: the best one only. Default 64. */

@@ -3,15 +3,18 @@
  * session/ (who is up) and rib/ (what is best, who is told).
  */
 
-import { canonicalAddress, parseAddress } from "./address.ts";
+import { canonicalAddress, parseAddress, withoutZone } from "./address.ts";
 import { type Clock, systemClock } from "./clock.ts";
-import { BgpError } from "./errors.ts";
+import { BgpError, OptionError } from "./errors.ts";
 import { localAttributes, localPrefix } from "./local-route.ts";
 import { Cease, NotificationCode } from "./message/constants.ts";
 import { encodeShutdownText, type NotificationMessage } from "./message/notification.ts";
-import type { NeighborEvent, NeighborOptions, NeighborStatus, UpdateProblemEvent } from "./neighbor.ts";
+import type { NeighborEvent, NeighborOptions, NeighborStatus } from "./neighbor.ts";
+import { NeighborEvents, type NeighborEventsOptions } from "./neighbor-events.ts";
+import type { PullQueue } from "./pull-queue.ts";
 import { RoutingTable } from "./rib/routing-table.ts";
 import type { Family, LocalRoute, Route, RouteChange } from "./route.ts";
+import { RouteChanges, type RouteChangesOptions } from "./route-changes.ts";
 import {
   checkSpeakerOptions,
   DEFAULT_PORT,
@@ -22,35 +25,42 @@ import {
 import { Peer } from "./session/peer.ts";
 import type { PeerEnvironment } from "./session/peer-environment.ts";
 import { SelectionDeferral } from "./session/selection-deferral.ts";
-import type { SpeakerOptions, StopOptions } from "./speaker-options.ts";
+import type { ReconfigureOptions, SpeakerOptions, StartOptions, StopOptions } from "./speaker-options.ts";
+import { type ListenAddresses, Listening } from "./transport/listening.ts";
 import { tcpTransport } from "./transport/tcp.ts";
-import type { Connection, Listener, Transport } from "./transport/transport.ts";
+import type { Connection, Transport } from "./transport/transport.ts";
 import { TurnBudget } from "./turn-budget.ts";
+import { passwordRoomText, type SpeakerWarning } from "./warning.ts";
 
 /** With what the RIB takes in the same turn, below the 10 ms that keepalives can wait for. */
 const READING_MS_PER_TURN = 4;
 const DEFAULT_ESTABLISH_WAIT = 5;
 const DEFAULT_DEFERRAL_TIME = 30;
 
-export class Speaker {
+type Phase = "new" | "starting" | "running" | "stopped";
+
+export class Speaker implements AsyncDisposable {
   /**
    * Resolves once route selection is no longer deferred: at once after a cold start; after a restart when the neighbors have
    * sent End-of-RIB, or a cap is reached. What was learned until then has been given to onRoutes.
    */
   readonly ready: Promise<void>;
   readonly #resolveReady: () => void;
-  readonly #options: SpeakerOptions;
+  #options: SpeakerOptions;
   readonly #clock: Clock;
   readonly #transport: Transport;
   readonly #table: RoutingTable;
   readonly #environment: PeerEnvironment;
+  readonly #listening: Listening;
   readonly #peers = new Map<string, Peer>();
   readonly #routeListeners = new Set<(changes: readonly RouteChange[]) => void>();
   readonly #neighborListeners = new Set<(event: NeighborEvent) => void>();
-  readonly #problemListeners = new Set<(event: UpdateProblemEvent) => void>();
+  readonly #warningListeners = new Set<(warning: SpeakerWarning) => void>();
+  readonly #readers = new Set<{ close(): void }>();
+  #clusterId: string;
   #deferral: SelectionDeferral | undefined;
-  #listeners: Listener[] = [];
-  #phase: "new" | "starting" | "running" | "stopped" = "new";
+  #phase: Phase = "new";
+  #ignoreSignal: (() => void) | undefined;
 
   /** Throws {@link OptionError}. */
   constructor(options: SpeakerOptions) {
@@ -58,6 +68,7 @@ export class Speaker {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#transport = options.transport ?? tcpTransport;
+    this.#clusterId = options.clusterId ?? options.routerId;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.ready = promise;
     this.#resolveReady = resolve;
@@ -68,24 +79,12 @@ export class Speaker {
         for (const listener of this.#routeListeners) listener(changes);
       },
     });
-    const restart = options.gracefulRestart || {};
-    this.#environment = {
-      clock: this.#clock,
-      random: options.random ?? Math.random,
-      transport: this.#transport,
-      reading: new TurnBudget(this.#clock, READING_MS_PER_TURN),
-      table: this.#table,
-      routerId: options.routerId,
-      clusterId: options.clusterId ?? options.routerId,
-      forwardingPreserved: restart.forwardingPreserved ?? true,
-      deferral: () => this.#deferral,
-      onNeighbor: event => {
-        for (const listener of this.#neighborListeners) listener(event);
-      },
-      onUpdateProblem: event => {
-        for (const listener of this.#problemListeners) listener(event);
-      },
-    };
+    this.#listening = new Listening(this.#transport, this.#clock, {
+      onConnection: connection => this.#onIncoming(connection),
+      onPending: (address, { message }) => this.#warn({ code: "ListenPending", address, text: message }),
+      onPasswordRoom: room => this.#warn({ code: "PasswordRoom", ...room, text: passwordRoomText(room) }),
+    });
+    this.#environment = this.#createEnvironment();
   }
 
   get #isRestart(): boolean {
@@ -101,19 +100,35 @@ export class Speaker {
 
   /** Where we listen; undefined while not started and with `listen: false`. */
   get port(): number | undefined {
-    return this.#listeners[0]?.port;
+    return this.#listening.port;
   }
 
-  /** Throws {@link BgpError} `ListenFailed` where the port cannot be had, `SocketOption` where a password cannot be set. */
-  async start(): Promise<void> {
-    if (this.#phase !== "new") throw new BgpError("State", "a speaker is started once");
+  /** Addresses we listen on, and addresses that are waited for: this host does not have them yet. */
+  get listening(): { readonly addresses: readonly string[]; readonly pending: readonly string[] } {
+    return this.#listening.status();
+  }
+
+  /**
+   * Listens, and dials the neighbors there are. A speaker is started once; the signal stops it, then or later. Throws {@link BgpError}
+   * `ListenFailed` where the port cannot be had, `NativeMissing`, `PasswordRoom` or `SocketOption` where a password
+   * cannot be set, `SpeakerState`, or the reason of the signal.
+   */
+  async start({ signal }: StartOptions = {}): Promise<void> {
+    signal?.throwIfAborted();
+    if (this.#phase !== "new") throw stateError(this.#phase, "a speaker is started once");
     this.#phase = "starting";
+    const abort = () => void this.stop();
+    signal?.addEventListener("abort", abort, { once: true });
+    this.#ignoreSignal = () => signal?.removeEventListener("abort", abort);
     try {
-      await this.#listen();
+      await this.#listening.change(listenAddresses(this.#options.listen));
     } catch (error) {
-      this.#phase = "new";
+      if (this.#isIn("starting")) this.#phase = "new";
+      this.#ignoreSignal();
       throw error;
     }
+    signal?.throwIfAborted();
+    if (!this.#isIn("starting")) throw stateError(this.#phase, "stopped while it was starting");
     this.#phase = "running";
     this.#startDeferral();
     for (const peer of this.#peers.values()) {
@@ -124,30 +139,66 @@ export class Speaker {
 
   /**
    * Closes all sessions, with Cease/Administrative Shutdown, or silently where `graceful`: neighbors that speak graceful restart then keep our routes for
-   * the restart time.
+   * the restart time. Iterators end.
    */
   async stop(options: StopOptions = {}): Promise<void> {
     if (this.#phase === "stopped") return;
     this.#phase = "stopped";
+    this.#ignoreSignal?.();
     this.#deferral?.stop();
     const sent = options.graceful ? undefined : cease(Cease.administrativeShutdown, options.message);
     for (const peer of this.#peers.values()) peer.stop(sent);
     this.#table.close();
-    await this.#stopListening();
+    for (const reader of [...this.#readers]) reader.close();
+    await this.#listening.change(undefined);
   }
 
-  /** Throws {@link OptionError}, also where the neighbor exists already. */
+  /** `await using speaker = new Speaker(...)` stops it at the end of the block. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
+  /**
+   * Changes settings of the speaker itself without touching a session: where it listens, and its cluster id, which holds from now on.
+   * Throws {@link OptionError}, and {@link BgpError} as {@link start} does; then it listens where it did.
+   */
+  async reconfigure(options: ReconfigureOptions): Promise<void> {
+    const { listen = this.#options.listen, clusterId = this.#clusterId } = options;
+    checkSpeakerOptions({ ...this.#options, clusterId, ...(listen === undefined ? {} : { listen }) });
+    if (clusterId !== this.#clusterId) {
+      this.#clusterId = clusterId;
+      for (const peer of this.#peers.values()) {
+        peer.reconfigure(peer.config);
+        // What was refused for the old one may pass now, and the other way round.
+        peer.requestRefresh();
+      }
+    }
+    if (options.listen === undefined) return;
+    if (this.#isIn("starting") || this.#isIn("running")) {
+      await this.#listening.change(listenAddresses(options.listen));
+    }
+    this.#options = { ...this.#options, listen: options.listen };
+  }
+
+  /** Throws {@link OptionError}, and {@link BgpError} `NeighborExists`, or as {@link start} does for its password. */
   addNeighbor(options: NeighborOptions): void {
     const config = neighborConfig(options, this.#options);
-    if (this.#peers.has(config.address))
-      throw new BgpError("State", `neighbor ${config.address} exists already`);
+    const { address } = config;
+    if (this.#peers.has(address)) {
+      throw new BgpError({ code: "NeighborExists", address }, `neighbor ${address} exists already`);
+    }
+    this.#prepareListeners(config);
     this.#add(config);
   }
 
-  /** Replaces all options of a neighbor. Policies and export settings change in place, anything else with a new session. */
+  /**
+   * Replaces all options of a neighbor: in place, or with a new session where the session itself becomes another. Throws as
+   * {@link addNeighbor} does, or `NeighborUnknown`; then the neighbor is as it was.
+   */
   updateNeighbor(options: NeighborOptions): void {
     const config = neighborConfig(options, this.#options);
     const peer = this.#peer(config.address);
+    this.#prepareListeners(config);
     if (!needsNewSession(peer.config, config)) {
       peer.reconfigure(config);
       return;
@@ -156,16 +207,23 @@ export class Speaker {
     this.#add(config);
   }
 
+  /** Ends the session with Cease/Peer De-configured and your text (RFC 9003). Throws `NeighborUnknown`. */
   removeNeighbor(address: string, message?: string): void {
-    this.#remove(this.#peer(address), cease(Cease.peerDeconfigured, message));
+    const peer = this.#peer(address);
+    this.#remove(peer, cease(Cease.peerDeconfigured, message));
+    if (this.#withSamePlainAddress(peer.config).length === 0) {
+      this.#listening.setPassword(withoutZone(peer.config.address), undefined);
+    }
+    const removed = { state: "Idle", previous: "Idle", since: this.#clock.now(), removed: true } as const;
+    this.#tellNeighbor({ address: peer.config.address, ...removed });
   }
 
-  /** Ends the session with Cease/Administrative Reset; it comes back by itself. */
+  /** Ends the session with Cease/Administrative Reset; it comes back by itself. Throws `NeighborUnknown`. */
   resetNeighbor(address: string, message?: string): void {
     this.#peer(address).reset(cease(Cease.administrativeReset, message));
   }
 
-  /** Originates a route, or replaces the one of the same prefix. Sent at the end of this turn of the event loop. */
+  /** Originates a route, or replaces the one of the same prefix. Sent at the end of this turn of the event loop. Throws {@link OptionError}. */
   announce(route: LocalRoute): void {
     const prefix = localPrefix(route.prefix);
     this.#table.putLocal(prefix, localAttributes(route));
@@ -175,21 +233,58 @@ export class Speaker {
     this.#table.removeLocal(localPrefix(prefix));
   }
 
-  /** At most one batch per turn of the event loop; local routes included. Returns the function that unsubscribes. */
+  /**
+   * Changes of best routes, local ones included, at most one batch per turn of the event loop. Listeners are called in the turn in which
+   * something happens and miss no step: they are for what must not lag behind the speaker, such as a kernel's table. Returns the function
+   * that unsubscribes.
+   */
   onRoutes(listener: (changes: readonly RouteChange[]) => void): () => void {
-    this.#routeListeners.add(listener);
-    return () => this.#routeListeners.delete(listener);
+    return subscribe(this.#routeListeners, listener);
   }
 
+  /** States of neighbors, and why they changed. Returns the function that unsubscribes. */
   onNeighbor(listener: (event: NeighborEvent) => void): () => void {
-    this.#neighborListeners.add(listener);
-    return () => this.#neighborListeners.delete(listener);
+    return subscribe(this.#neighborListeners, listener);
   }
 
-  /** UPDATEs that were wrong without being worth the session (RFC 7606). */
-  onUpdateProblem(listener: (event: UpdateProblemEvent) => void): () => void {
-    this.#problemListeners.add(listener);
-    return () => this.#problemListeners.delete(listener);
+  /** What is no error of a call and no state, by `code`. Returns the function that unsubscribes. */
+  onWarning(listener: (warning: SpeakerWarning) => void): () => void {
+    return subscribe(this.#warningListeners, listener);
+  }
+
+  /**
+   * Changes of best routes at the pace of whoever reads: one that is behind gets the latest state of each prefix, once. Ends when the speaker
+   * stops; throws the reason of the signal when that is aborted.
+   */
+  routeChanges(options: RouteChangesOptions = {}): PullQueue<RouteChange> {
+    const reader = new RouteChanges(this.#table, this.#clock, options);
+    return this.#open(
+      reader.queue,
+      this.onRoutes(changes => reader.add(changes)),
+    );
+  }
+
+  /** States of neighbors at the pace of whoever reads: one that is far behind gets the last event of each neighbor. Ends as {@link routeChanges} does. */
+  neighborEvents(options: NeighborEventsOptions = {}): PullQueue<NeighborEvent> {
+    const reader = new NeighborEvents(this.#clock, options);
+    return this.#open(
+      reader.queue,
+      this.onNeighbor(event => reader.add(event)),
+    );
+  }
+
+  /**
+   * Resolves when the neighbor is Established, at once where it is. Throws `NeighborUnknown`, also when it is removed meanwhile;
+   * `SpeakerState` when the speaker stops; the reason of the signal when that is aborted.
+   */
+  async established(address: string, options: NeighborEventsOptions = {}): Promise<NeighborStatus> {
+    await using events = this.neighborEvents(options);
+    for (;;) {
+      const status = this.#peer(address).status();
+      if (status.state === "Established") return status;
+      const { done } = await events.next();
+      if (done) throw stateError(this.#phase, "stopped while waiting for a neighbor");
+    }
   }
 
   neighbors(): NeighborStatus[] {
@@ -203,6 +298,11 @@ export class Speaker {
   /** The best routes. */
   routes(family?: Family): IterableIterator<Route> {
     return this.#table.routes(family);
+  }
+
+  /** The best route of a prefix, exactly. */
+  route(prefix: string): Route | undefined {
+    return this.#table.best(localPrefix(prefix));
   }
 
   /** Every path to a prefix, the best one first. */
@@ -227,67 +327,100 @@ export class Speaker {
       peer.requestRefresh();
   }
 
-  async #listen(): Promise<void> {
-    const { listen = {} } = this.#options;
-    if (listen === false) return;
-    const { port = DEFAULT_PORT, addresses = [undefined] } = listen;
-    try {
-      for (const address of addresses) {
-        // Port 0 means one port, the same on all addresses.
-        const options = { port: this.port ?? port, address };
-        this.#listeners.push(
-          await this.#transport.listen(options, connection => this.#onIncoming(connection)),
-        );
-      }
-      for (const { config } of this.#peers.values()) this.#setPassword(config);
-    } catch (error) {
-      await this.#stopListening();
-      throw error;
-    }
+  /** TypeScript takes a phase that was checked once for settled. */
+  #isIn(phase: Phase): boolean {
+    return this.#phase === phase;
   }
 
-  async #stopListening(): Promise<void> {
-    await Promise.all(this.#listeners.splice(0).map(listener => listener.close()));
+  #createEnvironment(): PeerEnvironment {
+    const { random = Math.random, routerId, gracefulRestart } = this.#options;
+    const { forwardingPreserved = true } = gracefulRestart || {};
+    const clusterId = () => this.#clusterId;
+    return {
+      clock: this.#clock,
+      random,
+      transport: this.#transport,
+      reading: new TurnBudget(this.#clock, READING_MS_PER_TURN),
+      table: this.#table,
+      routerId,
+      get clusterId() {
+        return clusterId();
+      },
+      forwardingPreserved,
+      deferral: () => this.#deferral,
+      onNeighbor: event => this.#tellNeighbor(event),
+      onWarning: warning => this.#warn(warning),
+    };
+  }
+
+  #tellNeighbor(event: NeighborEvent): void {
+    for (const listener of this.#neighborListeners) listener(event);
+  }
+
+  #warn(warning: SpeakerWarning): void {
+    for (const listener of this.#warningListeners) listener(warning);
+  }
+
+  #open<T>(queue: PullQueue<T>, unsubscribe: () => void): PullQueue<T> {
+    this.#readers.add(queue);
+    queue.whenClosed(() => {
+      unsubscribe();
+      this.#readers.delete(queue);
+    });
+    if (this.#isIn("stopped")) queue.close();
+    return queue;
   }
 
   #peer(address: string): Peer {
     const peer = this.#peers.get(canonicalAddress(address) ?? address);
-    if (peer === undefined) throw new BgpError("State", `there is no neighbor ${address}`);
-    return peer;
+    if (peer !== undefined) return peer;
+    throw new BgpError({ code: "NeighborUnknown", address }, `there is no neighbor ${address}`);
   }
 
   #add(config: NeighborConfig): void {
-    this.#setPassword(config);
-    const addressBytes = parseAddress(config.address.replace(/%.*$/, ""))!;
-    const peer = new Peer(this.#environment, config, addressBytes);
+    const peer = new Peer(this.#environment, config, parseAddress(withoutZone(config.address))!);
     this.#peers.set(config.address, peer);
-    if (this.#phase !== "running") return;
+    if (!this.#isIn("running")) return;
     this.#deferral?.neighborAdded(config.address);
     peer.start();
   }
 
   #remove(peer: Peer, sent: NotificationMessage): void {
-    const { address, password } = peer.config;
+    const { address } = peer.config;
     peer.remove(sent);
     this.#peers.delete(address);
     this.#deferral?.removed(address);
-    if (password !== undefined)
-      for (const listener of this.#listeners) listener.setPassword(address, undefined);
   }
 
-  #setPassword({ address, password }: NeighborConfig): void {
-    if (password === undefined) return;
-    for (const listener of this.#listeners) listener.setPassword(address, password);
+  /** What the listeners have to know of a neighbor before it comes. Whatever can fail for a neighbor fails here. */
+  #prepareListeners(config: NeighborConfig): void {
+    const { password, ttlSecurity } = config;
+    const other = this.#withSamePlainAddress(config).find(peer => peer.config.password !== password);
+    if (other !== undefined) {
+      const expected = `the one of ${other.config.address}: the kernel knows one key for the address, whatever the interface`;
+      throw new OptionError("password", "***", expected);
+    }
+    if (ttlSecurity !== undefined) this.#listening.expectTtlSecurity();
+    this.#listening.setPassword(withoutZone(config.address), password);
+  }
+
+  /** Other neighbors with this link-local address, behind other interfaces. */
+  #withSamePlainAddress({ address }: NeighborConfig): Peer[] {
+    const plain = withoutZone(address);
+    if (plain === address) return [];
+    const isOther = ({ config }: Peer) => config.address !== address && withoutZone(config.address) === plain;
+    return [...this.#peers.values()].filter(isOther);
   }
 
   #onIncoming(connection: Connection): void {
-    const peer = this.#phase === "running" ? this.#peers.get(connection.remoteAddress) : undefined;
+    const peer = this.#isIn("running") ? this.#peers.get(connection.remoteAddress) : undefined;
     if (peer === undefined) {
       connection.destroy();
       return;
     }
     try {
-      this.#transport.secure?.(connection, { ttlSecurity: peer.config.ttlSecurity });
+      const { ttlSecurity, interface: name } = peer.config;
+      this.#transport.secure?.(connection, { ttlSecurity, interface: name });
     } catch {
       // What cannot be protected as configured is not accepted.
       connection.destroy();
@@ -309,6 +442,21 @@ export class Speaker {
     };
     this.#deferral = new SelectionDeferral({ clock: this.#clock, establishWait, deferralTime, onDone });
   }
+}
+
+function subscribe<T>(listeners: Set<T>, listener: T): () => void {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+function listenAddresses(listen: SpeakerOptions["listen"]): ListenAddresses | undefined {
+  if (listen === false) return undefined;
+  const { port = DEFAULT_PORT, addresses, interface: name } = listen ?? {};
+  return { port, addresses, interface: name };
+}
+
+function stateError(phase: Phase, text: string): BgpError {
+  return new BgpError({ code: "SpeakerState", phase }, text);
 }
 
 function cease(subcode: number, message?: string): NotificationMessage {

@@ -79,7 +79,7 @@ export class StandaloneDaemon implements BgpSource {
     this.#speaker = speaker;
     this.#installer?.follow(speaker);
     speaker.onNeighbor(event => this.#onNeighbor(event));
-    speaker.onUpdateProblem(event => this.#log.warn(event, "malformed routes from a neighbor"));
+    speaker.onWarning(({ text, ...warning }) => this.#log.warn(warning, text));
     for (const { options } of neighbors.values()) speaker.addNeighbor(options);
     for (const route of routes.values()) speaker.announce(route);
     try {

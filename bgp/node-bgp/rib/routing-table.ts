@@ -206,6 +206,12 @@ export class RoutingTable {
     }
   }
 
+  best(prefix: string): Route | undefined {
+    const found = this.#locate(prefix, false);
+    const best = found?.rib.bestOf(found.id) ?? 0;
+    return found === undefined || best === 0 ? undefined : this.#bestRoute(found.rib, found.id, best);
+  }
+
   paths(prefix: string): Route[] {
     const found = this.#locate(prefix, false);
     if (found === undefined) return [];

@@ -104,7 +104,6 @@ const MAX_PASSWORD_BYTES = 80;
 const SESSION_SETTINGS = [
   "asn",
   "localAsn",
-  "port",
   "localAddress",
   "interface",
   "password",

@@ -1,10 +1,11 @@
 /** What all peers of a speaker share. */
 
 import type { Clock } from "../clock.ts";
-import type { NeighborEvent, UpdateProblemEvent } from "../neighbor.ts";
+import type { NeighborEvent } from "../neighbor.ts";
 import type { RoutingTable } from "../rib/routing-table.ts";
 import type { Transport } from "../transport/transport.ts";
 import type { TurnBudget } from "../turn-budget.ts";
+import type { SpeakerWarning } from "../warning.ts";
 import type { SelectionDeferral } from "./selection-deferral.ts";
 
 export interface PeerEnvironment {
@@ -20,5 +21,5 @@ export interface PeerEnvironment {
   /** While route selection waits after a restart. */
   deferral(): SelectionDeferral | undefined;
   onNeighbor(event: NeighborEvent): void;
-  onUpdateProblem(event: UpdateProblemEvent): void;
+  onWarning(warning: SpeakerWarning): void;
 }

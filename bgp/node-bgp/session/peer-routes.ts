@@ -216,13 +216,13 @@ export class PeerRoutes {
       this.#disabledFamilies.add(family);
       this.#env.table.removeAll(this.#source, family, "all");
     }
-    this.#env.onUpdateProblem({
-      address: this.#config.address,
-      problems: update.problems.map(({ action, text }) => ({ action, text })),
-      prefixes: sum(
-        [...update.withdrawn, ...update.announced.map(({ nlri }) => nlri)].map(({ count }) => count),
-      ),
-    });
+    const { address } = this.#config;
+    const problems = update.problems.map(({ action, text }) => ({ action, text }));
+    const prefixes = sum(
+      [...update.withdrawn, ...update.announced.map(({ nlri }) => nlri)].map(({ count }) => count),
+    );
+    const text = `UPDATE from ${address}: ${problems.map(problem => `${problem.text} (${problem.action})`).join(", ")}`;
+    this.#env.onWarning({ code: "MalformedUpdate", address, problems, prefixes, text });
   }
 
   #checkLimit(update: Update): void {
@@ -230,8 +230,12 @@ export class PeerRoutes {
       const { paths } = this.#env.table.pathCount(this.#source, nlri.family);
       const verdict = this.#limit.check(nlri.family, paths);
       if (verdict === undefined) continue;
-      const { address } = this.#config;
-      this.#env.onUpdateProblem({ address, problems: [verdict], prefixes: paths });
+      const { address, maxPrefixes } = this.#config;
+      const { family } = nlri;
+      const { action } = verdict;
+      const text = `${address} has sent ${verdict.text}`;
+      const { limit } = maxPrefixes!;
+      this.#env.onWarning({ code: "MaxPrefixes", address, family, prefixes: paths, limit, action, text });
       if (verdict.error !== undefined) throw verdict.error;
     }
   }

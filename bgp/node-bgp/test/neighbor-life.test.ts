@@ -1,7 +1,7 @@
 /** How sessions come, go and come again between speakers: DelayOpen, damping, limits, what is remembered and what is said on parting. */
 
 import assert from "node:assert/strict";
-import type { NeighborOptions, UpdateProblemEvent } from "../index.ts";
+import type { NeighborOptions } from "../index.ts";
 import { Lab, type LabSpeaker, prefixesOf, stateOf } from "./kit/lab.ts";
 
 const A = "10.0.0.1";
@@ -174,9 +174,9 @@ describe("a limit of prefixes", () => {
   };
   const watch = (speaker: LabSpeaker): string[] => {
     const seen: string[] = [];
-    speaker.onUpdateProblem(({ problems }: UpdateProblemEvent) =>
-      seen.push(...problems.map(({ action, text }) => `${action}: ${text}`)),
-    );
+    speaker.onWarning(warning => {
+      if (warning.code === "MaxPrefixes") seen.push(`${warning.action}: ${warning.text}`);
+    });
     return seen;
   };
 
@@ -191,7 +191,7 @@ describe("a limit of prefixes", () => {
     lab.advance(1);
     announce(b, 100);
     lab.advance(1);
-    assert.deepEqual(seen, ["warn: 60 of at most 100 prefixes (ipv4-unicast)"]);
+    assert.deepEqual(seen, ["warn: 10.0.0.2 has sent 60 of at most 100 prefixes (ipv4-unicast)"]);
     assert.equal(prefixesOf(a).length, 100);
     assert.equal(establishedOf(a, B), 1);
   });
@@ -204,7 +204,7 @@ describe("a limit of prefixes", () => {
     lab.advance(0.1);
     assert.equal(stateOf(a, B), "Idle");
     assert.deepEqual(prefixesOf(a), []);
-    assert.match(seen.at(-1)!, /^reset: 20 of at most 10 prefixes/);
+    assert.match(seen.at(-1)!, /^reset: .* 20 of at most 10 prefixes/);
     const error = b.neighbor(A)?.lastError;
     assert.deepEqual([error?.code, error?.subcode], [6, 1]);
     assert.match(a.neighbor(B)!.lastError!.text, /Maximum Number of Prefixes Reached: 20 of at most 10/);
@@ -236,7 +236,7 @@ describe("a limit of prefixes", () => {
     lab.advance(5);
     assert.equal(establishedOf(a, B), 2);
     assert.equal(prefixesOf(a).length, 12);
-    assert.deepEqual(seen, Array(2).fill("warn: 12 of at most 10 prefixes (ipv4-unicast)"));
+    assert.deepEqual(seen, Array(2).fill("warn: 10.0.0.2 has sent 12 of at most 10 prefixes (ipv4-unicast)"));
   });
 
   it("can be lowered and lifted in a running session", async () => {

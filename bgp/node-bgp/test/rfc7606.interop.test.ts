@@ -109,7 +109,7 @@ class Session {
         this.error = event.error;
       }
       this.state = event.state;
-    } else if (event.event === "problem") this.problems.push(...event.problems!.map(({ action }) => action));
+    } else if (event.event === "warning") this.problems.push(...event.problems!.map(({ action }) => action));
     else if (event.event === "routes") {
       for (const { prefix, best } of event.changes) {
         if (best === null) this.routes.delete(prefix);

@@ -518,9 +518,10 @@ describe("a speaker", () => {
     const a = lab.speaker(A, 64512);
     a.addNeighbor({ address: B, asn: 64512, passive: true });
     const problems: string[] = [];
-    a.onUpdateProblem(event =>
-      problems.push(...event.problems.map(({ action, text }) => `${action}: ${text}`)),
-    );
+    a.onWarning(warning => {
+      if (warning.code !== "MalformedUpdate") return;
+      problems.push(...warning.problems.map(({ action, text }) => `${action}: ${text}`));
+    });
     await a.start();
     const raw = lab.network.connect(B, A);
     const message = (type: number, hex: string) => {

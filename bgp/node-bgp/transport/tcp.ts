@@ -3,22 +3,30 @@
  *
  * Reading is stopped by count: libuv would read up to 32 full buffers in one turn and keep timers and other neighbors waiting. After 64 KiB the socket pauses until
  * the next turn. The listener's backlog is 1024: with a small one, neighbors that dial at the same instant lose their SYN and come back seconds later.
+ *
+ * Every socket is of one IP version, a listener on `::` too: there are no `::ffff:` mapped addresses to think of. No TCP keepalives: BGP has its own.
  */
 
 import { connect, createServer, type Server, Socket } from "node:net";
 import { canonicalAddress } from "../address.ts";
 import { BgpError } from "../errors.ts";
-import { descriptorOf, openSocket, setPassword, setTtlSecurity } from "./tcp-options.ts";
+import { descriptorOf } from "./native.ts";
+import { openSocket, secureSocket, setGreatestTtl, setInterface } from "./socket-options.ts";
+import { passwordRoom, passwordRoomError, setPassword } from "./tcp-md5.ts";
 import type {
   Connection,
   ConnectionHandler,
   ConnectOptions,
   Listener,
   ListenOptions,
+  PasswordRoom,
+  SocketSecurity,
   Transport,
 } from "./transport.ts";
 
 const BACKLOG = 1024;
+/** CS6, network control (RFC 4594 3.2), which is what routers give their routing protocols. */
+const TRAFFIC_CLASS = 0xc0;
 const READ_PER_TURN = 64 * 1024;
 /** How long a closing connection may take to send its last message. */
 const LINGER_MS = 2_000;
@@ -36,7 +44,6 @@ class TcpConnection implements Connection {
     this.socket = socket;
     this.remoteAddress = remoteAddress;
     this.remotePort = remotePort;
-    socket.setNoDelay(true);
     socket.on("error", error => {
       this.#error = error;
     });
@@ -59,8 +66,16 @@ class TcpConnection implements Connection {
   }
 
   setHandler(handler: ConnectionHandler): void {
+    if (this.#handler === undefined) this.socket.on("data", chunk => this.#onData(chunk as Buffer));
     this.#handler = handler;
-    this.socket.on("data", chunk => this.#onData(chunk as Buffer));
+  }
+
+  unread(bytes: Uint8Array): void {
+    this.socket.pause();
+    this.socket.unshift(bytes);
+    setImmediate(() => {
+      if (!this.#isHeld) this.socket.resume();
+    });
   }
 
   pause(): void {
@@ -106,9 +121,12 @@ class TcpConnection implements Connection {
 
 class TcpListener implements Listener {
   readonly #server: Server;
+  readonly #isIpv6: boolean;
+  readonly #keys = new Set<string>();
 
-  constructor(server: Server) {
+  constructor(server: Server, isIpv6: boolean) {
     this.#server = server;
+    this.#isIpv6 = isIpv6;
   }
 
   get port(): number {
@@ -116,12 +134,25 @@ class TcpListener implements Listener {
     return typeof address === "object" && address !== null ? address.port : 0;
   }
 
-  setPassword(address: string, password: string | undefined): void {
-    const bound = this.#server.address();
-    const isIpv6 = typeof bound === "object" && bound?.family === "IPv6";
-    // Nobody comes here by IPv6.
-    if (!isIpv6 && address.includes(":")) return;
-    setPassword(descriptorOf(this.#server), isIpv6, address, password);
+  setPassword(peers: string, password: string | undefined): void {
+    // Nobody comes here by the other version.
+    if (peers.includes(":") !== this.#isIpv6) return;
+    try {
+      setPassword(descriptorOf(this.#server), peers, password);
+    } catch (error) {
+      const room = hasNoMemory(error) ? this.passwordRoom() : undefined;
+      throw room === undefined ? error : passwordRoomError(peers, room);
+    }
+    if (password === undefined) this.#keys.delete(peers);
+    else this.#keys.add(peers);
+  }
+
+  passwordRoom(): PasswordRoom | undefined {
+    return this.#keys.size === 0 ? undefined : passwordRoom(descriptorOf(this.#server), this.#keys.size);
+  }
+
+  expectTtlSecurity(): void {
+    setGreatestTtl(descriptorOf(this.#server), this.#isIpv6);
   }
 
   close(): Promise<void> {
@@ -134,41 +165,62 @@ class TcpListener implements Listener {
   }
 }
 
+function hasNoMemory(error: unknown): boolean {
+  return (
+    error instanceof BgpError && error.detail.code === "SocketOption" && error.detail.system === "ENOMEM"
+  );
+}
+
 export const tcpTransport: Transport = {
-  listen({ port, address }: ListenOptions, onConnection): Promise<Listener> {
+  listen({ port, address, interface: name }: ListenOptions, onConnection): Promise<Listener> {
+    const isIpv6 = address.includes(":");
     return new Promise((resolve, reject) => {
-      const server = createServer(socket => {
+      const server = createServer({ noDelay: true }, socket => {
         const remote = socket.remoteAddress && canonicalAddress(socket.remoteAddress);
-        if (remote) onConnection(new TcpConnection(socket, remote, socket.remotePort ?? 0));
-        else socket.destroy();
+        if (!remote) {
+          socket.destroy();
+          return;
+        }
+        socket.setTypeOfService?.(TRAFFIC_CLASS);
+        onConnection(new TcpConnection(socket, remote, socket.remotePort ?? 0));
       });
-      const onError = (cause: Error) => {
-        reject(
-          new BgpError("ListenFailed", `cannot listen on ${address ?? "*"} port ${port}: ${cause.message}`, {
-            cause,
-          }),
-        );
+      const fail = (cause: NodeJS.ErrnoException) => {
+        const text = `cannot listen on ${address} port ${port}: ${cause.message}`;
+        reject(new BgpError({ code: "ListenFailed", address, port, system: cause.code }, text, { cause }));
       };
-      server.once("error", onError);
-      const host = address === undefined ? {} : { host: address };
-      server.listen({ port, backlog: BACKLOG, ...host }, () => {
-        server.off("error", onError);
+      server.once("error", fail);
+      server.listen({ port, host: address, backlog: BACKLOG, ipv6Only: isIpv6 }, () => {
+        server.off("error", fail);
         // Accept errors (no descriptors left) are not ours to die of: the neighbor dials again.
         server.on("error", () => {});
-        resolve(new TcpListener(server));
+        try {
+          if (name !== undefined) setInterface(descriptorOf(server), name);
+          resolve(new TcpListener(server, isIpv6));
+        } catch (error) {
+          server.close();
+          reject(error);
+        }
       });
     });
   },
 
   connect(options: ConnectOptions): Connection {
-    const { address, port, localAddress, password, ttlSecurity } = options;
-    const target = { host: address, port, ...(localAddress === undefined ? {} : { localAddress }) };
-    if (password === undefined && ttlSecurity === undefined) {
+    const { address, port, localAddress, password, ttlSecurity, interface: name } = options;
+    const target = {
+      host: address,
+      port,
+      noDelay: true,
+      typeOfService: TRAFFIC_CLASS,
+      ...(localAddress === undefined ? {} : { localAddress }),
+    };
+    // A link-local address has its interface in it.
+    const device = address.includes("%") ? undefined : name;
+    if (password === undefined && ttlSecurity === undefined && device === undefined) {
       return new TcpConnection(connect(target), address, port);
     }
     let socket: Socket;
     try {
-      socket = new Socket({ fd: openSocket(address, { password, ttlSecurity }) });
+      socket = new Socket({ fd: openSocket(address, { password, ttlSecurity, interface: device }) });
       socket.connect(target);
     } catch (error) {
       socket = new Socket();
@@ -177,11 +229,11 @@ export const tcpTransport: Transport = {
     return new TcpConnection(socket, address, port);
   },
 
-  secure(connection: Connection, { ttlSecurity }): void {
-    if (ttlSecurity === undefined || !(connection instanceof TcpConnection)) return;
-    const isIpv6 = connection.socket.localFamily === "IPv6";
-    // An IPv4 neighbor on a dual stack listener is an IPv6 socket whose packets are IPv4.
-    const isMapped = isIpv6 && !connection.remoteAddress.includes(":");
-    setTtlSecurity(descriptorOf(connection.socket), isIpv6 && !isMapped, ttlSecurity);
+  secure(connection: Connection, { ttlSecurity, interface: name }: SocketSecurity): void {
+    if (!(connection instanceof TcpConnection)) return;
+    const device = connection.remoteAddress.includes("%") ? undefined : name;
+    if (ttlSecurity === undefined && device === undefined) return;
+    const isIpv6 = connection.remoteAddress.includes(":");
+    secureSocket(descriptorOf(connection.socket), isIpv6, { ttlSecurity, interface: device });
   },
 };

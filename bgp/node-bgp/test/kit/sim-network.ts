@@ -114,13 +114,21 @@ export class SimConnection implements Connection {
     this.#deliverEarly();
   }
 
+  unread(bytes: Uint8Array): void {
+    this.#early.unshift(bytes);
+    this.#isPaused = true;
+    this.resume();
+  }
+
   pause(): void {
     this.#isPaused = true;
   }
 
   resume(): void {
-    this.#isPaused = false;
-    this.#network.clock.setImmediate(() => this.#deliverEarly());
+    this.#network.clock.setImmediate(() => {
+      this.#isPaused = false;
+      this.#deliverEarly();
+    });
   }
 
   pair(peer: SimConnection): void {

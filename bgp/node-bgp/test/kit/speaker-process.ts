@@ -32,7 +32,7 @@ const tell = (event: object) => process.stdout.write(`${JSON.stringify(event)}\n
 const speaker = new Speaker(setup.speaker);
 speaker.onNeighbor(event => tell({ event: "neighbor", ...event }));
 speaker.onRoutes(changes => tell({ event: "routes", changes }));
-speaker.onUpdateProblem(problem => tell({ event: "problem", ...problem }));
+speaker.onWarning(warning => tell({ event: "warning", ...warning }));
 for (const neighbor of setup.neighbors) speaker.addNeighbor({ ...open, ...neighbor });
 for (const route of setup.routes) speaker.announce(route);
 await speaker.start();

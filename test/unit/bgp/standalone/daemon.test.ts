@@ -61,7 +61,17 @@ class ReflectorLab extends Lab {
       ...transport,
       listen: (options, onConnection) =>
         options.port === this.takenPort
-          ? Promise.reject(new BgpError("ListenFailed", "the port is taken"))
+          ? Promise.reject(
+              new BgpError(
+                {
+                  code: "ListenFailed",
+                  address: options.address,
+                  port: options.port,
+                  system: "EADDRINUSE",
+                },
+                "the port is taken",
+              ),
+            )
           : listen(options, onConnection),
     };
   }
