@@ -113,7 +113,7 @@ export class BgpDaemon implements BgpSource {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    this.#kernel.start(() => this.#originate());
+    this.#kernel.start({ onLocalChange: () => this.#originate(), onWaysChange: () => {} });
     this.#restarting = this.#kernel.hasRoutes;
     void this.#watchSecrets();
     try {
@@ -366,7 +366,7 @@ export class BgpDaemon implements BgpSource {
     if (!speaker || !this.#inSync) return;
     const { announce, blackholes } = computeOrigination({
       blocks: [...this.#state.blocks],
-      workloads: this.#kernel.workloads,
+      workloads: [...this.#kernel.localRoutes()].filter(({ kind }) => kind === "workload"),
       pools: this.#view.pools,
       hostAddresses: this.#kernel.hostAddresses,
       normalPriority: this.#forwardingView.normalPriority,

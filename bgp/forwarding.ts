@@ -7,7 +7,7 @@
 
 import type { Route } from "node-bgp";
 import { type Cidr, cidrVersion } from "../net/cidr.ts";
-import type { Ip } from "../net/ip.ts";
+import type { NextHop } from "./next-hops.ts";
 import { type PoolView, poolOf } from "./pool-view.ts";
 import { metricOf, type NormalPriority } from "./priority.ts";
 
@@ -15,7 +15,7 @@ export interface ForwardingRoute {
   readonly prefix: Cidr;
   readonly metric: number;
   /** Next hops as BGP gives them: they may still need a lookup of their own. */
-  readonly nextHops: readonly Ip[];
+  readonly nextHops: readonly NextHop[];
 }
 
 export interface ForwardingView {
@@ -35,5 +35,5 @@ export function forwardingRoute(route: Route, view: ForwardingView): ForwardingR
   const pool = poolOf(view.pools, prefix);
   if (pool && (pool.encapsulation !== "none" || !view.poolRoutes)) return undefined;
   const normal = view.normalPriority(cidrVersion(prefix));
-  return { prefix, metric: metricOf(route.localPref, normal), nextHops: route.nextHops as Ip[] };
+  return { prefix, metric: metricOf(route.localPref, normal), nextHops: route.nextHops as NextHop[] };
 }

@@ -1,19 +1,21 @@
 /**
- * The daemon's side of the kernel: what BGP learned goes in as routes of protocol 186, own blocks as blackholes;
- * workload routes, host addresses and the underlay come out, because origination and next hops depend on them.
+ * The daemon's side of the kernel: what BGP learned goes in as routes of protocol 186, own blocks as blackholes; what others
+ * have there comes out (local-routes.ts, next-hops.ts), because origination and next hops depend on it.
  *
  * Routes are never taken away because we stop: they carry traffic until the next start has read them back and
  * compared (graceful restart). Nothing of other protocols is ever changed.
  *
- * Cost: an event costs what it touches (next-hops.ts, linux/owned-routes.ts); everything is only read again every
- * half a minute, and when events were lost.
+ * Cost: an event costs what it touches. A full table does not come in one turn of the event loop: prefixes queue and
+ * are written a portion per turn, and everything is read again, a portion per turn, every half a minute and when events were
+ * lost (test/bench/bgp-kernel.ts). The kernel does not tell us what we have written ourselves.
  */
 
 import type { Clock } from "../daemon/clock.ts";
 import type { Logger } from "../daemon/log.ts";
 import type { KernelEvent, SubscriptionOptions } from "../linux/events.ts";
-import { OwnedRoutes, type RouteFailure } from "../linux/owned-routes.ts";
+import { OwnedRoutes, type RouteFailure, type RouteScan } from "../linux/owned-routes.ts";
 import {
+  type Link,
   type LinkAddress,
   type Route,
   RouteProtocol,
@@ -21,14 +23,19 @@ import {
   type Rtnetlink,
   routeKey,
 } from "../linux/rtnetlink.ts";
-import { type Cidr, cidrOf, hostCidr, isHostCidr, networkAddress } from "../net/cidr.ts";
+import { type Cidr, hostCidr } from "../net/cidr.ts";
 import { type Ip, ipVersion } from "../net/ip.ts";
 import type { ForwardingRoute } from "./forwarding.ts";
-import { NextHops, type UnderlayRoute } from "./next-hops.ts";
-import type { WorkloadRoute } from "./origination.ts";
+import { type LocalRoute, LocalRoutes } from "./local-routes.ts";
+import { type NextHop, NextHops, type UnderlayRoute } from "./next-hops.ts";
 
 const RESYNC_INTERVAL_MS = 30_000;
 const RETRY_INTERVAL_MS = 1_000;
+
+/** Prefixes per turn: 2 to 4 ms. */
+const WRITE_PORTION = 400;
+/** Portions of the kernel's, some 500 routes each, read per turn. */
+const READ_PORTIONS = 3;
 
 /** Of blackholes and of routes to peers: everything that is not learned. */
 const OWN_METRIC = 1024;
@@ -40,53 +47,71 @@ export interface KernelOptions {
   readonly clock: Clock;
   readonly rtnetlink: Pick<
     Rtnetlink,
-    "listLinks" | "listAddresses" | "listRoutes" | "replaceRoutes" | "deleteRoutes" | "close"
+    | "portId"
+    | "listLinks"
+    | "listAddresses"
+    | "listRoutes"
+    | "scanRoutes"
+    | "replaceRoutes"
+    | "deleteRoutes"
+    | "close"
   >;
   /** EventSubscription.open */
   readonly subscribe: (options: SubscriptionOptions) => { stop(): void };
 }
 
+export interface KernelListener {
+  /** What is here to be announced, or host addresses, changed. */
+  onLocalChange?(): void;
+  /** An answer of {@link Kernel.interfaceTowards} is no longer right. */
+  onWaysChange?(): void;
+}
+
 export class Kernel {
   readonly #options: KernelOptions;
   readonly #routes: OwnedRoutes;
+  readonly #local: LocalRoutes;
+  readonly #nextHops = new NextHops();
   #events: { stop(): void } | undefined;
-  #onLocalChange: () => void = () => {};
+  #listener: KernelListener = {};
   readonly #stop = new AbortController();
 
   readonly #learned = new Map<Cidr, ForwardingRoute>();
   readonly #blackholes = new Set<Cidr>();
   /** Peers that are reached through a gateway we were told. */
   readonly #peerGateways = new Map<Cidr, Ip>();
-  /** Interface indexes of workloads. */
-  readonly #workloadLinks = new Set<number>();
-  #interfacePrefixes: readonly string[];
-  readonly #workloadRoutes = new Map<string, WorkloadRoute & { interfaceIndex: number }>();
-  readonly #nextHops = new NextHops();
-  #hostAddresses: readonly Cidr[] = [];
-  #applying = false;
+
+  /** Prefixes whose routes are to be looked at. */
+  readonly #queue = new Set<Cidr>();
+  #scheduled = false;
+  #sweepAfterQueue = false;
+  /** Reading under way, and what was heard meanwhile. */
+  #reading: { readonly steps: Iterator<void>; readonly heard: ForeignChange[] } | undefined;
+  #readAgain = false;
   /** Failures already reported, so that a retry every second does not fill the log. */
   readonly #reported = new Set<string>();
 
   constructor(options: KernelOptions) {
     this.#options = options;
-    this.#interfacePrefixes = options.interfacePrefixes;
+    this.#local = new LocalRoutes(options.interfacePrefixes);
     this.#routes = new OwnedRoutes({
       rtnetlink: options.rtnetlink,
       owns: route => route.protocol === RouteProtocol.BGP,
     });
   }
 
-  /** Reads what is there; from then on follows it. `onLocalChange`: workload routes or host addresses changed. */
-  start(onLocalChange: () => void): void {
-    this.#onLocalChange = onLocalChange;
+  /** Reads what is there; from then on follows it. */
+  start(listener: KernelListener = {}): void {
+    this.#listener = listener;
     this.#subscribe();
-    this.#resync();
-    void this.#everySoOften(RESYNC_INTERVAL_MS, () => this.#resync());
-    void this.#everySoOften(RETRY_INTERVAL_MS, () => this.#apply());
+    this.#read("at once");
+    void this.#everySoOften(RESYNC_INTERVAL_MS, () => this.#read());
+    void this.#everySoOften(RETRY_INTERVAL_MS, () => this.#retry());
   }
 
   stop(): void {
     this.#stop.abort();
+    this.#reading?.steps.return?.();
     this.#events?.stop();
     this.#options.rtnetlink.close();
   }
@@ -100,32 +125,41 @@ export class Kernel {
     return this.#routes.size;
   }
 
+  /** Whether everything that was set has been given to the kernel, whatever it said. */
+  get isIdle(): boolean {
+    return this.#queue.size === 0 && !this.#routes.dirty;
+  }
+
   /** How often a next hop was looked up: what a flood of events costs beyond reading it. */
   get nextHopLookups(): number {
     return this.#nextHops.lookups;
   }
 
-  get workloads(): Iterable<WorkloadRoute> {
-    return this.#workloadRoutes.values();
+  /** What others have put there. */
+  localRoutes(): Iterable<LocalRoute> {
+    return this.#local.routes();
   }
 
   get hostAddresses(): readonly Cidr[] {
-    return this.#hostAddresses;
+    return this.#local.hostAddresses;
+  }
+
+  /** The interface that packets to a next hop leave by now. */
+  interfaceTowards(nextHop: NextHop): string | undefined {
+    return this.#local.nameOf(this.#nextHops.gatewaysTo(nextHop)[0]?.interfaceIndex);
   }
 
   setInterfacePrefixes(prefixes: readonly string[]): void {
-    if (prefixes.join() === this.#interfacePrefixes.join()) return;
-    this.#interfacePrefixes = prefixes;
-    this.#resync();
+    if (this.#local.setWorkloadPrefixes(prefixes)) this.#listener.onLocalChange?.();
   }
 
   setLearned(changes: Iterable<readonly [Cidr, ForwardingRoute | undefined]>): void {
     for (const [prefix, route] of changes) {
       if (route) this.#learned.set(prefix, route);
       else if (!this.#learned.delete(prefix)) continue;
-      this.#want(prefix);
+      this.#queue.add(prefix);
     }
-    this.#apply();
+    this.#workOff();
   }
 
   /** Every learned prefix there is: those that are not among them are no longer wanted. */
@@ -138,14 +172,17 @@ export class Kernel {
     for (const block of this.#blackholes) {
       if (blocks.has(block)) continue;
       this.#blackholes.delete(block);
-      this.#want(block);
+      this.#nextHops.deleteRoute(holeKey(block));
+      this.#queue.add(block);
     }
     for (const block of blocks) {
       if (this.#blackholes.has(block)) continue;
       this.#blackholes.add(block);
-      this.#want(block);
+      this.#nextHops.setRoute(...holeRoute(block));
+      this.#queue.add(block);
     }
-    this.#apply();
+    this.#waysChanged();
+    this.#workOff();
   }
 
   /** Routes to peers that are reached through a gateway (BGPPeer reachableBy). */
@@ -154,62 +191,108 @@ export class Kernel {
     for (const peer of this.#peerGateways.keys()) {
       if (wanted.has(peer)) continue;
       this.#peerGateways.delete(peer);
-      this.#nextHops.deleteRoute(peerKey(peer));
-      this.#want(peer);
+      this.#queue.add(peer);
     }
     for (const [peer, gateway] of wanted) {
       if (this.#peerGateways.get(peer) === gateway) continue;
       this.#peerGateways.set(peer, gateway);
-      this.#nextHops.setRoute(...peerRoute(peer, gateway));
-      this.#want(peer);
+      this.#queue.add(peer);
     }
-    this.#wantChanged();
-    this.#apply();
+    this.#workOff();
   }
 
-  /** What was set is complete: stale routes of an earlier run go. */
+  /** What was set is complete: stale routes of an earlier run go, once what was set is in. */
   sweep(): void {
-    this.#routes.sweep();
-    this.#apply();
+    this.#sweepAfterQueue = true;
+    this.#workOff();
+  }
+
+  /** Gives the kernel everything now, however long that takes. */
+  flush(): void {
+    while (!this.isIdle && !this.#stop.signal.aborted && !this.#readAgain) this.#writePortion();
   }
 
   /** Tells the route table what a prefix should look like now: our own block first, then what was learned. */
   #want(prefix: Cidr): void {
-    const base = { destination: prefix, protocol: RouteProtocol.BGP } as const;
     if (this.#blackholes.has(prefix)) {
       this.#nextHops.release(prefix);
-      this.#routes.want(prefix, { ...base, type: "blackhole", metric: OWN_METRIC });
+      const hole = { destination: prefix, protocol: RouteProtocol.BGP, type: "blackhole" } as const;
+      this.#routes.want(prefix, { ...hole, metric: OWN_METRIC });
       return;
     }
     const peerGateway = this.#peerGateways.get(prefix);
     const learned = this.#learned.get(prefix);
-    const hops = this.#nextHops.resolve(prefix, peerGateway ? [peerGateway] : (learned?.nextHops ?? []));
     const metric = peerGateway ? OWN_METRIC : (learned?.metric ?? OWN_METRIC);
-    const route = { ...base, type: "unicast", metric } as const;
-    const [first] = hops;
-    if (!first) this.#routes.unwant(prefix);
-    else this.#routes.want(prefix, hops.length === 1 ? { ...route, ...first } : { ...route, nextHops: hops });
-  }
-
-  #wantChanged(): void {
-    for (const prefix of this.#nextHops.takeChanged()) this.#want(prefix);
-  }
-
-  #apply(): void {
-    if (this.#applying || this.#stop.signal.aborted || !this.#routes.pending) return;
-    this.#applying = true;
-    try {
-      this.#report([...this.#routes.applyDeletions(), ...this.#routes.applyAdditions()]);
-    } finally {
-      this.#applying = false;
+    const nextHops = peerGateway ? [peerGateway] : (learned?.nextHops ?? []);
+    const ways = this.#nextHops.resolve(prefix, nextHops, metric);
+    const [only] = ways;
+    if (!only) {
+      this.#routes.unwant(prefix);
+      return;
     }
+    const route: Route = { destination: prefix, protocol: RouteProtocol.BGP, type: "unicast", metric };
+    this.#routes.want(prefix, ways.length === 1 ? { ...route, ...only } : { ...route, nextHops: ways });
+  }
+
+  /** Writes a portion now, unless portions are under way already, and the rest in turns to come. */
+  #workOff(): void {
+    if (!this.#scheduled) this.#writePortion();
+  }
+
+  #writePortion(): void {
+    if (this.#stop.signal.aborted) return;
+    let left = WRITE_PORTION;
+    for (const prefix of this.#queue) {
+      if (left-- === 0) break;
+      this.#queue.delete(prefix);
+      this.#want(prefix);
+      // A route may be what others lead over.
+      this.#waysChanged();
+    }
+    if (this.#queue.size === 0 && this.#sweepAfterQueue) {
+      this.#sweepAfterQueue = false;
+      this.#routes.sweep();
+    }
+    try {
+      // In this order: a route that takes another metric is there twice for a moment, not never.
+      this.#report(this.#routes.applyAdditions(WRITE_PORTION));
+      this.#report(this.#routes.applyDeletions(WRITE_PORTION));
+    } catch (error) {
+      this.#options.logger.warn({ err: error }, "the kernel did not answer, reading again what it has");
+      this.#readAgain = true;
+      return;
+    }
+    if (!this.isIdle) this.#schedule();
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.#writePortion();
+    });
+  }
+
+  #waysChanged(): void {
+    for (const prefix of this.#nextHops.takeChanged()) this.#queue.add(prefix);
+  }
+
+  #retry(): void {
+    if (this.#readAgain) {
+      this.#read();
+      return;
+    }
+    const before = this.#routes.failing;
+    if (before === 0 || this.#scheduled) return;
+    this.#routes.retry(WRITE_PORTION);
+    this.#writePortion();
+    // Whatever was in the way is gone: the others need not wait.
+    if (this.#routes.failing > 0 && this.#routes.failing < before) setImmediate(() => this.#retry());
   }
 
   #report(failures: readonly RouteFailure[]): void {
-    if (failures.length === 0) {
-      this.#reported.clear();
-      return;
-    }
+    if (this.#routes.failing === 0) this.#reported.clear();
     for (const { route, error } of failures) {
       const text = `${routeKey(route)} ${error?.code}`;
       if (this.#reported.has(text)) continue;
@@ -222,6 +305,7 @@ export class Kernel {
   #subscribe(): void {
     this.#events = this.#options.subscribe({
       groups: ["link", "address", "route"],
+      exceptCausedBy: this.#options.rtnetlink.portId,
       onEvents: events => this.#onEvents(events),
       onFailure: error => {
         this.#options.logger.error({ err: error }, "kernel events stopped, subscribing again");
@@ -236,112 +320,136 @@ export class Kernel {
     await this.#options.clock.sleep(RETRY_INTERVAL_MS, signal).catch(() => {});
     if (signal.aborted) return;
     this.#subscribe();
-    this.#resync();
+    this.#read();
   }
 
   #onEvents(events: readonly KernelEvent[]): void {
     if (this.#stop.signal.aborted) return;
-    let workloadsChanged = false;
+    let localChanged = false;
     let addressesTouched = false;
     for (const event of events) {
       if (event.type === "overflow") {
-        this.#resync();
-        return;
-      }
-      if (event.type === "route") {
+        this.#read();
+      } else if (event.type === "route") {
         const { action, route } = event;
         if ((route.table ?? RouteTable.MAIN) !== RouteTable.MAIN) continue;
         this.#routes.noteEvent(action, route);
-        if (route.protocol !== RouteProtocol.BGP && this.#noteForeign(action, route)) workloadsChanged = true;
+        if (route.protocol === RouteProtocol.BGP) continue;
+        this.#reading?.heard.push({ action, route });
+        if (this.#noteForeign({ action, route })) localChanged = true;
       } else if (event.type === "link") {
-        const { action, link } = event;
-        this.#noteLink(link.index, link.name, action === "new");
-        if (action === "new" && link.up) continue;
-        if (this.#forgetInterface(link.index)) workloadsChanged = true;
+        if (this.#noteLink(event.link, event.action === "new")) localChanged = true;
       } else if (event.type === "address") {
         addressesTouched = true;
-        if (event.action === "delete" && this.#isBare(event.address)) {
-          this.#resync();
-          return;
-        }
+        if (event.action === "delete" && this.#isBare(event.address)) this.#read();
       }
     }
-    const addressesChanged = addressesTouched && this.#readAddresses();
-    this.#wantChanged();
-    if (workloadsChanged || addressesChanged) this.#onLocalChange();
-    this.#apply();
+    if (addressesTouched && this.#readAddresses()) localChanged = true;
+    this.#follow(localChanged);
   }
 
-  #noteLink(index: number, name: string, present: boolean): void {
-    if (present && this.#interfacePrefixes.some(prefix => name.startsWith(prefix)))
-      this.#workloadLinks.add(index);
-    else this.#workloadLinks.delete(index);
+  /** What was heard or read has its consequences. */
+  #follow(localChanged: boolean): void {
+    this.#waysChanged();
+    if (this.#nextHops.takeWatchedChanged()) this.#listener.onWaysChange?.();
+    if (localChanged) this.#listener.onLocalChange?.();
+    this.#workOff();
   }
 
-  /** An interface that is down has no IPv4 routes, and the kernel says nothing of it. Whether workloads lost theirs. */
-  #forgetInterface(index: number): boolean {
-    this.#routes.forgetInterface(index);
-    this.#nextHops.forgetInterface(index);
-    let lost = false;
-    for (const [key, route] of this.#workloadRoutes) {
-      if (route.interfaceIndex === index) lost = this.#workloadRoutes.delete(key);
-    }
-    return lost;
+  #noteLink(link: Link, present: boolean): boolean {
+    let changed = this.#local.noteLink(link, present);
+    this.#nextHops.setLink(link.name, present && link.up ? link.index : undefined);
+    if (present && link.up) return changed;
+    this.#routes.forgetInterface(link.index);
+    this.#nextHops.forgetInterface(link.index);
+    if (this.#local.forgetInterface(link.index)) changed = true;
+    return changed;
   }
 
   /** The host lost its last IPv4 address there, and with it silently all IPv4 routes over that interface. */
   #isBare({ ip, interfaceIndex }: LinkAddress): boolean {
-    if (ipVersion(ip) === 6 || this.#workloadLinks.has(interfaceIndex)) return false;
+    if (ipVersion(ip) === 6 || this.#local.isWorkload(interfaceIndex)) return false;
     return this.#options.rtnetlink.listAddresses({ family: 4, interfaceIndex }).length === 0;
   }
 
-  /** Takes note of a route that is not ours. Whether the workloads' routes have changed. */
-  #noteForeign(action: "new" | "delete", route: Route): boolean {
+  /** Takes note of a route that is not ours. Whether what may be announced has changed. */
+  #noteForeign({ action, route }: ForeignChange): boolean {
     const key = routeKey(route);
-    const { destination, interfaceIndex, metric } = route;
-    const onWorkload = interfaceIndex !== undefined && this.#workloadLinks.has(interfaceIndex);
-    if (action === "delete" || onWorkload || route.type !== "unicast") this.#nextHops.deleteRoute(key);
+    if (action === "delete" || route.type === "throw") this.#nextHops.deleteRoute(key);
     else this.#nextHops.setRoute(key, underlayRoute(route));
-    if (action === "delete" || !onWorkload) return this.#workloadRoutes.delete(key);
-    if (!isHostCidr(destination) || !isUnicastAddress(destination)) return false;
-    const before = this.#workloadRoutes.get(key);
-    this.#workloadRoutes.set(key, { prefix: destination, metric, interfaceIndex });
-    return before === undefined;
+    return this.#local.noteRoute(action, route);
   }
 
   /** Whether they are others than before. */
   #readAddresses(): boolean {
-    const before = new Set(this.#hostAddresses);
-    const addresses = this.#options.rtnetlink.listAddresses().map(({ ip }) => ip);
-    this.#hostAddresses = addresses.map(hostCidr);
-    this.#nextHops.setOwnAddresses(new Set(addresses));
-    const now = new Set(this.#hostAddresses);
-    return now.size !== before.size || this.#hostAddresses.some(address => !before.has(address));
+    const addresses = this.#options.rtnetlink.listAddresses();
+    this.#nextHops.setOwnAddresses(new Set(addresses.map(({ ip }) => ip)));
+    return this.#local.setAddresses(addresses);
   }
 
-  #resync(): void {
+  /** Reads everything again: a portion per turn, or at once. */
+  #read(when: "at once" | "in turns" = "in turns"): void {
     if (this.#stop.signal.aborted) return;
-    const { rtnetlink } = this.#options;
-    this.#workloadLinks.clear();
-    for (const link of rtnetlink.listLinks()) this.#noteLink(link.index, link.name, true);
-    this.#workloadRoutes.clear();
-    const underlay: (readonly [string, UnderlayRoute])[] = [];
-    for (const route of rtnetlink.listRoutes({ table: RouteTable.MAIN })) {
-      if (route.protocol === RouteProtocol.BGP) continue;
-      const { destination, interfaceIndex, metric } = route;
-      if (interfaceIndex === undefined || !this.#workloadLinks.has(interfaceIndex)) {
-        if (route.type === "unicast") underlay.push([routeKey(route), underlayRoute(route)]);
-      } else if (isHostCidr(destination) && isUnicastAddress(destination)) {
-        this.#workloadRoutes.set(routeKey(route), { prefix: destination, metric, interfaceIndex });
-      }
+    if (this.#reading) {
+      // Begun before what we are to see now.
+      this.#readAgain = true;
+      return;
     }
-    for (const [peer, gateway] of this.#peerGateways) underlay.push(peerRoute(peer, gateway));
+    this.#readAgain = false;
+    const heard: ForeignChange[] = [];
+    this.#reading = { steps: this.#readSteps(heard), heard };
+    this.#readOn(when === "at once" ? Number.POSITIVE_INFINITY : READ_PORTIONS);
+  }
+
+  #readOn(portions: number): void {
+    if (!this.#reading || this.#stop.signal.aborted) return;
+    try {
+      while (portions-- > 0) {
+        if (!this.#reading.steps.next().done) continue;
+        this.#reading = undefined;
+        return;
+      }
+      setImmediate(() => this.#readOn(READ_PORTIONS));
+    } catch (error) {
+      this.#options.logger.warn({ err: error }, "could not read the kernel's routes, trying again");
+      this.#reading = undefined;
+      this.#readAgain = true;
+    }
+  }
+
+  *#readSteps(heard: readonly ForeignChange[]): Generator<void, void, undefined> {
+    const { rtnetlink } = this.#options;
+    const scan: RouteScan = this.#routes.scan();
+    const foreign: Route[] = [];
+    const portions = rtnetlink.scanRoutes({ table: RouteTable.MAIN });
+    let complete = false;
+    try {
+      for (;;) {
+        const { value, done } = portions.next();
+        if (done) {
+          complete = value;
+          break;
+        }
+        scan.note(value);
+        for (const route of value) if (route.protocol !== RouteProtocol.BGP) foreign.push(route);
+        yield;
+      }
+    } finally {
+      portions.return(false);
+    }
+    scan.end(complete);
+    const links = rtnetlink.listLinks();
+    this.#local.replace(links, foreign);
+    for (const { name, index, up } of links) this.#nextHops.setLink(name, up ? index : undefined);
+    const underlay = new Map<string, UnderlayRoute>();
+    for (const route of foreign)
+      if (route.type !== "throw") underlay.set(routeKey(route), underlayRoute(route));
+    for (const block of this.#blackholes) underlay.set(...holeRoute(block));
     this.#nextHops.replaceRoutes(underlay);
+    // Newer than what was read.
+    for (const change of heard) this.#noteForeign(change);
     this.#readAddresses();
-    this.#wantChanged();
-    this.#routes.resync();
-    this.#onLocalChange();
-    this.#apply();
+    this.#follow(true);
   }
 
   async #everySoOften(intervalMs: number, action: () => void): Promise<void> {
@@ -353,24 +461,28 @@ export class Kernel {
   }
 }
 
+/** A route that is not ours. */
+interface ForeignChange {
+  readonly action: "new" | "delete";
+  readonly route: Route;
+}
+
 function underlayRoute(route: Route): UnderlayRoute {
-  const hops = (route.nextHops ?? [route]).map(({ gateway, interfaceIndex, onlink }) => ({
-    ...(gateway !== undefined && { gateway }),
-    ...(interfaceIndex !== undefined && { interfaceIndex }),
-    ...(onlink && { onlink }),
-  }));
-  return { destination: route.destination, metric: route.metric ?? 0, hops };
+  const { destination, metric = 0, type, nextHops = [route] } = route;
+  const hops = type === "unicast" ? nextHops : [];
+  return {
+    destination,
+    metric,
+    hops: hops.map(({ gateway, interfaceIndex, onlink }) => ({
+      ...(gateway !== undefined && { gateway }),
+      ...(interfaceIndex !== undefined && { interfaceIndex }),
+      ...(onlink && { onlink }),
+    })),
+  };
 }
 
-const peerKey = (peer: Cidr) => `peer ${peer}`;
+const holeKey = (block: Cidr) => `hole ${block}`;
 
-function peerRoute(peer: Cidr, gateway: Ip): readonly [string, UnderlayRoute] {
-  return [peerKey(peer), { destination: peer, metric: OWN_METRIC, hops: [{ gateway }] }];
-}
-
-/** IPv6 interfaces carry link-local and multicast host routes of the kernel's own. */
-function isUnicastAddress(prefix: Cidr): boolean {
-  const address = networkAddress(prefix);
-  if (ipVersion(address) === 4) return true;
-  return cidrOf(address, 10) !== "fe80::/10" && cidrOf(address, 8) !== "ff00::/8";
+function holeRoute(block: Cidr): readonly [string, UnderlayRoute] {
+  return [holeKey(block), { destination: block, metric: OWN_METRIC, hops: [] }];
 }

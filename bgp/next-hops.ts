@@ -53,6 +53,8 @@ interface Hop {
   /** The address: a number for IPv4, a bigint for IPv6. */
   readonly value: number | bigint;
   readonly groups: Set<Group>;
+  /** Somebody asked for it by itself: it is kept without a group. */
+  watched: boolean;
   gateways: readonly Gateway[];
   /** Next hops of the learned routes on its way, to the last one; and the hops that have this one on theirs. */
   through: ReadonlySet<Hop>;
@@ -68,6 +70,7 @@ interface Group {
   gateways: readonly Gateway[];
 }
 
+const NOTHING: readonly Cidr[] = [];
 const NO_HOPS: ReadonlySet<Hop> = new Set();
 
 export class NextHops {
@@ -86,11 +89,13 @@ export class NextHops {
   #sorted: Record<IpVersion, Hop[]> | undefined;
   #own: ReadonlySet<Ip> = new Set();
   readonly #changed = new Set<Cidr>();
+  #watchedChanged = false;
   /** For tests and the curious: how often a hop was looked up. */
   lookups = 0;
 
   /** Prefixes whose gateways are no longer what they were when last asked for; forgets them. */
-  takeChanged(): Cidr[] {
+  takeChanged(): readonly Cidr[] {
+    if (this.#changed.size === 0) return NOTHING;
     const changed = [...this.#changed];
     this.#changed.clear();
     return changed;
@@ -125,9 +130,18 @@ export class NextHops {
     this.resolve(prefix, []);
   }
 
-  /** Where a packet to this address would go now. */
-  gatewaysTo(address: Ip): readonly Gateway[] {
-    return this.#hops.get(address)?.gateways ?? this.#lookUp(newHop(address)).gateways;
+  /** Where a packet to this address would go now. It is followed from then on: {@link takeWatchedChanged}. */
+  gatewaysTo(address: NextHop): readonly Gateway[] {
+    const hop = this.#hops.get(address) ?? this.#addHop(address);
+    hop.watched = true;
+    return hop.gateways;
+  }
+
+  /** Whether an answer of {@link gatewaysTo} is no longer right. */
+  takeWatchedChanged(): boolean {
+    const changed = this.#watchedChanged;
+    this.#watchedChanged = false;
+    return changed;
   }
 
   /** This host's own addresses, which lead nowhere. */
@@ -249,7 +263,7 @@ export class NextHops {
     this.#groups.delete(group.name);
     for (const hop of group.hops) {
       hop.groups.delete(group);
-      if (hop.groups.size > 0) continue;
+      if (hop.groups.size > 0 || hop.watched) continue;
       this.#hops.delete(hop.name);
       for (const other of hop.through) other.dependents.delete(hop);
       this.#sorted = undefined;
@@ -294,6 +308,7 @@ export class NextHops {
     const before = hop.gateways;
     this.#refer(hop, this.#lookUp(hop));
     if (sameGateways(before, hop.gateways)) return;
+    if (hop.watched) this.#watchedChanged = true;
     for (const group of hop.groups) {
       const now = union(group.hops);
       if (sameGateways(now, group.gateways)) continue;
@@ -372,6 +387,7 @@ function newHop(name: NextHop): Hop {
     zone: at < 0 ? undefined : name.slice(at + 1),
     value: numberOf(address),
     groups: new Set(),
+    watched: false,
     gateways: [],
     through: NO_HOPS,
     dependents: new Set(),

@@ -29,7 +29,7 @@ void runDaemon(logger, async signal => {
     rtnetlink: Rtnetlink.open(),
     subscribe: options => EventSubscription.open(options),
   });
-  kernel.start(() => {});
+  kernel.start();
   const speaker = new Speaker({ asn: Number(asn), routerId: address });
   const view = { pools: [], poolRoutes: true, normalPriority: () => NORMAL_PRIORITY, rejected: [] };
   speaker.onRoutes(changes => {

@@ -33,7 +33,7 @@ export function kernelInstaller(options: {
     rtnetlink: Rtnetlink.open(),
     subscribe: EventSubscription.open,
   });
-  kernel.start(() => {});
+  kernel.start();
   const stopped = new AbortController();
   let unfollow = () => {};
 
@@ -70,6 +70,7 @@ export function kernelInstaller(options: {
       if (!keep) {
         kernel.replaceLearned(new Map());
         kernel.sweep();
+        kernel.flush();
       }
       kernel.stop();
     },

@@ -3,6 +3,7 @@
  * It outlives the daemons that use it, as kernels do.
  */
 
+import { NetlinkError } from "../../../linux/errors.ts";
 import type { KernelEvent, SubscriptionOptions } from "../../../linux/events.ts";
 import {
   type Link,
@@ -24,8 +25,16 @@ export class FakeKernel {
   readonly #addresses: LinkAddress[] = [];
   readonly #subscribers = new Set<SubscriptionOptions>();
 
+  /** Routes to these are refused. */
+  readonly refused = new Set<string>();
+  /** Thrown by the next write. */
+  writeError: Error | undefined;
+  /** Routes per portion of a scan. */
+  portion = Number.POSITIVE_INFINITY;
+
   /** What a daemon is given. */
   readonly rtnetlink = {
+    portId: 4711,
     listLinks: () => [...this.#links.values()],
     listAddresses: (filter: { family?: 4 | 6; interfaceIndex?: number } = {}) =>
       this.#addresses.filter(
@@ -33,26 +42,41 @@ export class FakeKernel {
           (filter.family === undefined || filter.family === ipVersion(ip)) &&
           (filter.interfaceIndex === undefined || filter.interfaceIndex === interfaceIndex),
       ),
-    listRoutes: () => {
-      this.listings++;
-      return [...this.routes.values()];
-    },
+    listRoutes: () => [...this.routes.values()],
+    scanRoutes: () => this.#scan(),
     replaceRoutes: (routes: readonly Route[]) => {
-      for (const route of routes) {
-        this.writes.push(`+${describe(route)}`);
-        this.setRoute(route);
-      }
-      return [];
+      this.#failIfToldTo();
+      return routes.flatMap(item => {
+        if (this.refused.has(item.destination))
+          return [{ item, error: new NetlinkError(101, "replace route") }];
+        this.writes.push(`+${describe(item)}`);
+        this.setRoute(item, this.rtnetlink.portId);
+        return [];
+      });
     },
     deleteRoutes: (routes: readonly Route[]) => {
+      this.#failIfToldTo();
       for (const route of routes) {
         this.writes.push(`-${route.destination}`);
-        this.deleteRoute(route.destination, route.metric);
+        this.deleteRoute(route.destination, route.metric, this.rtnetlink.portId);
       }
       return [];
     },
     close: () => {},
   };
+
+  *#scan(): Generator<Route[], boolean, undefined> {
+    this.listings++;
+    const routes = [...this.routes.values()];
+    for (let at = 0; at < routes.length; at += this.portion) yield routes.slice(at, at + this.portion);
+    return true;
+  }
+
+  #failIfToldTo(): void {
+    const error = this.writeError;
+    this.writeError = undefined;
+    if (error) throw error;
+  }
 
   readonly subscribe = (options: SubscriptionOptions) => {
     this.subscriptions++;
@@ -101,18 +125,19 @@ export class FakeKernel {
     this.emit({ type: "link", action: "new", link });
   }
 
-  setRoute(route: Route): void {
+  /** `by`: the socket of whoever does it. */
+  setRoute(route: Route, by?: number): void {
     const interfaceIndex = route.interfaceIndex ?? this.#interfaceTo(route);
     const whole = interfaceIndex === undefined ? route : { ...route, interfaceIndex };
     this.routes.set(routeKey(route), whole);
-    this.emit({ type: "route", action: "new", route: whole });
+    this.#emit([{ type: "route", action: "new", route: whole }], by);
   }
 
-  deleteRoute(destination: string, metric?: number): void {
+  deleteRoute(destination: string, metric?: number, by?: number): void {
     for (const [key, route] of this.routes) {
       if (route.destination !== destination || (metric !== undefined && route.metric !== metric)) continue;
       this.routes.delete(key);
-      this.emit({ type: "route", action: "delete", route });
+      this.#emit([{ type: "route", action: "delete", route }], by);
     }
   }
 
@@ -136,7 +161,12 @@ export class FakeKernel {
 
   /** Events come later, as from a socket. */
   emit(...events: KernelEvent[]): void {
+    this.#emit(events, undefined);
+  }
+
+  #emit(events: readonly KernelEvent[], by: number | undefined): void {
     for (const subscriber of this.#subscribers) {
+      if (by !== undefined && subscriber.exceptCausedBy === by) continue;
       queueMicrotask(() => {
         if (this.#subscribers.has(subscriber)) subscriber.onEvents(events);
       });
