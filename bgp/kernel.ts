@@ -76,13 +76,14 @@ export class Kernel {
   #listener: KernelListener = {};
   readonly #stop = new AbortController();
 
-  readonly #learned = new Map<Cidr, ForwardingRoute>();
   readonly #blackholes = new Set<Cidr>();
   /** Peers that are reached through a gateway we were told. */
-  readonly #peerGateways = new Map<Cidr, Ip>();
-
-  /** Prefixes whose routes are to be looked at. */
-  readonly #queue = new Set<Cidr>();
+  #peerGateways: ReadonlyMap<Cidr, Ip> = new Map();
+  /** Whatever is wanted for a prefix; those without a wish left are not in here. */
+  readonly #wishes = new Map<Cidr, Wish>();
+  /** Those whose routes are to be looked at, and how far that has got. */
+  #queue: Wish[] = [];
+  #queueHead = 0;
   #scheduled = false;
   #sweepAfterQueue = false;
   /** Reading under way, and what was heard meanwhile. */
@@ -127,7 +128,7 @@ export class Kernel {
 
   /** Whether everything that was set has been given to the kernel, whatever it said. */
   get isIdle(): boolean {
-    return this.#queue.size === 0 && !this.#routes.dirty;
+    return this.#queue.length === 0 && !this.#routes.dirty;
   }
 
   /** How often a next hop was looked up: what a flood of events costs beyond reading it. */
@@ -155,17 +156,21 @@ export class Kernel {
 
   setLearned(changes: Iterable<readonly [Cidr, ForwardingRoute | undefined]>): void {
     for (const [prefix, route] of changes) {
-      if (route) this.#learned.set(prefix, route);
-      else if (!this.#learned.delete(prefix)) continue;
-      this.#queue.add(prefix);
+      const wish = this.#wish(prefix);
+      wish.learned = route;
+      this.#enqueue(wish);
     }
     this.#workOff();
   }
 
   /** Every learned prefix there is: those that are not among them are no longer wanted. */
   replaceLearned(routes: ReadonlyMap<Cidr, ForwardingRoute | undefined>): void {
-    const gone = [...this.#learned.keys()].filter(prefix => !routes.has(prefix));
-    this.setLearned([...gone.map(prefix => [prefix, undefined] as const), ...routes]);
+    for (const wish of this.#wishes.values()) {
+      if (!wish.learned || routes.has(wish.prefix)) continue;
+      wish.learned = undefined;
+      this.#enqueue(wish);
+    }
+    this.setLearned(routes);
   }
 
   setBlackholes(blocks: ReadonlySet<Cidr>): void {
@@ -173,13 +178,13 @@ export class Kernel {
       if (blocks.has(block)) continue;
       this.#blackholes.delete(block);
       this.#nextHops.deleteRoute(holeKey(block));
-      this.#queue.add(block);
+      this.#enqueue(this.#wish(block));
     }
     for (const block of blocks) {
       if (this.#blackholes.has(block)) continue;
       this.#blackholes.add(block);
       this.#nextHops.setRoute(...holeRoute(block));
-      this.#queue.add(block);
+      this.#enqueue(this.#wish(block));
     }
     this.#waysChanged();
     this.#workOff();
@@ -188,16 +193,10 @@ export class Kernel {
   /** Routes to peers that are reached through a gateway (BGPPeer reachableBy). */
   setPeerGateways(gateways: ReadonlyMap<Ip, Ip>): void {
     const wanted = new Map([...gateways].map(([peer, gateway]) => [hostCidr(peer), gateway]));
-    for (const peer of this.#peerGateways.keys()) {
-      if (wanted.has(peer)) continue;
-      this.#peerGateways.delete(peer);
-      this.#queue.add(peer);
+    for (const peer of new Set([...this.#peerGateways.keys(), ...wanted.keys()])) {
+      if (this.#peerGateways.get(peer) !== wanted.get(peer)) this.#enqueue(this.#wish(peer));
     }
-    for (const [peer, gateway] of wanted) {
-      if (this.#peerGateways.get(peer) === gateway) continue;
-      this.#peerGateways.set(peer, gateway);
-      this.#queue.add(peer);
-    }
+    this.#peerGateways = wanted;
     this.#workOff();
   }
 
@@ -212,8 +211,23 @@ export class Kernel {
     while (!this.isIdle && !this.#stop.signal.aborted && !this.#readAgain) this.#writePortion();
   }
 
+  #wish(prefix: Cidr): Wish {
+    let wish = this.#wishes.get(prefix);
+    if (!wish) {
+      wish = { prefix, learned: undefined, isQueued: false };
+      this.#wishes.set(prefix, wish);
+    }
+    return wish;
+  }
+
+  #enqueue(wish: Wish): void {
+    if (wish.isQueued) return;
+    wish.isQueued = true;
+    this.#queue.push(wish);
+  }
+
   /** Tells the route table what a prefix should look like now: our own block first, then what was learned. */
-  #want(prefix: Cidr): void {
+  #fulfil({ prefix, learned }: Wish): void {
     if (this.#blackholes.has(prefix)) {
       this.#nextHops.release(prefix);
       const hole = { destination: prefix, protocol: RouteProtocol.BGP, type: "blackhole" } as const;
@@ -221,9 +235,9 @@ export class Kernel {
       return;
     }
     const peerGateway = this.#peerGateways.get(prefix);
-    const learned = this.#learned.get(prefix);
     const metric = peerGateway ? OWN_METRIC : (learned?.metric ?? OWN_METRIC);
     const nextHops = peerGateway ? [peerGateway] : (learned?.nextHops ?? []);
+    if (!peerGateway && !learned) this.#wishes.delete(prefix);
     const ways = this.#nextHops.resolve(prefix, nextHops, metric);
     const [only] = ways;
     if (!only) {
@@ -242,16 +256,20 @@ export class Kernel {
   #writePortion(): void {
     if (this.#stop.signal.aborted) return;
     let left = WRITE_PORTION;
-    for (const prefix of this.#queue) {
-      if (left-- === 0) break;
-      this.#queue.delete(prefix);
-      this.#want(prefix);
+    while (left > 0 && this.#queueHead < this.#queue.length) {
+      for (; left > 0 && this.#queueHead < this.#queue.length; left--) {
+        const wish = this.#queue[this.#queueHead++] as Wish;
+        wish.isQueued = false;
+        this.#fulfil(wish);
+      }
       // A route may be what others lead over.
       this.#waysChanged();
     }
-    if (this.#queue.size === 0 && this.#sweepAfterQueue) {
+    if (this.#queueHead === this.#queue.length) {
+      this.#queue = [];
+      this.#queueHead = 0;
+      if (this.#sweepAfterQueue) this.#routes.sweep();
       this.#sweepAfterQueue = false;
-      this.#routes.sweep();
     }
     try {
       // In this order: a route that takes another metric is there twice for a moment, not never.
@@ -275,7 +293,7 @@ export class Kernel {
   }
 
   #waysChanged(): void {
-    for (const prefix of this.#nextHops.takeChanged()) this.#queue.add(prefix);
+    for (const prefix of this.#nextHops.takeChanged()) this.#enqueue(this.#wish(prefix));
   }
 
   #retry(): void {
@@ -459,6 +477,13 @@ export class Kernel {
       if (!signal.aborted) action();
     }
   }
+}
+
+/** What is wanted for a prefix, besides being an own block or a peer behind a gateway. */
+interface Wish {
+  readonly prefix: Cidr;
+  learned: ForwardingRoute | undefined;
+  isQueued: boolean;
 }
 
 /** A route that is not ours. */

@@ -66,11 +66,19 @@ interface Group {
   readonly name: string;
   readonly metric: number;
   readonly hops: readonly Hop[];
-  readonly prefixes: Set<Cidr>;
+  readonly members: Member[];
   gateways: readonly Gateway[];
 }
 
+/** A learned prefix, and its place among the members of its group. */
+interface Member {
+  readonly prefix: Cidr;
+  group: Group;
+  at: number;
+}
+
 const NOTHING: readonly Cidr[] = [];
+const NO_GATEWAYS: readonly Gateway[] = [];
 const NO_HOPS: ReadonlySet<Hop> = new Set();
 
 export class NextHops {
@@ -83,13 +91,14 @@ export class NextHops {
   readonly #lengths: Record<IpVersion, number[]> = { 4: [], 6: [] };
   readonly #hops = new Map<NextHop, Hop>();
   readonly #groups = new Map<string, Group>();
-  readonly #groupOf = new Map<Cidr, Group>();
+  readonly #learned = new Map<Cidr, Member>();
   readonly #links = new Map<string, number>();
   /** Hops in numeric order, made when first asked for after a change. */
   #sorted: Record<IpVersion, Hop[]> | undefined;
   #own: ReadonlySet<Ip> = new Set();
   readonly #changed = new Set<Cidr>();
   #watchedChanged = false;
+  #lastName: { nextHops: readonly NextHop[]; metric: number; name: string } | undefined;
   /** For tests and the curious: how often a hop was looked up. */
   lookups = 0;
 
@@ -106,23 +115,22 @@ export class NextHops {
    * prefix is followed, and what lies behind it is reached by it.
    */
   resolve(prefix: Cidr, nextHops: readonly NextHop[], metric = USUAL_METRIC): readonly Gateway[] {
-    const former = this.#groupOf.get(prefix);
-    const name = `${metric} ${nextHops.join()}`;
+    const member = this.#learned.get(prefix);
+    const former = member?.group;
+    const name = this.#nameOf(nextHops, metric);
     if (former?.name === name) return former.gateways;
-    const group =
-      nextHops.length === 0 ? undefined : (this.#groups.get(name) ?? this.#addGroup(name, nextHops, metric));
-    if (group) {
-      group.prefixes.add(prefix);
-      this.#groupOf.set(prefix, group);
-      if (!former) this.#count(prefix, 1);
-    } else if (former) {
-      this.#groupOf.delete(prefix);
+    if (nextHops.length > 0) {
+      const group = this.#groups.get(name) ?? this.#addGroup(name, nextHops, metric);
+      if (member) this.#move(member, group);
+      else this.#add(prefix, group);
+    } else if (member) {
+      this.#learned.delete(prefix);
       this.#count(prefix, -1);
-    }
-    if (former) this.#leave(former, prefix);
-    if (former || group) this.#updateWithin(prefix);
+      this.#leave(member);
+    } else return NO_GATEWAYS;
+    this.#updateWithin(prefix);
     this.#changed.delete(prefix);
-    return group?.gateways ?? [];
+    return this.#learned.get(prefix)?.group.gateways ?? NO_GATEWAYS;
   }
 
   /** The prefix is of no more interest. */
@@ -243,7 +251,7 @@ export class NextHops {
 
   #addGroup(name: string, nextHops: readonly NextHop[], metric: number): Group {
     const hops = [...new Set(nextHops)].map(nextHop => this.#hops.get(nextHop) ?? this.#addHop(nextHop));
-    const group: Group = { name, metric, hops, prefixes: new Set(), gateways: union(hops) };
+    const group: Group = { name, metric, hops, members: [], gateways: union(hops) };
     for (const hop of hops) hop.groups.add(group);
     this.#groups.set(name, group);
     return group;
@@ -257,9 +265,36 @@ export class NextHops {
     return hop;
   }
 
-  #leave(group: Group, prefix: Cidr): void {
-    group.prefixes.delete(prefix);
-    if (group.prefixes.size > 0) return;
+  /** Most prefixes come in runs with the very same list of next hops. */
+  #nameOf(nextHops: readonly NextHop[], metric: number): string {
+    const last = this.#lastName;
+    if (last?.nextHops === nextHops && last.metric === metric) return last.name;
+    const name = `${metric} ${nextHops.join()}`;
+    this.#lastName = { nextHops, metric, name };
+    return name;
+  }
+
+  #add(prefix: Cidr, group: Group): void {
+    const member: Member = { prefix, group, at: group.members.length };
+    this.#learned.set(prefix, member);
+    group.members.push(member);
+    this.#count(prefix, 1);
+  }
+
+  #move(member: Member, group: Group): void {
+    this.#leave(member);
+    member.group = group;
+    member.at = group.members.length;
+    group.members.push(member);
+  }
+
+  #leave({ group, at }: Member): void {
+    const last = group.members.pop() as Member;
+    if (last.at !== at) {
+      group.members[at] = last;
+      last.at = at;
+    }
+    if (group.members.length > 0) return;
     this.#groups.delete(group.name);
     for (const hop of group.hops) {
       hop.groups.delete(group);
@@ -313,7 +348,7 @@ export class NextHops {
       const now = union(group.hops);
       if (sameGateways(now, group.gateways)) continue;
       group.gateways = now;
-      for (const prefix of group.prefixes) this.#changed.add(prefix);
+      for (const { prefix } of group.members) this.#changed.add(prefix);
     }
   }
 
@@ -347,7 +382,7 @@ export class NextHops {
     for (const length of this.#lengths[ipVersion(address)]) {
       const block = cidrOf(address, length);
       const route = this.#bestRoute(block);
-      const learned = this.#groupOf.get(block);
+      const learned = this.#learned.get(block)?.group;
       if (learned && (!route || learned.metric < route.metric)) {
         const ways = this.#waysOfLearned(learned, path, through);
         // One that leads nowhere is not in the kernel either.

@@ -52,6 +52,8 @@ interface Place {
   foreign: boolean;
   /** The scan in which it was last seen, or written. */
   seen: number;
+  /** The list of those to look at that it is in. */
+  list: Place[] | undefined;
 }
 
 export class OwnedRoutes {
@@ -61,8 +63,10 @@ export class OwnedRoutes {
   readonly #byId = new Map<string, Place>();
   /** How many of ours lead over an interface. */
   readonly #interfaces = new Map<number, number>();
-  /** To look at in the next apply. */
-  readonly #dirty = new Set<Place>();
+  /** To look at in the next apply; in a list stands once who says so, and maybe others that were taken out meanwhile. */
+  #additions: Place[] = [];
+  #deletions: Place[] = [];
+  #dirtyCount = 0;
   /** Those of which the last write failed, or that somebody else holds. */
   readonly #failed = new Set<Place>();
   #size = 0;
@@ -120,12 +124,12 @@ export class OwnedRoutes {
 
   /** Whether there is something to write, or to try again. */
   get pending(): boolean {
-    return this.#dirty.size > 0 || this.#failed.size > 0;
+    return this.#dirtyCount > 0 || this.#failed.size > 0;
   }
 
   /** Whether there is something to write that was not tried yet. */
   get dirty(): boolean {
-    return this.#dirty.size > 0;
+    return this.#dirtyCount > 0;
   }
 
   /** How many wishes could not be fulfilled. */
@@ -190,7 +194,7 @@ export class OwnedRoutes {
       this.#setActual(place, undefined);
       this.#settle(place);
     }
-    return this.#dirty.size > 0;
+    return this.dirty;
   }
 
   /** Those that could not be written are to be tried again: so many of them, those that wait longest first. */
@@ -204,13 +208,11 @@ export class OwnedRoutes {
   /** Removes what is no longer wanted: all of it, or of what is dirty so much. */
   applyDeletions(limit: number = Number.POSITIVE_INFINITY): RouteFailure[] {
     const gone: Place[] = [];
-    for (const place of this.#dirty) {
-      if (gone.length >= limit) break;
-      if (place.wanted) continue;
-      this.#dirty.delete(place);
+    this.#deletions = this.#takeFrom(this.#deletions, place => {
       if (place.actual) gone.push(place);
       else this.#settle(place);
-    }
+      return gone.length < limit;
+    });
     if (gone.length === 0) return [];
     const routes = gone.map(({ actual }) => actual as Route);
     const refused = this.#written(gone, () => this.#options.rtnetlink.deleteRoutes(routes));
@@ -235,20 +237,18 @@ export class OwnedRoutes {
     const failures: RouteFailure[] = [];
     const places: Place[] = [];
     const routes: Route[] = [];
-    for (const place of this.#dirty) {
-      if (limit !== undefined && routes.length >= limit) break;
-      const { wanted, actual } = place;
-      if (!wanted) continue;
-      this.#dirty.delete(place);
-      if (actual && routeSatisfies(actual, wanted)) continue;
-      if (!actual && place.foreign) {
+    this.#additions = this.#takeFrom(this.#additions, place => {
+      const wanted = place.wanted as Route;
+      if (place.actual && routeSatisfies(place.actual, wanted)) return true;
+      if (!place.actual && place.foreign) {
         this.#failed.add(place);
         failures.push({ route: wanted, error: undefined });
-      } else {
-        places.push(place);
-        routes.push(wanted);
+        return true;
       }
-    }
+      places.push(place);
+      routes.push(wanted);
+      return limit === undefined || routes.length < limit;
+    });
     if (routes.length === 0) return failures;
     const refused = this.#written(places, () => this.#options.rtnetlink.replaceRoutes(routes));
     for (const place of places) {
@@ -260,6 +260,28 @@ export class OwnedRoutes {
       } else this.#setActual(place, route);
     }
     return failures;
+  }
+
+  /** Hands out what is in a list until told to stop. Returns the rest. */
+  #takeFrom(list: Place[], take: (place: Place) => boolean): Place[] {
+    for (let at = 0; at < list.length; at++) {
+      const place = list[at]!;
+      if (place.list !== list) continue;
+      this.#untouch(place);
+      if (!take(place)) return this.#moved(list, at + 1);
+    }
+    return [];
+  }
+
+  #moved(list: readonly Place[], from: number): Place[] {
+    const rest: Place[] = [];
+    for (let at = from; at < list.length; at++) {
+      const place = list[at]!;
+      if (place.list !== list) continue;
+      place.list = rest;
+      rest.push(place);
+    }
+    return rest;
   }
 
   /** What the kernel refused. If it did not answer, nothing is known of any, and all are to be written again. */
@@ -278,7 +300,15 @@ export class OwnedRoutes {
   #placeOf(key: string): Place {
     let place = this.#places.get(key);
     if (!place) {
-      place = { key, id: undefined, wanted: undefined, actual: undefined, foreign: false, seen: this.#scans };
+      place = {
+        key,
+        id: undefined,
+        wanted: undefined,
+        actual: undefined,
+        foreign: false,
+        seen: this.#scans,
+        list: undefined,
+      };
       this.#places.set(key, place);
     }
     return place;
@@ -322,7 +352,16 @@ export class OwnedRoutes {
 
   #touch(place: Place): void {
     this.#failed.delete(place);
-    this.#dirty.add(place);
+    const list = place.wanted ? this.#additions : this.#deletions;
+    if (place.list === list) return;
+    if (!place.list) this.#dirtyCount++;
+    place.list = list;
+    list.push(place);
+  }
+
+  #untouch(place: Place): void {
+    if (place.list) this.#dirtyCount--;
+    place.list = undefined;
   }
 
   /** Something about it has changed. Whether there is something to repair. */
@@ -331,14 +370,11 @@ export class OwnedRoutes {
       this.#touch(place);
       return true;
     }
-    if (place.wanted) {
-      this.#dirty.delete(place);
-      this.#failed.delete(place);
-    } else if (!place.actual && !place.foreign) {
-      this.#dirty.delete(place);
-      this.#failed.delete(place);
-      this.#places.delete(place.key);
-    }
+    const isIdle = !place.wanted && !place.actual && !place.foreign;
+    if (!place.wanted && !isIdle) return false;
+    this.#untouch(place);
+    this.#failed.delete(place);
+    if (isIdle) this.#places.delete(place.key);
     return false;
   }
 }
