@@ -30,6 +30,7 @@ const PROGRAMS: Readonly<Record<string, string>> = {
 /** What programs start as threads: beside them under this name. */
 const WORKERS: Readonly<Record<string, string>> = {
   "events-worker": "linux/events-worker.ts",
+  "bfd-worker": "bgp/node-bgp/bfd/worker.ts",
 };
 
 /** What a program loads when it turns out to be needed, and is large to be without: files of their own beside it. */

@@ -27,7 +27,7 @@ export function packLibrary(library: string): string {
     copyFileSync(join(from, file), join(target, file));
   const published = {
     ...manifest,
-    exports: { ".": { types: "./index.d.ts", default: "./index.js" } },
+    exports: compiledExports(manifest.exports),
     types: "./index.d.ts",
   };
   delete published.private;
@@ -39,6 +39,19 @@ export function packLibrary(library: string): string {
     encoding: "utf8",
   });
   return join(OUT, packed.trim().split("\n").at(-1) as string);
+}
+
+/** `./index.ts` in the repository is `./index.js` with declarations in the package. */
+function compiledExports(
+  exports: Record<string, string>,
+): Record<string, { types: string; default: string }> {
+  const compiled = (file: string, extension: string) => file.replace(/\.ts$/, extension);
+  return Object.fromEntries(
+    Object.entries(exports).map(([name, file]) => [
+      name,
+      { types: compiled(file, ".d.ts"), default: compiled(file, ".js") },
+    ]),
+  );
 }
 
 function compile(source: string, target: string): void {

@@ -1,6 +1,16 @@
 /** node-bgp: BGP-4 for Node.js. See README.md. */
 
 export { canonicalAddress } from "./address.ts";
+export {
+  Bfd,
+  type BfdEvent,
+  type BfdOptions,
+  type BfdService,
+  type BfdSession,
+  type BfdSessionStatus,
+  type BfdStatus,
+} from "./bfd/bfd.ts";
+export type { BfdSessionOptions, BfdTimerOptions } from "./bfd/session-options.ts";
 export { checkLocalRoute, checkNeighborOptions, checkSpeakerOptions } from "./check-options.ts";
 export { type Clock, systemClock, type TimerHandle } from "./clock.ts";
 export {

@@ -41,6 +41,18 @@ describe("the libraries as npm packages", function () {
     assert.equal(use("bgp/node-bgp", program), "10.0.0.0/24");
   });
 
+  it("node-bgp finds its BFD thread in its package, which says what it misses there", () => {
+    const program = `
+      import { Bfd } from "node-bgp";
+      const bfd = new Bfd();
+      bfd.onFailure(error => {
+        console.log(error.message);
+        process.exit(0);
+      });
+      bfd.addSession({ address: "127.0.0.2" }, () => {});`;
+    assert.equal(use("bgp/node-bgp", program), "BFD needs the npm package koffi");
+  });
+
   it("iptables-ts renders from its package", () => {
     const program = `
       import { rule } from "iptables-ts";
