@@ -27,6 +27,8 @@ export interface Member {
   /** Bytes not yet taken by the kernel. */
   readonly writableLength: number;
   sendUpdates(bytes: Uint8Array, messages: number): void;
+  /** It was behind and has been written everything now, its End-of-RIB included. */
+  caughtUp?(): void;
 }
 
 export interface UpdateGroupOptions {
@@ -197,6 +199,7 @@ export class UpdateGroup {
     if (behind.cursor < end || behind.changed.size > 0) return true;
     if (behind.endOfRib) member.sendUpdates(frame(MessageType.update, endOfRibBody(this.#rib.family)), 1);
     this.#members.set(member, undefined);
+    member.caughtUp?.();
     return false;
   }
 

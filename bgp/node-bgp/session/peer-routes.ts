@@ -18,7 +18,9 @@ import type { Negotiated } from "./negotiation.ts";
 import type { NeighborConfig } from "./neighbor-config.ts";
 import type { PeerEnvironment } from "./peer-environment.ts";
 import { PrefixLimit } from "./prefix-limit.ts";
-import { RestartHelper } from "./restart-helper.ts";
+import { RefreshAnswers } from "./refresh-answers.ts";
+import { RefreshReceiver } from "./refresh-receiver.ts";
+import { RestartHelper, type StaleRoutes } from "./restart-helper.ts";
 import type { Session } from "./session.ts";
 
 export class PeerRoutes {
@@ -26,6 +28,8 @@ export class PeerRoutes {
   #config: NeighborConfig;
   readonly #source: number;
   readonly #helper: RestartHelper;
+  readonly #refreshes: RefreshReceiver;
+  #answers: RefreshAnswers | undefined;
   #session: Session | undefined;
   #members = new Map<Family, Member>();
   readonly #disabledFamilies = new Set<Family>();
@@ -44,14 +48,23 @@ export class PeerRoutes {
       reflectorClient: config.reflectorClient,
       routerId: 0,
     }).index;
-    this.#helper = new RestartHelper(env.clock, env.table, this.#source);
+    const { clock, table } = env;
+    const stale: StaleRoutes = {
+      markStale: (source, family) => table.markStale(source, family),
+      // Not asked for before the table can do it: capability 71 is not offered.
+      markLongLived: (source, family) => table.removeAll(source, family, "stale"),
+      removeAll: (source, family, which) => table.removeAll(source, family, which),
+    };
+    this.#helper = new RestartHelper(clock, stale, this.#source);
+    this.#refreshes = new RefreshReceiver(clock, stale, this.#source);
     this.#limit = new PrefixLimit(config.maxPrefixes);
   }
 
   /** Its routes outlive its sessions, on our side. */
-  keepsRoutes({ gracefulRestart }: Negotiated): boolean {
+  keepsRoutes({ gracefulRestart, longLived }: Negotiated): boolean {
     if (this.#config.gracefulRestartTime === 0 || gracefulRestart === undefined) return false;
-    return gracefulRestart.restartTime > 0 && gracefulRestart.families.size > 0;
+    if (gracefulRestart.restartTime > 0 && gracefulRestart.families.size > 0) return true;
+    return [...(longLived?.values() ?? [])].some(({ staleTime }) => staleTime > 0);
   }
 
   established(session: Session, negotiated: Negotiated): void {
@@ -62,6 +75,7 @@ export class PeerRoutes {
     this.#limit.forget();
     table.updateSource(this.#source, { routerId: parseRouterId(negotiated.remoteRouterId)! });
     this.#helper.onReturn(negotiated);
+    const answers = this.#answerRefreshes(session, negotiated);
     for (const family of negotiated.families) {
       const member: Member = {
         source: this.#source,
@@ -69,6 +83,7 @@ export class PeerRoutes {
           return session.writableLength;
         },
         sendUpdates: (bytes, messages) => session.sendUpdates(bytes, messages),
+        caughtUp: () => answers.caughtUp(family),
       };
       this.#members.set(family, member);
       table.join(member, family, this.#exportRule(session));
@@ -85,10 +100,13 @@ export class PeerRoutes {
   /** The session the routes came and went by is over. */
   lost(negotiated: Negotiated, end: ConnectionEnd): void {
     this.#session = undefined;
+    this.#answers?.stop();
+    this.#refreshes.stop();
     for (const [family, member] of this.#members) this.#env.table.leave(member, family);
     this.#members = new Map();
     this.#env.deferral()?.lost(this.#config.address);
-    this.#helper.onLost(negotiated, end.graceful && this.keepsRoutes(negotiated));
+    const mayReturn = end.graceful && this.keepsRoutes(negotiated);
+    this.#helper.onLost(negotiated, mayReturn, this.#config.longLivedStaleTime);
   }
 
   /** Nobody is expected back: what was kept goes. */
@@ -113,11 +131,18 @@ export class PeerRoutes {
     if (update.endOfRib !== undefined) this.#onEndOfRib(update.endOfRib);
   }
 
-  routeRefresh({ afi, safi, subtype }: RouteRefreshMessage): void {
+  routeRefresh(session: Session, { afi, safi, subtype }: RouteRefreshMessage): void {
     const family = familyOf(afi, safi);
-    const isRequest = subtype === RefreshSubtype.request;
-    const member = family === undefined || !isRequest ? undefined : this.#members.get(family);
-    if (member !== undefined) this.#env.table.resend(member);
+    if (family === undefined) return;
+    const negotiated = session.negotiated!;
+    if (subtype === RefreshSubtype.request) this.#answers?.request(family);
+    else if (!negotiated.enhancedRefresh || !negotiated.families.includes(family)) return;
+    else if (subtype === RefreshSubtype.end) this.#refreshes.end(family);
+    else if (subtype === RefreshSubtype.begin) {
+      // RFC 7313 4: before the End-of-RIB everything is new, and stale is what is left of the session before.
+      const isFirst = negotiated.gracefulRestart !== undefined && !this.#complete.has(family);
+      if (!isFirst) this.#refreshes.begin(family);
+    }
   }
 
   reconfigure(config: NeighborConfig): void {
@@ -167,6 +192,16 @@ export class PeerRoutes {
       },
       problems: { ...this.#problems } satisfies ProblemCounters,
     };
+  }
+
+  #answerRefreshes(session: Session, { families, enhancedRefresh }: Negotiated): RefreshAnswers {
+    this.#answers = new RefreshAnswers(this.#env.clock, families, {
+      mark: (family, subtype) => {
+        if (enhancedRefresh) session.sendRouteRefresh({ ...afiSafiOf(family), subtype });
+      },
+      resend: family => this.#env.table.resend(this.#members.get(family)!),
+    });
+    return this.#answers;
   }
 
   #importContext(session: Session): ImportContext {

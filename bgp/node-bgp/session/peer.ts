@@ -175,8 +175,8 @@ export class Peer implements SessionOwner {
     this.#routes.update(session, bytes, start, end);
   }
 
-  onRouteRefresh(_session: Session, message: RouteRefreshMessage): void {
-    this.#routes.routeRefresh(message);
+  onRouteRefresh(session: Session, message: RouteRefreshMessage): void {
+    this.#routes.routeRefresh(session, message);
   }
 
   onDrain(_session: Session): void {
@@ -279,6 +279,7 @@ export class Peer implements SessionOwner {
 
   #sessionConfig(): SessionConfig {
     const { localAsn, asn, holdTime, keepaliveTime, sendHoldTime, delayOpenTime, families } = this.#config;
+    const { enhancedRefresh, extendedMessages } = this.#config;
     const { gracefulRestartTime, notificationRestart } = this.#config;
     // The R bit is for the first session since this speaker started.
     const restarting = this.#env.deferral() !== undefined && this.#log.established === 0;
@@ -304,9 +305,9 @@ export class Peer implements SessionOwner {
       families,
       gracefulRestart,
       addPath: { receive: false, send: false },
-      extendedMessages: false,
+      extendedMessages,
       extendedNextHop: false,
-      enhancedRefresh: false,
+      enhancedRefresh,
     };
   }
 

@@ -267,6 +267,8 @@ export class Session {
         this.#keepalive.start(action.seconds * 1000 * (0.75 + this.#random() * 0.25));
         break;
       case "report-open":
+        // The neighbor has our OPEN: what it sends from now on may be long (RFC 8654 4).
+        if (action.negotiated.extendedMessages) this.#framer.allowExtended();
         this.#owner.onOpen(this, action.negotiated);
         break;
       case "report-established":
