@@ -245,7 +245,10 @@ export interface NeighborStatus {
   readonly since: number;
   /** How often it has been Established. */
   readonly established: number;
+  /** Why the last session or attempt ended. */
   readonly lastError?: NeighborError | undefined;
+  /** Why the last session that was Established ended. */
+  readonly lastSessionError?: NeighborError | undefined;
   /** The last 20 ups and downs, oldest first. */
   readonly history: readonly NeighborTransition[];
   readonly localAddress?: string | undefined;

@@ -33,6 +33,7 @@ export class NeighborLog {
   #since: number;
   #established = 0;
   #lastError: NeighborError | undefined;
+  #lastSessionError: NeighborError | undefined;
   /** Why the attempt or session that is over is over; for the transition that follows. */
   #ended: string | undefined;
   readonly #history: NeighborTransition[] = [];
@@ -65,7 +66,12 @@ export class NeighborLog {
     return [...this.#history];
   }
 
-  noteEnd(end: ConnectionEnd): void {
+  /** That of the last session that was Established. */
+  get lastSessionError(): NeighborError | undefined {
+    return this.#lastSessionError;
+  }
+
+  noteEnd(end: ConnectionEnd, wasEstablished: boolean): void {
     this.#ended = end.text;
     if (end.reason === "stopped" && end.notification === undefined) return;
     const reason = end.notification && reasonOf(end.notification);
@@ -79,6 +85,7 @@ export class NeighborLog {
       ...(subcode === undefined ? {} : { subcode }),
       ...(communication === undefined ? {} : { communication }),
     };
+    if (wasEstablished) this.#lastSessionError = this.#lastError;
   }
 
   /** Undefined where it is in that state already. */

@@ -114,7 +114,7 @@ export class Peer implements SessionOwner {
 
   status(): NeighborStatus {
     const { address, asn, localAsn, type, description, families, policyMissing } = this.#config;
-    const { state, since, established, lastError, history } = this.#log;
+    const { state, since, established, lastError, lastSessionError, history } = this.#log;
     const negotiated = this.#established?.negotiated;
     return {
       address,
@@ -126,6 +126,7 @@ export class Peer implements SessionOwner {
       since,
       established,
       lastError,
+      lastSessionError,
       history,
       localAddress: this.#established?.connection.localAddress,
       remotePort: this.#established?.connection.remotePort,
@@ -185,7 +186,7 @@ export class Peer implements SessionOwner {
 
   onEnded(session: Session, end: ConnectionEnd): void {
     this.#sessions.delete(session.id);
-    this.#log.noteEnd(end);
+    this.#log.noteEnd(end, session === this.#established);
     if (session === this.#established) {
       this.#established = undefined;
       this.#routes.lost(session.negotiated!, end);
