@@ -263,9 +263,16 @@ export class Peer implements SessionOwner {
   }
 
   #dial(): void {
-    const { address, port, localAddress, password, ttlSecurity } = this.#config;
+    const { address, port, localAddress, password, ttlSecurity, interface: name } = this.#config;
     const id = this.#nextSessionId++;
-    const connection = this.#env.transport.connect({ address, port, localAddress, password, ttlSecurity });
+    const connection = this.#env.transport.connect({
+      address,
+      port,
+      localAddress,
+      interface: name,
+      password,
+      ttlSecurity,
+    });
     this.#step({ type: "dialled", id });
     this.#open(id, "outgoing", connection);
   }

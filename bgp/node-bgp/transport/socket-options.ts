@@ -14,11 +14,15 @@ const SOL_SOCKET = 1;
 const IPPROTO_IP = 0;
 const IPPROTO_IPV6 = 41;
 const SO_BINDTODEVICE = 25;
+const IP_TOS = 1;
 const IP_TTL = 2;
 const IP_MINTTL = 21;
 const IPV6_UNICAST_HOPS = 16;
+const IPV6_TCLASS = 67;
 const IPV6_MINHOPCOUNT = 73;
 const MAX_TTL = 255;
+/** CS6, network control (RFC 4594 3.2), which is what routers give their routing protocols. */
+export const TRAFFIC_CLASS = 0xc0;
 
 /** A TCP socket for a connection to `address`, with the options set before anything is sent; the caller owns it. */
 export function openSocket(
@@ -28,6 +32,8 @@ export function openSocket(
   const isIpv6 = address.includes(":");
   const fd = tcpSocket(isIpv6 ? AF_INET6 : AF_INET, needsOf(options));
   try {
+    if (isIpv6) setNumber(fd, IPPROTO_IPV6, IPV6_TCLASS, TRAFFIC_CLASS, "IPV6_TCLASS");
+    else setNumber(fd, IPPROTO_IP, IP_TOS, TRAFFIC_CLASS, "IP_TOS");
     if (options.password !== undefined) setPassword(fd, address, options.password);
     secureSocket(fd, isIpv6, options);
   } catch (error) {

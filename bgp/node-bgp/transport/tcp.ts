@@ -11,7 +11,7 @@ import { connect, createServer, type Server, Socket } from "node:net";
 import { canonicalAddress } from "../address.ts";
 import { BgpError } from "../errors.ts";
 import { descriptorOf } from "./native.ts";
-import { openSocket, secureSocket, setGreatestTtl, setInterface } from "./socket-options.ts";
+import { openSocket, secureSocket, setGreatestTtl, setInterface, TRAFFIC_CLASS } from "./socket-options.ts";
 import { passwordRoom, passwordRoomError, setPassword } from "./tcp-md5.ts";
 import type {
   Connection,
@@ -25,8 +25,6 @@ import type {
 } from "./transport.ts";
 
 const BACKLOG = 1024;
-/** CS6, network control (RFC 4594 3.2), which is what routers give their routing protocols. */
-const TRAFFIC_CLASS = 0xc0;
 const READ_PER_TURN = 64 * 1024;
 /** How long a closing connection may take to send its last message. */
 const LINGER_MS = 2_000;
@@ -44,6 +42,7 @@ class TcpConnection implements Connection {
     this.socket = socket;
     this.remoteAddress = remoteAddress;
     this.remotePort = remotePort;
+    socket.setNoDelay(true);
     socket.on("error", error => {
       this.#error = error;
     });
@@ -175,7 +174,7 @@ export const tcpTransport: Transport = {
   listen({ port, address, interface: name }: ListenOptions, onConnection): Promise<Listener> {
     const isIpv6 = address.includes(":");
     return new Promise((resolve, reject) => {
-      const server = createServer({ noDelay: true }, socket => {
+      const server = createServer(socket => {
         const remote = socket.remoteAddress && canonicalAddress(socket.remoteAddress);
         if (!remote) {
           socket.destroy();
@@ -209,7 +208,6 @@ export const tcpTransport: Transport = {
     const target = {
       host: address,
       port,
-      noDelay: true,
       typeOfService: TRAFFIC_CLASS,
       ...(localAddress === undefined ? {} : { localAddress }),
     };
