@@ -71,6 +71,9 @@ export class BgpDaemon implements BgpSource {
   readonly #reflector: Reflector;
   readonly #neighbors: Neighbors;
   readonly #stop = new AbortController();
+  readonly startedAt: number;
+  /** When something of the datastore was last acted on. */
+  configuredAt: number;
   #speaker: Speaker | undefined;
   #identity: Identity | undefined;
   #view: PolicyView = EMPTY_VIEW;
@@ -94,6 +97,7 @@ export class BgpDaemon implements BgpSource {
   constructor(options: BgpDaemonOptions) {
     this.#options = options;
     this.#log = options.logger;
+    this.startedAt = this.configuredAt = options.clock.now();
     this.#kernel = options.kernel;
     this.#neighbors = new Neighbors({
       logger: options.logger,
@@ -130,6 +134,10 @@ export class BgpDaemon implements BgpSource {
   /** Undefined while this node has no BGP address. */
   get speaker(): Speaker | undefined {
     return this.#speaker;
+  }
+
+  get routerId(): string | undefined {
+    return this.#identity?.routerId;
   }
 
   origin(address: string): NeighborOrigin {
@@ -208,6 +216,7 @@ export class BgpDaemon implements BgpSource {
   }
 
   async #reactNow(touched: Touched): Promise<void> {
+    this.configuredAt = this.#options.clock.now();
     if (touched.interfaces) this.#readInterfacePrefixes();
     if (touched.peerings || touched.exports) this.#readViews();
     if (touched.peerings) {

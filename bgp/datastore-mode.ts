@@ -5,7 +5,6 @@ import process from "node:process";
 import { systemClock } from "../daemon/clock.ts";
 import { createLogger, levelOf } from "../daemon/log.ts";
 import { requireRoot, runDaemon } from "../daemon/main.ts";
-import { type StatusSource, serveStatus } from "../daemon/status-server.ts";
 import { connect, datastoreConfig } from "../datastore/config.ts";
 import { EventSubscription } from "../linux/events.ts";
 import { Rtnetlink } from "../linux/rtnetlink.ts";
@@ -15,7 +14,7 @@ import { determineNodeName } from "../node/node-name.ts";
 import { BgpDaemon } from "./daemon.ts";
 import { interfacePrefixes } from "./interface-prefixes.ts";
 import { Kernel } from "./kernel.ts";
-import { serveQueries } from "./queries.ts";
+import { openWindows } from "./windows.ts";
 
 export function runDatastoreMode(): void {
   const env = process.env;
@@ -49,19 +48,21 @@ export function runDatastoreMode(): void {
           subscribe: EventSubscription.open,
         }),
       });
-      const source: StatusSource = {
-        liveness: () => undefined,
-        readiness: () => daemon.notReady(),
-        status: () => daemon.status(),
-        serve: (request, response) => serveQueries(daemon, request, response),
-      };
-      const server = await serveStatus(source, {
-        path: join(runDirectory, "bgp.sock"),
-      });
+      // Where the folder of Calico's sockets is missing, nobody looks for one.
+      const birdFolder = env["CALYX_BIRD_DIR"] ?? "/var/run/calico";
+      const windows = await openWindows(
+        daemon,
+        {
+          statusSocket: join(runDirectory, "bgp.sock"),
+          birdFolder: birdFolder === "" ? undefined : birdFolder,
+          metrics: undefined,
+        },
+        logger,
+      );
       try {
         await daemon.run(signal);
       } finally {
-        await server.close();
+        await windows.close();
       }
     } finally {
       await datastore.close();

@@ -11,12 +11,17 @@
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { BgpError, type Family, type NeighborStatus, type Route, type Speaker } from "node-bgp";
+import { writeGently } from "../daemon/backpressure.ts";
 import { cidrOf, networkAddress, parseCidr, prefixLength } from "../net/cidr.ts";
 
 /** A daemon of either mode. */
 export interface BgpSource {
   /** Undefined while there is none. */
   readonly speaker: Speaker | undefined;
+  readonly routerId: string | undefined;
+  /** Of the daemon, and of what it does; milliseconds since the epoch. */
+  readonly startedAt: number;
+  readonly configuredAt: number;
   /** What the configuration says of a neighbor and node-bgp does not know. */
   origin(address: string): NeighborOrigin;
 }
@@ -71,13 +76,11 @@ async function answer(source: BgpSource, method: string, url: URL, response: Ser
   const json = (value: unknown) => {
     response.writeHead(200, { "content-type": "application/json" }).end(`${JSON.stringify(value)}\n`);
   };
-  const named = (status: NeighborStatus): NeighborAnswer => ({ ...status, ...source.origin(status.address) });
   const [, , what = "", address] = url.pathname.split("/").map(decodeURIComponent);
   switch (`${method} ${what}`) {
     case "GET neighbors":
-      return json(
-        address === undefined ? speaker.neighbors().map(named) : named(neighborOf(speaker, address)),
-      );
+      if (address === undefined) return json(neighborAnswers(source));
+      return json(named(source, neighborOf(speaker, address)));
     case "GET routes":
       return streamLines(response, paths(speaker, url.searchParams));
     case "POST refresh":
@@ -87,6 +90,14 @@ async function answer(source: BgpSource, method: string, url: URL, response: Ser
     default:
       throw new QueryError(404, "there is /bgp/neighbors, /bgp/routes, /bgp/refresh and /bgp/reset");
   }
+}
+
+export function neighborAnswers(source: BgpSource): NeighborAnswer[] {
+  return source.speaker?.neighbors().map(status => named(source, status)) ?? [];
+}
+
+function named(source: BgpSource, status: NeighborStatus): NeighborAnswer {
+  return { ...status, ...source.origin(status.address) };
 }
 
 function neighborOf(speaker: Speaker, address: string): NeighborStatus {
@@ -142,11 +153,16 @@ function paths(speaker: Speaker, parameters: URLSearchParams): Iterable<PathAnsw
     const all = received === undefined ? speaker.advertised(address) : receivedFrom(speaker, address);
     return answers(candidates === undefined ? all : longest(all, candidates), { family });
   }
-  if (candidates === undefined)
+  if (prefix === undefined)
     return answers(speaker.routes(family as Family | undefined), { family, best: true });
-  for (const candidate of candidates) {
+  return pathsTo(speaker, prefix).map((route, index) => pathAnswer(route, index === 0));
+}
+
+/** All paths of a prefix, the best first; of an address, of the longest prefix around it. @throws QueryError */
+export function pathsTo(speaker: Speaker, target: string): Route[] {
+  for (const candidate of candidatesFor(target)) {
     const found = speaker.paths(candidate);
-    if (found.length > 0) return found.map((route, index) => pathAnswer(route, index === 0));
+    if (found.length > 0) return found;
   }
   return [];
 }
@@ -212,20 +228,7 @@ async function streamLines(response: ServerResponse, values: Iterable<unknown>):
         if (!done) text += `${JSON.stringify(next.value)}\n`;
       }
     }
-    const isTaken = text === "" || response.write(text);
-    await (isTaken ? nextTurn() : drained(response));
+    await writeGently(response, text);
   }
   response.end();
-}
-
-const nextTurn = () => new Promise<void>(resolve => setImmediate(resolve));
-
-function drained(response: ServerResponse): Promise<void> {
-  return new Promise(resolve => {
-    const done = () => {
-      response.off("drain", done).off("close", done);
-      resolve();
-    };
-    response.on("drain", done).on("close", done);
-  });
 }

@@ -86,8 +86,8 @@ const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "node",
-    description: "make this host a node of the cluster",
-    load: async () => (await import("../node/command.ts")).nodeCommand,
+    description: "make this host a node of the cluster; show how it is",
+    load: async () => (await import("./commands/node/index.ts")).nodeCommand,
   },
   {
     name: "version",

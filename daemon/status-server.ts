@@ -4,7 +4,7 @@
  * configured, on a TCP port for Kubernetes probes and Prometheus.
  */
 
-import { existsSync, mkdirSync, unlinkSync } from "node:fs";
+import { lstatSync, mkdirSync, unlinkSync } from "node:fs";
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from "node:http";
 import { connect } from "node:net";
 import { dirname } from "node:path";
@@ -85,7 +85,8 @@ function listen(server: Server, address: ListenAddress): Promise<void> {
  * and listening then fails with EADDRINUSE.
  */
 export async function removeStaleSocket(path: string): Promise<void> {
-  if (!existsSync(path)) return;
+  // Nobody's file is taken for a socket: the path may have been mistyped.
+  if (!lstatSync(path, { throwIfNoEntry: false })?.isSocket()) return;
   const answered = await new Promise<boolean>(resolve => {
     const socket = connect(path, () => {
       socket.destroy();

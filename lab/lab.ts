@@ -275,6 +275,7 @@ export class Lab {
       NODENAME: host.name,
       CALICO_NODENAME_FILE: this.state.hostPath(host.name, "lib", "nodename"),
       CALYX_RUN_DIR: run,
+      CALYX_BIRD_DIR: run,
       FELIX_ENDPOINTSTATUSPATHPREFIX: run,
       IP: `${host.address}/24`,
       IP6: host.address6 === undefined ? "none" : `${host.address6}/64`,

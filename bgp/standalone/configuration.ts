@@ -59,5 +59,6 @@ export interface Configuration {
   readonly stopMessage?: string;
   readonly kernel?: boolean | { readonly metric?: number };
   readonly statusSocket?: string | boolean;
+  readonly birdSocket?: string;
   readonly log?: "debug" | "info" | "warning" | "error" | "none";
 }

@@ -51,7 +51,8 @@ export class StandaloneDaemon implements BgpSource {
   #configuration: Configuration;
   #plan: Plan;
   #speaker: Speaker | undefined;
-  #startedAt = 0;
+  readonly #startedAt = Date.now();
+  #configuredAt = Date.now();
   #kernelSettings = "false";
 
   constructor(first: Reading, options: StandaloneOptions) {
@@ -63,6 +64,18 @@ export class StandaloneDaemon implements BgpSource {
 
   get speaker(): Speaker | undefined {
     return this.#speaker;
+  }
+
+  get routerId(): string {
+    return this.#configuration.routerId;
+  }
+
+  get startedAt(): number {
+    return this.#startedAt;
+  }
+
+  get configuredAt(): number {
+    return this.#configuredAt;
   }
 
   get configuration(): Configuration {
@@ -89,7 +102,6 @@ export class StandaloneDaemon implements BgpSource {
       await speaker.stop();
       throw error;
     }
-    this.#startedAt = Date.now();
     this.#log.info(
       { as: options.asn, routerId: options.routerId, port: speaker.port, peers: neighbors.size },
       "speaker started",
@@ -159,6 +171,7 @@ export class StandaloneDaemon implements BgpSource {
   }
 
   #use({ configuration, plan }: Reading): void {
+    this.#configuredAt = Date.now();
     this.#configuration = configuration;
     this.#plan = plan;
   }

@@ -7,9 +7,8 @@ import { BgpError } from "node-bgp";
 import { systemClock } from "../../daemon/clock.ts";
 import { createLogger, levelOf } from "../../daemon/log.ts";
 import { runDaemon } from "../../daemon/main.ts";
-import { type StatusSource, serveStatus } from "../../daemon/status-server.ts";
 import type { Source } from "../../input/parse.ts";
-import { serveQueries } from "../queries.ts";
+import { openWindows, type WindowSettings } from "../windows.ts";
 import type { Configuration } from "./configuration.ts";
 import { StandaloneDaemon } from "./daemon.ts";
 import { ConfigurationError, type Reading, readConfiguration } from "./read.ts";
@@ -59,9 +58,7 @@ export async function runStandalone(file: string): Promise<void> {
       (await import("./install.ts")).kernelInstaller({ ...settings, logger, clock: systemClock }),
   });
   await runDaemon(logger, async signal => {
-    const status = await listenStatus(daemon, first.configuration, error =>
-      logger.warn({ err: error }, "no status socket, going on without"),
-    );
+    const windows = await openWindows(daemon, windowSettings(first.configuration), logger);
     let reloading: Promise<void> = Promise.resolve();
     process.on("SIGHUP", () => {
       reloading = reloading.then(() => reload(signal));
@@ -84,7 +81,7 @@ export async function runStandalone(file: string): Promise<void> {
     } finally {
       await reloading;
       await daemon.stop();
-      await status?.close();
+      await windows.close();
     }
   });
 }
@@ -96,25 +93,11 @@ function aborted(signal: AbortSignal): Promise<void> {
   });
 }
 
-/** The speaker does its work also where there is no place for a socket, or another daemon has it. */
-async function listenStatus(
-  daemon: StandaloneDaemon,
-  { statusSocket = true }: Configuration,
-  onFailure: (error: unknown) => void,
-): Promise<{ close(): Promise<void> } | undefined> {
-  if (statusSocket === false) return undefined;
-  const path =
-    statusSocket === true ? join(process.env["CALYX_RUN_DIR"] ?? "/run/calyx", "bgp.sock") : statusSocket;
-  const source: StatusSource = {
-    liveness: () => undefined,
-    readiness: () => daemon.notReady(),
-    status: () => daemon.status(),
-    serve: (request, response) => serveQueries(daemon, request, response),
+function windowSettings({ statusSocket = true, birdSocket }: Configuration): WindowSettings {
+  const usual = join(process.env["CALYX_RUN_DIR"] ?? "/run/calyx", "bgp.sock");
+  return {
+    statusSocket: statusSocket === false ? undefined : statusSocket === true ? usual : statusSocket,
+    birdFolder: birdSocket,
+    metrics: undefined,
   };
-  try {
-    return await serveStatus(source, { path });
-  } catch (error) {
-    onFailure(error);
-    return undefined;
-  }
 }

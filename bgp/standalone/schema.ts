@@ -306,6 +306,12 @@ export const SCHEMA: SchemaNode = {
         "Unix socket that `calctl bgp` asks; false: none. Where it cannot be made, a warning is logged and the speaker runs without.",
       default: "`bgp.sock` in `$CALYX_RUN_DIR`, else in /run/calyx",
     },
+    birdSocket: {
+      ...text(
+        "Folder in which `bird.ctl` and `bird6.ctl` are answered as BIRD 1.6 would, for `birdc` and `calicoctl node status`.",
+      ),
+      default: "none",
+    },
     log: {
       type: "string",
       enum: ["debug", "info", "warning", "error", "none"],

@@ -190,6 +190,7 @@ export class Host extends Station {
       DATASTORE_TYPE: "embedded",
       CALYX_DATASTORE_PATH: join(this.lan.folder, "datastore.db"),
       CALYX_RUN_DIR: join(this.lan.folder, this.name),
+      CALYX_BIRD_DIR: join(this.lan.folder, this.name),
       NODENAME: this.name,
       ...env,
     });

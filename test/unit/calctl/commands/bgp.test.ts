@@ -18,8 +18,11 @@ const TOR = "192.0.2.3";
 describe("calctl bgp", () => {
   const folder = mkdtempSync(join(tmpdir(), "calctl-bgp-"));
   const socket = join(folder, "bgp.sock");
-  const source: { speaker: Speaker | undefined; origin: BgpSource["origin"] } = {
+  const source: BgpSource & { speaker: Speaker | undefined } = {
     speaker: undefined,
+    routerId: RR,
+    startedAt: 0,
+    configuredAt: 0,
     origin: address => (address === A ? { name: "Mesh_192_0_2_2", source: "mesh" } : {}),
   };
   let server: { close(): Promise<void> };
