@@ -22,6 +22,7 @@ export function frrConfig(options: DaemonOptions): string {
     " no bgp ebgp-requires-policy",
     " no bgp network import-check",
     " no bgp default ipv4-unicast",
+    " coalesce-time 0",
     ...(restart === undefined
       ? []
       : [
@@ -61,6 +62,8 @@ export function frrNeighbor(neighbor: DaemonNeighbor, options: DaemonOptions): s
     ...(neighbor.localAsn === undefined ? [] : [set(`local-as ${neighbor.localAsn} no-prepend replace-as`)]),
     neighbor.passive ? set("passive") : unset("passive"),
     neighbor.password === undefined ? unset("password") : set(`password ${neighbor.password}`),
+    // It has no other way not to offer 4-octet AS numbers.
+    ...(neighbor.fourOctetAs === false ? [set("dont-capability-negotiate")] : []),
     ...(neighbor.ttlSecurity ? [set("ttl-security hops 1")] : []),
     ...(neighbor.extendedNextHop ? [set("capability extended-nexthop")] : []),
     ...(neighbor.gracefulRestart === undefined ? [] : [set("graceful-restart")]),
@@ -123,17 +126,20 @@ function activation(neighbor: DaemonNeighbor, family: Family): string[] {
 }
 
 /** Routes of the other family than the session's need a next hop, of the daemon's own. */
-function needsNextHop(neighbor: DaemonNeighbor, family: Family): boolean {
-  return family === Family.ipv6Unicast && !neighbor.address.includes(":");
+function needsNextHop({ address, extendedNextHop }: DaemonNeighbor, family: Family): boolean {
+  const isIpv6 = address.includes(":");
+  return isIpv6 ? family === Family.ipv4Unicast && !extendedNextHop : family === Family.ipv6Unicast;
 }
 
 function nextHopMap({ address }: DaemonNeighbor): string {
   return `next-hop-${address}`;
 }
 
-function neighborMap(neighbor: DaemonNeighbor, { address6 }: DaemonOptions): string[] {
-  if (!familiesOf(neighbor).some(family => needsNextHop(neighbor, family))) return [];
-  return [`route-map ${nextHopMap(neighbor)} permit 10`, ` set ipv6 next-hop global ${address6}`];
+function neighborMap(neighbor: DaemonNeighbor, { address, address6 }: DaemonOptions): string[] {
+  const family = familiesOf(neighbor).find(family => needsNextHop(neighbor, family));
+  if (family === undefined) return [];
+  const set = family === Family.ipv4Unicast ? `ip next-hop ${address}` : `ipv6 next-hop global ${address6}`;
+  return [`route-map ${nextHopMap(neighbor)} permit 10`, ` set ${set}`];
 }
 
 function sourceOf({ address }: DaemonNeighbor, options: DaemonOptions): string {
