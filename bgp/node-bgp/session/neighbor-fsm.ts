@@ -221,6 +221,11 @@ function onOpenReceived(
   const rivals = others.filter(slot => isSilent(slot) || slot.phase === "OpenConfirm");
   const winner = rivals.reduce((best, rival) => collisionWinner(best, rival, config), self);
   if (winner === self) {
+    // Of our own dial it may not know yet, where it accepts slowly. Were this one Established by then, it would take
+    // the other for a restart of ours (RFC 4724 5), and drop this one: bird and frr do. So it hears of both first.
+    if (rivals.some(rival => rival.direction === "outgoing" && isSilent(rival))) {
+      return { state: next, actions: [{ do: "arm", timer: "collision-wait", ms: COLLISION_WAIT_MS }] };
+    }
     const step = closeLosers(next, rivals);
     return confirm(step.state, self, step.actions);
   }

@@ -129,10 +129,17 @@ describe("a neighbor", () => {
     });
     it("of the lower identifier keeps the other's", () => {
       const machine = both(LOW - 1).on(opened(2));
-      assert.deepEqual(machine.doing, ["close 1", "confirm 2"]);
+      assert.deepEqual(machine.doing, ["arm"], "until the other side is known to have seen both");
+      assert.deepEqual(machine.on(opened(1)).doing, ["close 1", "confirm 2"]);
+    });
+    it("of the lower identifier does not wait for a dial of its own that ends or is never answered", () => {
+      const refused = both(LOW - 1).on(opened(2), ended(1, "lost"));
+      assert.deepEqual(refused.doing, ["confirm 2"]);
+      const silent = both(LOW - 1).on(opened(2), { type: "collision-wait-expired" });
+      assert.deepEqual(silent.doing, ["close 1", "confirm 2"]);
     });
     it("decides equal identifiers by AS number (RFC 6286)", () => {
-      const machine = both(LOW).on(opened(2, { remoteAsn: 64513 }));
+      const machine = both(LOW).on(opened(2, { remoteAsn: 64513 }), opened(1, { remoteAsn: 64513 }));
       assert.deepEqual(machine.doing, ["close 1", "confirm 2"]);
     });
     it("takes the losing one when the better one dies or says nothing", () => {
