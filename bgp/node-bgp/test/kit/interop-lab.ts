@@ -47,8 +47,7 @@ export function ours6(speaker = 1): string {
   return `fd99::${last(speaker)}`;
 }
 
-const SPEAKERS = 8;
-
+/** At most 240 speakers. */
 function last(speaker: number): number {
   return speaker === 1 ? 1 : 10 + speaker;
 }
@@ -147,9 +146,14 @@ export class InteropLab {
   #leave: (() => void) | undefined;
   #daemons: Daemon[] = [];
   #speakers: LabSpeaker[] = [];
+  readonly #addresses = new Set([1]);
 
   constructor(name: DaemonName) {
     this.name = name;
+  }
+
+  get isOpen(): boolean {
+    return this.#cable !== undefined;
   }
 
   get cable(): Cable {
@@ -158,7 +162,6 @@ export class InteropLab {
 
   open(): void {
     this.#cable = new Cable();
-    for (let i = 2; i <= SPEAKERS; i++) this.#cable.addAddresses(ours(i), ours6(i));
     this.#leave = enterNamespace(this.#cable.left);
   }
 
@@ -194,6 +197,8 @@ export class InteropLab {
     const { at = 1, ...rest } = options;
     const us = new LabSpeaker({ routerId: ours(at), listen: { addresses: [ours(at), ours6(at)] }, ...rest });
     this.#speakers.push(us);
+    if (!this.#addresses.has(at)) this.cable.addAddresses(ours(at), ours6(at));
+    this.#addresses.add(at);
     for (const neighbor of neighbors) us.speaker.addNeighbor(this.neighbor(neighbor, at));
     await us.speaker.start();
     return us;

@@ -41,12 +41,17 @@ export class Bird extends Daemon {
     await this.#reload();
   }
 
-  async session(neighbor: string): Promise<DaemonSession> {
-    const text = await this.ask(`show protocols all ${this.#protocol(neighbor)}`);
-    return {
-      isEstablished: /BGP state: +Established/.test(text),
-      remoteRouterId: /Neighbor ID: +(\S+)/.exec(text)?.[1],
-    };
+  async sessions(): Promise<ReadonlyMap<string, DaemonSession>> {
+    const text = await this.ask("show protocols all");
+    const parts = text.split(/^(?=n\S+ +BGP )/m).slice(1);
+    const sessions = parts.map((part): [string, DaemonSession] => [
+      /Neighbor address: +(\S+)/.exec(part)?.[1] ?? "",
+      {
+        isEstablished: /BGP state: +Established/.test(part),
+        remoteRouterId: /Neighbor ID: +(\S+)/.exec(part)?.[1],
+      },
+    ]);
+    return new Map(sessions);
   }
 
   async received(neighbor: string, family: Family = Family.ipv4Unicast): Promise<LearnedRoute[]> {

@@ -126,7 +126,8 @@ export abstract class Daemon {
   abstract applyNeighbors(): Promise<void>;
   abstract announce(routes: readonly OriginatedRoute[]): Promise<void>;
   abstract withdraw(prefixes: readonly string[]): Promise<void>;
-  abstract session(neighbor: string): Promise<DaemonSession>;
+  /** By address of the neighbor. */
+  abstract sessions(): Promise<ReadonlyMap<string, DaemonSession>>;
   /** What it has from a neighbor. */
   abstract received(neighbor: string, family?: Family): Promise<LearnedRoute[]>;
   /** Asks the neighbor to send everything again. */
@@ -137,6 +138,12 @@ export abstract class Daemon {
   abstract reset(neighbor: string, text?: string): Promise<void>;
   /** Why the last session with a neighbor ended, in the daemon's own words. */
   abstract lastError(neighbor: string): Promise<string>;
+
+  async session(neighbor: string): Promise<DaemonSession> {
+    const session = (await this.sessions()).get(neighbor);
+    if (session === undefined) throw new Error(`${this.name} has no neighbor ${neighbor}`);
+    return session;
+  }
 
   async setNeighbors(neighbors: readonly DaemonNeighbor[]): Promise<void> {
     this.#options = { ...this.#options, neighbors };

@@ -95,9 +95,17 @@ export class Frr extends Daemon {
     }
   }
 
-  async session(neighbor: string): Promise<DaemonSession> {
-    const { bgpState, remoteRouterId } = await this.#status(neighbor);
-    return { isEstablished: bgpState === "Established", remoteRouterId };
+  async sessions(): Promise<ReadonlyMap<string, DaemonSession>> {
+    const all: Readonly<Record<string, FrrNeighborStatus>> = JSON.parse(
+      await this.ask("show bgp neighbors json"),
+    );
+    const sessions = this.options.neighbors.flatMap(({ address }): [string, DaemonSession][] => {
+      const status = all[frrName(address)];
+      if (status === undefined) return [];
+      const { bgpState, remoteRouterId } = status;
+      return [[address, { isEstablished: bgpState === "Established", remoteRouterId }]];
+    });
+    return new Map(sessions);
   }
 
   async received(neighbor: string, family: Family = Family.ipv4Unicast): Promise<LearnedRoute[]> {

@@ -17,7 +17,11 @@ const MAX_OUTPUT = 64 * 1024 * 1024;
 const ESTABLISHED = 6;
 
 interface GobgpNeighbor {
-  readonly state: { readonly session_state: number; readonly router_id?: string };
+  readonly state: {
+    readonly neighbor_address: string;
+    readonly session_state: number;
+    readonly router_id?: string;
+  };
 }
 
 export class Gobgp extends Daemon {
@@ -43,8 +47,12 @@ export class Gobgp extends Daemon {
       "--pprof-disable",
     ];
     const child = this.spawn("gobgpd", recover ? [...args, "-r"] : args);
-    await this.answering(child, () => existsSync(socket) || undefined);
-    const answer = await this.ask("global");
+    const answer = await this.answering(child, async () => {
+      if (!existsSync(socket)) return undefined;
+      const text = await this.ask("global");
+      // It answers before it has read its configuration.
+      return text.includes("Router-ID: \n") ? undefined : text;
+    });
     if (!answer.includes(`Router-ID: ${this.options.routerId}\n`))
       throw new Error(`another gobgpd: ${answer}`);
     // It keeps no routes of its own over a restart, and reads none from its configuration.
@@ -89,9 +97,13 @@ export class Gobgp extends Daemon {
     }
   }
 
-  async session(neighbor: string): Promise<DaemonSession> {
-    const { state }: GobgpNeighbor = JSON.parse(await this.ask("neighbor", neighbor, "-j"));
-    return { isEstablished: state.session_state === ESTABLISHED, remoteRouterId: state.router_id };
+  async sessions(): Promise<ReadonlyMap<string, DaemonSession>> {
+    const all: readonly GobgpNeighbor[] = JSON.parse(await this.ask("neighbor", "-j"));
+    const sessions = all.map(({ state }): [string, DaemonSession] => [
+      state.neighbor_address,
+      { isEstablished: state.session_state === ESTABLISHED, remoteRouterId: state.router_id },
+    ]);
+    return new Map(sessions);
   }
 
   async received(neighbor: string, family: Family = Family.ipv4Unicast): Promise<LearnedRoute[]> {
