@@ -151,6 +151,10 @@ class HeldConnection implements Connection {
     return this.#real?.writableLength ?? 0;
   }
 
+  unread(bytes: Uint8Array): void {
+    this.#real?.unread(bytes);
+  }
+
   pause(): void {
     this.#real?.pause();
   }
