@@ -1,6 +1,6 @@
 /** Routes we originate, from what the user wrote to path attributes; what is wrong is said by name. */
 
-import { canonicalAddress, familyOfAddress, formatPrefix, parsePrefix } from "./address.ts";
+import { canonicalAddress, familyOfAddress, formatPrefix, parseIpv4, parsePrefix } from "./address.ts";
 import { OptionError } from "./errors.ts";
 import { FAMILIES, type Family, type LocalRoute, Origin, type PathAttributes } from "./route.ts";
 
@@ -16,7 +16,7 @@ export function localPrefix(text: string): string {
 
 /** Throws {@link OptionError}. */
 export function localAttributes(route: LocalRoute): PathAttributes {
-  const { localPref, med, communities, largeCommunities, extendedCommunities } = route;
+  const { localPref, med, communities, largeCommunities, extendedCommunities, aggregator } = route;
   checkNumber("localPref", localPref);
   checkNumber("med", med);
   checkParts("communities", communities, 2, COMMUNITY_PART_MAX);
@@ -24,6 +24,11 @@ export function localAttributes(route: LocalRoute): PathAttributes {
   for (const community of extendedCommunities ?? []) {
     if (/^[0-9a-f]{16}$/i.test(community)) continue;
     throw new OptionError("extendedCommunities", community, "16 hexadecimal digits");
+  }
+  if (aggregator !== undefined) {
+    checkNumber("aggregator.asn", aggregator.asn);
+    if (aggregator.asn === 0 || parseIpv4(aggregator.address) === undefined)
+      throw new OptionError("aggregator", aggregator, "an AS number and an IPv4 address");
   }
   return {
     origin: route.origin ?? Origin.igp,
@@ -34,6 +39,8 @@ export function localAttributes(route: LocalRoute): PathAttributes {
     communities,
     largeCommunities,
     extendedCommunities,
+    ...(route.atomicAggregate && { atomicAggregate: true }),
+    ...(aggregator && { aggregator }),
   };
 }
 

@@ -108,6 +108,10 @@ export interface LocalRoute {
   readonly extendedCommunities?: readonly string[];
   /** ASNs to appear in the path before ours is prepended; rarely wanted. */
   readonly asPath?: readonly AsPathSegment[];
+  /** More specific routes, with paths of their own, are hidden behind this one. Default false. */
+  readonly atomicAggregate?: boolean;
+  /** Who has made one route of several. */
+  readonly aggregator?: Aggregator;
 }
 
 export const WellKnownCommunity = {
