@@ -70,8 +70,8 @@ export interface SpeakerOptions {
 }
 
 export interface StopOptions {
-  /** Close the connections without a NOTIFICATION so that neighbors keep our routes (RFC 4724). Default false. */
+  /** Close the connections so that neighbors keep our routes (RFC 4724, 8538). Default false. */
   readonly graceful?: boolean;
-  /** Shutdown communication (RFC 9003) for a stop that is not graceful. */
+  /** Shutdown communication (RFC 9003); a graceful stop can tell it only to neighbors with the N bit (RFC 8538). */
   readonly message?: string;
 }

@@ -138,16 +138,19 @@ export class Speaker implements AsyncDisposable {
   }
 
   /**
-   * Closes all sessions, with Cease/Administrative Shutdown, or silently where `graceful`: neighbors that speak graceful restart then keep our routes for
-   * the restart time. Iterators end.
+   * Closes all sessions, with Cease/Administrative Shutdown; where `graceful` so that neighbors that speak graceful restart keep our routes for the restart
+   * time: silently, or with Cease/Administrative Reset to those that do not take a NOTIFICATION amiss (RFC 8538). Iterators end.
    */
   async stop(options: StopOptions = {}): Promise<void> {
     if (this.#phase === "stopped") return;
     this.#phase = "stopped";
     this.#ignoreSignal?.();
     this.#deferral?.stop();
-    const sent = options.graceful ? undefined : cease(Cease.administrativeShutdown, options.message);
-    for (const peer of this.#peers.values()) peer.stop(sent);
+    const { graceful = false, message } = options;
+    for (const peer of this.#peers.values()) {
+      if (graceful) peer.leave(cease(Cease.administrativeReset, message));
+      else peer.stop(cease(Cease.administrativeShutdown, message));
+    }
     this.#table.close();
     for (const reader of [...this.#readers]) reader.close();
     await this.#listening.change(undefined);
@@ -347,6 +350,8 @@ export class Speaker implements AsyncDisposable {
         return clusterId();
       },
       forwardingPreserved,
+      restarting: this.#isRestart,
+      met: new Set(),
       deferral: () => this.#deferral,
       onNeighbor: event => this.#tellNeighbor(event),
       onWarning: warning => this.#warn(warning),

@@ -18,6 +18,10 @@ export interface PeerEnvironment {
   readonly routerId: string;
   readonly clusterId: string;
   readonly forwardingPreserved: boolean;
+  /** This start is a restart (RFC 4724 4.1). */
+  readonly restarting: boolean;
+  /** Neighbors that have been Established since this speaker started: the R bit is for the first time only. */
+  readonly met: Set<string>;
   /** While route selection waits after a restart. */
   deferral(): SelectionDeferral | undefined;
   onNeighbor(event: NeighborEvent): void;

@@ -67,11 +67,21 @@ export class Peer implements SessionOwner {
     this.#step({ type: "start" });
   }
 
-  /** Ends all connections: with a NOTIFICATION, or by closing them (the neighbor may then keep our routes). */
-  stop(sent?: NotificationMessage): void {
+  /** Ends all connections. */
+  stop(sent: NotificationMessage): void {
     this.#step({ type: "stop" });
     for (const session of [...this.#sessions.values()]) session.stop({ notification: sent });
-    if (sent !== undefined) this.#routes.drop();
+    this.#routes.drop();
+    this.#update();
+  }
+
+  /** Ends all connections so that the neighbor keeps our routes: without a word, unless it takes none amiss (RFC 8538). */
+  leave(farewell: NotificationMessage): void {
+    this.#step({ type: "stop" });
+    for (const session of [...this.#sessions.values()]) {
+      const understands = session.negotiated?.gracefulRestart?.notification ?? false;
+      session.stop({ notification: understands ? farewell : undefined });
+    }
     this.#update();
   }
 
@@ -168,6 +178,7 @@ export class Peer implements SessionOwner {
 
   onEstablished(session: Session, negotiated: Negotiated): void {
     this.#established = session;
+    this.#env.met.add(this.#config.address);
     this.#step({ type: "established", id: session.id });
     this.#routes.established(session, negotiated);
   }
@@ -289,8 +300,7 @@ export class Peer implements SessionOwner {
     const { localAsn, asn, holdTime, keepaliveTime, sendHoldTime, delayOpenTime, families } = this.#config;
     const { enhancedRefresh, extendedMessages } = this.#config;
     const { gracefulRestartTime, notificationRestart } = this.#config;
-    // The R bit is for the first session since this speaker started.
-    const restarting = this.#env.deferral() !== undefined && this.#log.established === 0;
+    const restarting = this.#env.restarting && !this.#env.met.has(this.#config.address);
     const { routerId, forwardingPreserved } = this.#env;
     const gracefulRestart =
       gracefulRestartTime === 0

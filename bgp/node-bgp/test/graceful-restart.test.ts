@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import type { Capability } from "../index.ts";
 import { Lab, type LabSpeaker, prefixesOf, routeOf, stateOf } from "./kit/lab.ts";
+import { RawNeighbor } from "./kit/raw-neighbor.ts";
 
 const A = "10.0.0.1";
 const B = "10.0.0.2";
@@ -142,6 +143,84 @@ describe("the helper", () => {
   });
 });
 
+describe("a NOTIFICATION between neighbors with the N bit (RFC 8538)", () => {
+  const changed = (speaker: LabSpeaker, since: number) => speaker.changes.length - since;
+
+  it("ends the session and no route, on both sides, when an operator resets it", async () => {
+    const lab = new Lab();
+    const [a, b] = await pair(lab);
+    const before = [a.changes.length, b.changes.length] as const;
+    a.resetNeighbor(B, "new cable");
+    lab.advance(0.5);
+    assert.deepEqual([stateOf(a, B), routeOf(a, BLOCK_B)?.stale], ["Idle", true]);
+    assert.equal(routeOf(b, BLOCK_A)?.stale, true);
+    lab.advance(5);
+    assert.deepEqual([a.neighbor(B)?.established, b.neighbor(A)?.established], [2, 2]);
+    assert.deepEqual([routeOf(a, BLOCK_B)?.stale, routeOf(b, BLOCK_A)?.stale], [false, false]);
+    assert.deepEqual([changed(a, before[0]), changed(b, before[1])], [0, 0]);
+  });
+
+  it("keeps routes over a hold time that is over, for the restart time", async () => {
+    const lab = new Lab();
+    const [a, b] = await pair(lab);
+    const before = a.changes.length;
+    lab.network.cut(A, B);
+    lab.advance(100);
+    assert.notEqual(stateOf(a, B), "Established");
+    assert.deepEqual(prefixesOf(a), [BLOCK_A, BLOCK_B]);
+    lab.network.heal();
+    lab.advance(80);
+    assert.equal(stateOf(a, B), "Established");
+    assert.equal(changed(a, before), 0);
+    lab.network.cut(A, B);
+    lab.advance(90 + 125);
+    assert.deepEqual(prefixesOf(a), [BLOCK_A]);
+    await b.stop();
+  });
+
+  it("is a hard reset when nobody is to be expected back: shut down, taken out", async () => {
+    const lab = new Lab();
+    const [a, b] = await pair(lab);
+    await b.stop({ message: "sold" });
+    lab.advance(0.1);
+    assert.deepEqual(prefixesOf(a), [BLOCK_A]);
+    assert.equal(a.neighbor(B)?.lastError?.text, "Cease/Administrative Shutdown (sold)");
+    const other = new Lab();
+    const [c, d] = await pair(other);
+    d.removeNeighbor(A);
+    other.advance(0.1);
+    assert.deepEqual(prefixesOf(c), [BLOCK_A]);
+  });
+
+  it("tells of a graceful stop, and why", async () => {
+    const lab = new Lab();
+    const [a, b] = await pair(lab);
+    await b.stop({ graceful: true, message: "version 2" });
+    lab.advance(0.1);
+    assert.deepEqual(prefixesOf(a), [BLOCK_A, BLOCK_B]);
+    assert.equal(a.neighbor(B)?.lastSessionError?.text, "Cease/Administrative Reset (version 2)");
+  });
+
+  it("does not do so where one side does not want it", async () => {
+    const lab = new Lab();
+    const a = lab.speaker(A, 64512);
+    const b = lab.speaker(B, 64512, { gracefulRestart: { notification: false } });
+    a.addNeighbor({ address: B, asn: 64512, connectRetryTime: 1 });
+    b.addNeighbor({ address: A, asn: 64512, connectRetryTime: 1 });
+    await lab.start(a, b);
+    b.announce({ prefix: BLOCK_B });
+    lab.advance(1);
+    a.resetNeighbor(B);
+    lab.advance(0.1);
+    assert.deepEqual(prefixesOf(a), []);
+    lab.advance(5);
+    await b.stop({ graceful: true, message: "not to be told" });
+    lab.advance(0.1);
+    assert.deepEqual(prefixesOf(a), [BLOCK_B]);
+    assert.equal(a.neighbor(B)?.lastSessionError?.text, "the neighbor closed the connection");
+  });
+});
+
 describe("the restarting speaker", () => {
   it("says R and F in its first OPEN, and not R in a later one", async () => {
     const lab = new Lab();
@@ -156,6 +235,54 @@ describe("the restarting speaker", () => {
     again.resetNeighbor(A);
     lab.advance(5);
     assert.equal(capabilityOf(a, B)?.restarting, false);
+  });
+
+  it("says R also to who comes when route selection is over, and not to a neighbor that is only configured anew", async () => {
+    const lab = new Lab();
+    const again = restarted(lab);
+    await again.start();
+    lab.advance(60);
+    assert.equal(again.deferring, false);
+    const a = lab.speaker(A, 64512);
+    a.addNeighbor({ address: B, asn: 64512, connectRetryTime: 1 });
+    await a.start();
+    lab.advance(5);
+    assert.equal(capabilityOf(a, B)?.restarting, true);
+    again.updateNeighbor({ address: A, asn: 64512, connectRetryTime: 1, holdTime: 30 });
+    lab.advance(5);
+    assert.equal(a.neighbor(B)?.holdTime, 30);
+    assert.equal(capabilityOf(a, B)?.restarting, false);
+  });
+
+  it("waits for nobody's End-of-RIB longer than the deferral time, nor for neighbors that keep no routes", async () => {
+    const families = [{ afi: 1, safi: 1, forwardingPreserved: true }];
+    const capability = (part: Partial<Extract<Capability, { kind: "graceful-restart" }>>): Capability => ({
+      kind: "graceful-restart",
+      restarting: false,
+      notification: false,
+      restartTime: 120,
+      families,
+      ...part,
+    });
+    /** Seconds until routes are selected, with a neighbor that is Established at once and never sends End-of-RIB. */
+    const waited = async (...capabilities: Capability[]): Promise<number> => {
+      const lab = new Lab();
+      const again = lab.speaker(B, 64512, { gracefulRestart: { restarting: true, deferralTime: 20 } });
+      again.addNeighbor({ address: A, asn: 64512, passive: true });
+      await again.start();
+      new RawNeighbor(lab, { address: A, speaker: B, asn: 64512, capabilities });
+      let seconds = 0;
+      for (; again.deferring && seconds < 100; seconds++) lab.advance(1);
+      assert.equal(stateOf(again, A), "Established");
+      return seconds;
+    };
+    assert.equal(await waited(capability({})), 20);
+    assert.ok((await waited(capability({ restarting: true }))) <= 1, "restarts as well");
+    assert.ok((await waited(capability({ families: [] }))) <= 1, "only helps");
+    assert.ok(
+      (await waited(capability({ families: [{ afi: 2, safi: 1, forwardingPreserved: true }] }))) <= 1,
+    );
+    assert.ok((await waited()) <= 1, "knows nothing of it");
   });
 
   it("selects routes when it has everybody's End-of-RIB, and reports them as one batch", async () => {
