@@ -1,5 +1,6 @@
 /** A neighbor as its owner sees it: what may be configured, what is reported, what a policy is told. */
 
+import type { BfdSessionStatus } from "./bfd/bfd.ts";
 import type { Capability } from "./message/capabilities.ts";
 import type { Family, PathAttributes, Route, RouteSource, SourceType } from "./route.ts";
 
@@ -170,6 +171,15 @@ export interface NeighborBfdOptions {
   readonly multiplier?: number;
   /** RFC 5883. Default: where `ttlSecurity` is above 1, or not set and the neighbor is internal; never by a link-local address. */
   readonly multihop?: boolean;
+  /** Milliseconds between measurements of the round trip, 1000..3600000, or 0 for none; default 10000. */
+  readonly pollInterval?: number;
+  /** No session before BFD has come up, nor while it is down. Default false: BGP does not wait for a neighbor that may have no BFD. */
+  readonly strict?: boolean;
+  /**
+   * When BFD says down, close the session as if the connection had been lost: graceful restart, where negotiated, keeps the neighbor's
+   * routes. For a forwarding plane of its own. Default false: Cease/BFD Down (RFC 9384), and the routes go at once.
+   */
+  readonly keepRoutes?: boolean;
 }
 
 export type NeighborErrorReason =
@@ -266,6 +276,8 @@ export interface NeighborStatus {
   readonly synchronized: boolean;
   readonly sent: MessageCounters;
   readonly received: MessageCounters;
+  /** Where the neighbor is watched by BFD. */
+  readonly bfd?: BfdSessionStatus | undefined;
   /** Since the neighbor was configured. */
   readonly problems: ProblemCounters;
   readonly prefixes: { readonly received: number; readonly stale: number; readonly advertised: number };

@@ -1,5 +1,6 @@
 /** What a speaker is made of. */
 
+import type { BfdService } from "./bfd/bfd.ts";
 import type { Clock } from "./clock.ts";
 import type { Transport } from "./transport/transport.ts";
 
@@ -63,6 +64,8 @@ export interface SpeakerOptions {
   readonly clusterId?: string;
   /** Which paths share traffic ({@link Route.nextHops}). Default `{}`. */
   readonly multipath?: MultipathOptions;
+  /** For neighbors with `bfd`; the speaker does not close it. Default: one of its own, made with the first such neighbor. */
+  readonly bfd?: BfdService;
   readonly clock?: Clock;
   /** In [0, 1); for jitter. */
   readonly random?: () => number;

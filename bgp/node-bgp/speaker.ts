@@ -4,6 +4,7 @@
  */
 
 import { canonicalAddress, parseAddress, withoutZone } from "./address.ts";
+import { Bfd, type BfdStatus } from "./bfd/bfd.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { BgpError, OptionError } from "./errors.ts";
 import { localAttributes, localPrefix } from "./local-route.ts";
@@ -59,6 +60,8 @@ export class Speaker implements AsyncDisposable {
   readonly #readers = new Set<{ close(): void }>();
   #clusterId: string;
   #deferral: SelectionDeferral | undefined;
+  /** Ours, where a neighbor has needed one. */
+  #bfd: Bfd | undefined;
   #phase: Phase = "new";
   #ignoreSignal: (() => void) | undefined;
 
@@ -153,7 +156,7 @@ export class Speaker implements AsyncDisposable {
     }
     this.#table.close();
     for (const reader of [...this.#readers]) reader.close();
-    await this.#listening.change(undefined);
+    await Promise.all([this.#listening.change(undefined), this.#bfd?.close()]);
   }
 
   /** `await using speaker = new Speaker(...)` stops it at the end of the block. */
@@ -294,6 +297,11 @@ export class Speaker implements AsyncDisposable {
     return [...this.#peers.values()].map(peer => peer.status());
   }
 
+  /** The BFD thread: how it runs, what it drops. Undefined where no neighbor has needed it yet. */
+  get bfd(): BfdStatus | undefined {
+    return this.#bfd?.status() ?? this.#options.bfd?.status?.();
+  }
+
   neighbor(address: string): NeighborStatus | undefined {
     return this.#peers.get(canonicalAddress(address) ?? address)?.status();
   }
@@ -345,6 +353,7 @@ export class Speaker implements AsyncDisposable {
       transport: this.#transport,
       reading: new TurnBudget(this.#clock, READING_MS_PER_TURN),
       table: this.#table,
+      bfd: () => this.#options.bfd ?? this.#ownBfd(),
       routerId,
       get clusterId() {
         return clusterId();
@@ -356,6 +365,13 @@ export class Speaker implements AsyncDisposable {
       onNeighbor: event => this.#tellNeighbor(event),
       onWarning: warning => this.#warn(warning),
     };
+  }
+
+  #ownBfd(): Bfd {
+    if (this.#bfd !== undefined) return this.#bfd;
+    this.#bfd = new Bfd();
+    this.#bfd.onFailure(error => this.#warn({ code: "BfdFailed", text: error.message }));
+    return this.#bfd;
   }
 
   #tellNeighbor(event: NeighborEvent): void {

@@ -37,7 +37,14 @@ export interface ListenPendingWarning {
   readonly address: string;
 }
 
+/** The thread of BFD has died, and is started again: sessions go on, and no neighbor is taken for lost. */
+export interface BfdFailedWarning {
+  readonly code: "BfdFailed";
+  readonly text: string;
+}
+
 export type SpeakerWarning =
+  | BfdFailedWarning
   | MalformedUpdateWarning
   | MaxPrefixesWarning
   | PasswordRoomWarning

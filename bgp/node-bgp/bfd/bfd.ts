@@ -120,6 +120,7 @@ export interface BfdSession {
 /** What a speaker needs of BFD; {@link Bfd} in earnest, something simulated in tests. */
 export interface BfdService {
   addSession(options: BfdSessionOptions, onEvent: (event: BfdEvent) => void): BfdSession;
+  status?(): BfdStatus;
 }
 
 const FIRST_RESTART_MS = 0;

@@ -9,6 +9,7 @@ import {
   parseIpv6,
   parseRouterId,
 } from "../address.ts";
+import type { NeighborBfdSettings } from "../bfd/neighbor-watch.ts";
 import { OptionError } from "../errors.ts";
 import type {
   NeighborOptions,
@@ -52,7 +53,7 @@ export interface NeighborConfig {
   readonly addPath: { readonly receive: boolean; readonly send: number | "all" };
   readonly maxPrefixes: MaxPrefixes | undefined;
   readonly gracefulShutdown: boolean;
-  readonly bfd: BfdSettings | undefined;
+  readonly bfd: NeighborBfdSettings | undefined;
   readonly softReconfiguration: boolean;
   readonly reflectorClient: boolean;
   readonly nextHopMode: NextHopMode;
@@ -77,14 +78,6 @@ export interface MaxPrefixes {
   readonly restartAfter: number | "never" | undefined;
 }
 
-/** Milliseconds. */
-export interface BfdSettings {
-  readonly transmitInterval: number;
-  readonly receiveInterval: number;
-  readonly multiplier: number;
-  readonly multihop: boolean;
-}
-
 export const DEFAULT_PORT = 179;
 const DEFAULT_HOLD_TIME = 90;
 const DEFAULT_CONNECT_RETRY = 5;
@@ -95,6 +88,7 @@ const MAX_RESTART_TIME = 4095;
 const MAX_STALE_TIME = 0xffffff;
 const DEFAULT_BFD_INTERVAL = 300;
 const DEFAULT_BFD_MULTIPLIER = 3;
+const DEFAULT_BFD_POLL_INTERVAL = 10_000;
 /** IFNAMSIZ with its zero byte. */
 const MAX_INTERFACE_BYTES = 15;
 /** TCP_MD5SIG_MAXKEYLEN. */
@@ -319,7 +313,7 @@ function bfdOption(
   options: NeighborOptions,
   type: NeighborConfig["type"],
   address: string,
-): BfdSettings | undefined {
+): NeighborBfdSettings | undefined {
   const { bfd = false, ttlSecurity } = options;
   if (bfd === false) return undefined;
   const {
@@ -327,13 +321,19 @@ function bfdOption(
     receiveInterval = DEFAULT_BFD_INTERVAL,
     multiplier = DEFAULT_BFD_MULTIPLIER,
     // External neighbors are on the link as a rule, internal ones need not be.
+    pollInterval = DEFAULT_BFD_POLL_INTERVAL,
+    strict = false,
+    keepRoutes = false,
     multihop = !address.includes("%") && (ttlSecurity === undefined ? type === "internal" : ttlSecurity > 1),
   } = bfd === true ? {} : bfd;
   return {
     transmitInterval: numberOption("bfd.transmitInterval", transmitInterval, 10, 60_000),
     receiveInterval: numberOption("bfd.receiveInterval", receiveInterval, 10, 60_000),
     multiplier: numberOption("bfd.multiplier", multiplier, 1, 255),
+    pollInterval: pollInterval === 0 ? 0 : numberOption("bfd.pollInterval", pollInterval, 1_000, 3_600_000),
     multihop,
+    strict,
+    keepRoutes,
   };
 }
 

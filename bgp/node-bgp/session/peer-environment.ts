@@ -1,5 +1,6 @@
 /** What all peers of a speaker share. */
 
+import type { BfdService } from "../bfd/bfd.ts";
 import type { Clock } from "../clock.ts";
 import type { NeighborEvent } from "../neighbor.ts";
 import type { RoutingTable } from "../rib/routing-table.ts";
@@ -15,6 +16,8 @@ export interface PeerEnvironment {
   /** Time for what has been received. */
   readonly reading: TurnBudget;
   readonly table: RoutingTable;
+  /** Made when the first neighbor asks for it. */
+  bfd(): BfdService;
   readonly routerId: string;
   readonly clusterId: string;
   readonly forwardingPreserved: boolean;

@@ -3,9 +3,10 @@
  */
 
 import { parseRouterId } from "../address.ts";
+import { NeighborWatch } from "../bfd/neighbor-watch.ts";
 import type { TimerHandle } from "../clock.ts";
 import { Cease, type MessageType, NotificationCode } from "../message/constants.ts";
-import type { NotificationMessage } from "../message/notification.ts";
+import { describeNotification, type NotificationMessage } from "../message/notification.ts";
 import type { RouteRefreshMessage } from "../message/route-refresh.ts";
 import type { NeighborState, NeighborStatus } from "../neighbor.ts";
 import type { Route } from "../route.ts";
@@ -43,10 +44,13 @@ export class Peer implements SessionOwner {
   readonly #routes: PeerRoutes;
   readonly #log: NeighborLog;
   readonly #tally = new MessageTally();
+  readonly #bfd: NeighborWatch;
   #fsm = INITIAL_NEIGHBOR;
   readonly #sessions = new Map<number, Session>();
   /** The connection of an `incoming` event being decided on. */
   #candidate: Connection | undefined;
+  /** Between start and stop. */
+  #isWanted = false;
   #nextSessionId = 1;
   #established: Session | undefined;
   #waitTimer: TimerHandle | undefined;
@@ -57,6 +61,10 @@ export class Peer implements SessionOwner {
     this.#config = config;
     this.#routes = new PeerRoutes(env, config, addressBytes);
     this.#log = new NeighborLog(env.clock, config.address);
+    this.#bfd = new NeighborWatch(() => env.bfd(), {
+      onPathUp: () => this.#onPathUp(),
+      onPathDown: why => this.#onPathDown(why),
+    });
   }
 
   get config(): NeighborConfig {
@@ -64,12 +72,14 @@ export class Peer implements SessionOwner {
   }
 
   start(): void {
-    this.#step({ type: "start" });
+    this.#isWanted = true;
+    this.#bfd.follow(this.#config);
+    if (this.#bfd.allows(this.#config)) this.#step({ type: "start" });
   }
 
   /** Ends all connections. */
   stop(sent: NotificationMessage): void {
-    this.#step({ type: "stop" });
+    this.#giveUp();
     for (const session of [...this.#sessions.values()]) session.stop({ notification: sent });
     this.#routes.drop();
     this.#update();
@@ -77,12 +87,18 @@ export class Peer implements SessionOwner {
 
   /** Ends all connections so that the neighbor keeps our routes: without a word, unless it takes none amiss (RFC 8538). */
   leave(farewell: NotificationMessage): void {
-    this.#step({ type: "stop" });
+    this.#giveUp();
     for (const session of [...this.#sessions.values()]) {
       const understands = session.negotiated?.gracefulRestart?.notification ?? false;
       session.stop({ notification: understands ? farewell : undefined });
     }
     this.#update();
+  }
+
+  #giveUp(): void {
+    this.#isWanted = false;
+    this.#bfd.follow(undefined);
+    this.#step({ type: "stop" });
   }
 
   /** For ever: nothing of it stays in the routing table. */
@@ -101,6 +117,7 @@ export class Peer implements SessionOwner {
   /** Settings that need no new session. */
   reconfigure(config: NeighborConfig): void {
     this.#config = config;
+    if (this.#isWanted) this.start();
     this.#routes.reconfigure(config);
   }
 
@@ -145,6 +162,7 @@ export class Peer implements SessionOwner {
       holdTime: negotiated?.holdTime,
       families: negotiated?.families ?? families,
       policyMissing,
+      bfd: this.#bfd.status(),
       sent: this.#tally.snapshot("sent"),
       received: this.#tally.snapshot("received"),
       ...this.#routes.status(),
@@ -213,6 +231,25 @@ export class Peer implements SessionOwner {
     const restartAfter = this.#config.maxPrefixes?.restartAfter;
     if (restartAfter === "never") return Number.POSITIVE_INFINITY;
     return restartAfter === undefined ? undefined : restartAfter * 1000;
+  }
+
+  // --- what BFD tells
+
+  #onPathUp(): void {
+    if (!this.#fsm.up) this.#step({ type: "start" });
+    // There is nothing to wait for any more.
+    else if (this.#sessions.size === 0) this.#step({ type: "reset" });
+  }
+
+  /** RFC 9384. A graceful restart that is under way goes on (RFC 5882 4.3.2.2): there is no session then. */
+  #onPathDown(why: string): void {
+    const { strict, keepRoutes } = this.#config.bfd!;
+    if (strict) this.#step({ type: "stop" });
+    const sent = notification(NotificationCode.cease, Cease.bfdDown);
+    const text = `${describeNotification(sent)}: ${why}`;
+    const reason: StopReason = keepRoutes ? { reason: "lost" } : { notification: sent };
+    for (const session of [...this.#sessions.values()]) session.stop({ ...reason, text, automatic: true });
+    this.#update();
   }
 
   // --- the neighbor's machine

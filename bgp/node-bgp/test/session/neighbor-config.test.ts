@@ -86,6 +86,7 @@ describe("options of a neighbor", () => {
     ["bfd.transmitInterval", { bfd: { transmitInterval: 9 } }],
     ["bfd.receiveInterval", { bfd: { receiveInterval: 60_001 } }],
     ["bfd.multiplier", { bfd: { multiplier: 0 } }],
+    ["bfd.pollInterval", { bfd: { pollInterval: 10 } }],
     ["password", { password: "x".repeat(81) }],
     ["ttlSecurity", { ttlSecurity: 255 }],
     ["reflectorClient", { asn: 64513, reflectorClient: true }],
@@ -156,7 +157,10 @@ describe("options of a neighbor", () => {
       transmitInterval: 300,
       receiveInterval: 300,
       multiplier: 3,
+      pollInterval: 10_000,
       multihop: true,
+      strict: false,
+      keepRoutes: false,
     });
     assert.equal(config({ bfd: true, asn: 64513 }).bfd?.multihop, false);
     assert.equal(config({ bfd: true, ttlSecurity: 1 }).bfd?.multihop, false);
