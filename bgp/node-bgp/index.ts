@@ -67,10 +67,11 @@ export {
   type PolicyExplanation,
   type PolicyOptions,
 } from "./policy/compile.ts";
-export type { CustomCondition } from "./policy/conditions.ts";
+export type { Condition, CustomCondition } from "./policy/conditions.ts";
 export { acceptAll, rejectAll } from "./policy/constant.ts";
 export type { CustomChange } from "./policy/edits.ts";
 export * from "./policy/policy.ts";
+export type { PrefixTest } from "./policy/prefix-list.ts";
 export type { PullQueue } from "./pull-queue.ts";
 export * from "./route.ts";
 export type { RouteChangesOptions } from "./route-changes.ts";

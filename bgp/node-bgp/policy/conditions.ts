@@ -23,8 +23,11 @@ import { readFields } from "./reading.ts";
 
 export type Condition = (paths: PolicyPaths, neighbor: PolicyNeighbor) => boolean | PrefixTest;
 
-/** A condition of the user's own, made of the value that stands in the policy. Must not depend on anything but its arguments. */
-export type CustomCondition = (value: unknown) => (paths: PolicyPaths, neighbor: PolicyNeighbor) => boolean;
+/**
+ * A condition of the user's own, made of the value that stands in the policy: yes, no, or a test that the prefix is to be put to. Must not
+ * depend on anything but its arguments, or only on what is followed by a refresh.
+ */
+export type CustomCondition = (value: unknown) => Condition;
 
 export interface ConditionOptions {
   readonly prefixLists?: Readonly<Record<string, readonly string[]>> | undefined;

@@ -207,6 +207,11 @@ describe("policy: match", () => {
     };
     assert.equal(matches({ custom: { longPath: 2 } }, route(), EXTERNAL, { conditions }), true);
     assert.equal(matches({ custom: { longPath: 3 } }, route(), EXTERNAL, { conditions }), false);
+    const odd: PolicyOptions["conditions"] = {
+      evenByte: value => () => (address, offset) => address[offset + (value as number)]! % 2 === 0,
+    };
+    assert.equal(matches({ custom: { evenByte: 0 } }, route(), EXTERNAL, { conditions: odd }), true);
+    assert.equal(matches({ custom: { evenByte: 1 } }, route(), EXTERNAL, { conditions: odd }), false);
     assert.throws(() => matches({ custom: { short: 3 } }, route(), EXTERNAL, { conditions }), OptionError);
   });
 });
