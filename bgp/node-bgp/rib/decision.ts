@@ -1,7 +1,7 @@
 /**
  * The decision process (RFC 4271 9.1.2.2 with 4456 9), on the paths of one prefix.
  *
- * Steps, in order: local origination; LOCAL_PREF; AS_PATH length; ORIGIN; MED among paths from the same AS; external over
+ * Steps, in order: LOCAL_PREF; local origination; AS_PATH length; ORIGIN; MED among paths from the same AS; external over
  * internal; - here the paths left are equally good (ECMP) - ; lowest ORIGINATOR_ID or router id; shortest CLUSTER_LIST; lowest neighbor
  * address. The interior cost of the next hop is not known here: in the networks this is for every next hop is one hop away.
  *
@@ -22,8 +22,8 @@ export function decide(paths: readonly AttributeSet[], sourceOf: (index: number)
   const [only] = paths;
   if (only === undefined) throw new RangeError("no paths to decide between");
   if (paths.length === 1) return { best: only, equal: paths };
-  let left = keepLowest(paths, ({ source }) => (source === 0 ? 0 : 1));
-  left = keepLowest(left, ({ localPref }) => -localPref);
+  let left = keepLowest(paths, ({ localPref }) => -localPref);
+  left = keepLowest(left, ({ source }) => (source === 0 ? 0 : 1));
   left = keepLowest(left, ({ asPathLength }) => asPathLength);
   left = keepLowest(left, ({ originRank }) => originRank);
   left = eliminateByMed(left);

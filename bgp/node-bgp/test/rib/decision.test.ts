@@ -48,7 +48,8 @@ const path = (...asns: number[]) => [{ type: "sequence" as const, asns }];
 describe("the best path", () => {
   const { decide: choose } = world();
   const cases: [string, Path, Path][] = [
-    ["is local", { from: "local" }, { from: "ibgp1", localPref: 999 }],
+    ["has the highest LOCAL_PREF, ours or not", { from: "ibgp1", localPref: 101 }, { from: "local" }],
+    ["is local", { from: "local" }, { from: "ibgp1", originatorId: "0.0.0.1" }],
     ["has the highest LOCAL_PREF", { from: "ibgp2", localPref: 101, asPath: path(1, 2) }, { from: "ibgp1" }],
     ["has the shortest AS_PATH", { from: "ebgp2", asPath: path(1) }, { from: "ebgp1", asPath: path(1, 2) }],
     [
