@@ -12,22 +12,23 @@
  */
 
 import { type Route, Speaker, type SpeakerOptions, type StopOptions } from "node-bgp";
+import type { BGPConfiguration } from "../crd-schemas/index.ts";
 import { type Backoff, jitteredBackoff } from "../daemon/backoff.ts";
 import type { Clock } from "../daemon/clock.ts";
 import type { Logger } from "../daemon/log.ts";
 import type { Datastore } from "../datastore/datastore.ts";
 import { keyText } from "../datastore/key.ts";
 import { Reflector, type Update } from "../datastore/reflector.ts";
-import type { Cidr } from "../net/cidr.ts";
+import { type Cidr, parseCidr } from "../net/cidr.ts";
 import type { Ip } from "../net/ip.ts";
 import { type ForwardingRoute, type ForwardingView, forwardingRoute } from "./forwarding.ts";
 import { effectiveConfiguration, type Identity, identityOf } from "./identity.ts";
 import { interfacePrefixes } from "./interface-prefixes.ts";
 import type { Kernel } from "./kernel.ts";
 import { Neighbors } from "./neighbors.ts";
-import { computeOrigination } from "./origination.ts";
-import type { PeeringInput } from "./peering.ts";
-import { poolViews } from "./pool-view.ts";
+import { computeOrigination, type Origin } from "./origination.ts";
+import { type PeeringInput, wireguardPeers } from "./peering.ts";
+import { poolViews, programmedByBgp } from "./pool-view.ts";
 import { NORMAL_PRIORITY, type NormalPriority } from "./priority.ts";
 import type { BgpSource, NeighborOrigin } from "./queries.ts";
 import { EMPTY_VIEW, type PolicyView, policyView } from "./route-policy.ts";
@@ -39,6 +40,8 @@ const SWEEP_CHECK_MS = 1000;
 
 /** Passwords are files that somebody mounts: they appear and change without an event of the datastore. */
 const SECRETS_CHECK_MS = 10_000;
+
+const NO_PREFIXES: ReadonlySet<Cidr> = new Set();
 
 /** When the speaker could not start: the port or the address may be free or there later. */
 const START_RETRY_MS = 5000;
@@ -70,6 +73,9 @@ export class BgpDaemon implements BgpSource {
   readonly #kernel: Kernel;
   readonly #reflector: Reflector;
   readonly #neighbors: Neighbors;
+  /** What the views were made of, and whether routes were judged by the views of before. */
+  #viewBasis = "";
+  #viewsChanged = false;
   readonly #stop = new AbortController();
   readonly startedAt: number;
   /** When something of the datastore was last acted on. */
@@ -80,10 +86,12 @@ export class BgpDaemon implements BgpSource {
   #forwardingView: ForwardingView = {
     pools: [],
     normalPriority: () => NORMAL_PRIORITY,
-    rejected: [],
-    poolRoutes: true,
+    programmed: new Set(),
+    rejected: NO_PREFIXES,
+    subnet: undefined,
+    wireguardPeers: NO_PREFIXES,
   };
-  readonly #announced = new Map<Cidr, number>();
+  #origins: ReadonlyMap<Cidr, Origin> = new Map();
   #inSync = false;
   #restarting = false;
   /** Every neighbor has told this speaker all it has, or has had the time to: what it does not know is no route. */
@@ -102,7 +110,11 @@ export class BgpDaemon implements BgpSource {
     this.#neighbors = new Neighbors({
       logger: options.logger,
       secretsDirectory: options.secretsDirectory,
-      view: () => this.#view,
+      policies: {
+        view: () => this.#view,
+        origin: prefix => this.#origins.get(prefix),
+        interfaceTowards: nextHop => this.#kernel.interfaceTowards(nextHop),
+      },
     });
     this.#reflector = new Reflector({
       datastore: options.datastore,
@@ -117,7 +129,12 @@ export class BgpDaemon implements BgpSource {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    this.#kernel.start({ onLocalChange: () => this.#originate(), onWaysChange: () => {} });
+    this.#kernel.start({
+      onLocalChange: () => this.#originate(),
+      onWaysChange: () => {
+        if (this.#view.asksInterface) this.#speaker?.refreshExports();
+      },
+    });
     this.#restarting = this.#kernel.hasRoutes;
     void this.#watchSecrets();
     try {
@@ -159,7 +176,7 @@ export class BgpDaemon implements BgpSource {
       connected: this.#reflector.connected,
       identity: this.#identity ?? null,
       kernelRoutes: this.#kernel.routeCount,
-      announced: [...this.#announced.keys()],
+      announced: [...this.#origins].flatMap(([prefix, { byDefault }]) => (byDefault ? [prefix] : [])),
       neighbors: this.#neighbors.peerings.map(({ name, type, passive, address }) => ({
         name,
         type,
@@ -184,7 +201,7 @@ export class BgpDaemon implements BgpSource {
       { nodes: this.#state.nodes.size, blocks: this.#state.blocks.size },
       "in sync with the datastore",
     );
-    this.#react({ peerings: true, exports: true, imports: false, origination: true, interfaces: true });
+    this.#react({ peerings: true, exports: true, origination: true, interfaces: true });
   }
 
   /** Changes are worked off one after the other: starting and stopping a speaker takes time. */
@@ -217,18 +234,19 @@ export class BgpDaemon implements BgpSource {
 
   async #reactNow(touched: Touched): Promise<void> {
     this.configuredAt = this.#options.clock.now();
-    if (touched.interfaces) this.#readInterfacePrefixes();
-    if (touched.peerings || touched.exports) this.#readViews();
-    if (touched.peerings) {
+    const { peerings, exports, origination, interfaces } = touched;
+    if (interfaces) this.#readInterfacePrefixes();
+    if (peerings || exports || origination) this.#readViews();
+    if (peerings) {
       await this.#ensureSpeaker();
       this.#updateNeighbors();
     }
-    if (touched.exports) {
+    if (peerings || origination) this.#originate();
+    if (this.#viewsChanged) {
       this.#speaker?.refreshExports();
       this.#reinstall();
+      this.#viewsChanged = false;
     }
-    if (touched.imports) this.#speaker?.refreshImports();
-    if (touched.peerings || touched.origination) this.#originate();
   }
 
   #readInterfacePrefixes(): void {
@@ -238,18 +256,37 @@ export class BgpDaemon implements BgpSource {
     );
   }
 
+  get #configuration(): NonNullable<BGPConfiguration["spec"]> {
+    return effectiveConfiguration(this.#state.configurations, this.#options.nodeName);
+  }
+
   #readViews(): void {
     const { nodeName } = this.#options;
-    const configuration = effectiveConfiguration(this.#state.configurations, nodeName);
+    const configuration = this.#configuration;
     this.#options.onLogSeverity?.(configuration.logSeverityScreen);
     const pools = poolViews(this.#state.pools.values());
-    const reflector = Boolean(this.#state.nodes.get(nodeName)?.spec?.bgp?.routeReflectorClusterID);
-    this.#view = policyView({ pools, filters: this.#state.filters, configuration, reflector });
-    const { ipv4NormalRoutePriority, ipv6NormalRoutePriority, programClusterRoutes } = configuration;
+    const programmed = programmedByBgp(configuration);
+    const { ipv4NormalRoutePriority, ipv6NormalRoutePriority } = configuration;
     const normalPriority: NormalPriority = version =>
       (version === 4 ? ipv4NormalRoutePriority : ipv6NormalRoutePriority) ?? NORMAL_PRIORITY;
-    const poolRoutes = programClusterRoutes !== "Disabled" && programClusterRoutes !== "EnabledIPIPOnly";
-    this.#forwardingView = { pools, normalPriority, rejected: [], poolRoutes };
+    const { nodes, filters } = this.#state;
+    const blocks = [...this.#state.blocks];
+    const own = nodes.get(nodeName)?.spec?.bgp;
+    const reflector = Boolean(own?.routeReflectorClusterID);
+    const shared = { pools, normalPriority, programmed };
+    const policies = { ...shared, filters, configuration, reflector, blocks };
+    const forwarding = {
+      ...shared,
+      rejected: NO_PREFIXES,
+      subnet: own?.ipv4Address === undefined ? undefined : parseCidr(own.ipv4Address),
+      wireguardPeers: wireguardPeers(nodes, nodeName),
+    };
+    const basis = basisOf({ ...policies, ...forwarding });
+    if (basis === this.#viewBasis) return;
+    this.#viewBasis = basis;
+    this.#viewsChanged = true;
+    this.#view = policyView(policies);
+    this.#forwardingView = forwarding;
   }
 
   get #peeringInput(): PeeringInput {
@@ -260,6 +297,13 @@ export class BgpDaemon implements BgpSource {
   async #ensureSpeaker(): Promise<void> {
     const wanted = identityOf(this.#peeringInput, this.#options.routerId);
     if (JSON.stringify(wanted) === JSON.stringify(this.#identity)) return;
+    const { asn, routerId } = this.#identity ?? {};
+    if (this.#speaker && wanted && wanted.asn === asn && wanted.routerId === routerId) {
+      await this.#speaker.reconfigure({ listen: listenSetting(wanted), clusterId: clusterIdOf(wanted) });
+      this.#log.info(wanted, "speaker reconfigured");
+      this.#identity = wanted;
+      return;
+    }
     if (this.#speaker) {
       this.#log.info({ from: this.#identity, to: wanted }, "identity changed, starting the speaker anew");
       await this.#stopSpeaker({ message: "configuration changed" });
@@ -286,7 +330,7 @@ export class BgpDaemon implements BgpSource {
     this.#speaker = undefined;
     this.#identity = undefined;
     this.#complete = false;
-    this.#announced.clear();
+    this.#origins = new Map();
     await speaker?.stop(options);
   }
 
@@ -300,12 +344,9 @@ export class BgpDaemon implements BgpSource {
     const speaker = createSpeaker({
       asn: wanted.asn,
       routerId: wanted.routerId,
-      listen:
-        wanted.address === undefined
-          ? { port: wanted.port }
-          : { port: wanted.port, addresses: [wanted.address] },
+      clusterId: clusterIdOf(wanted),
+      listen: listenSetting(wanted),
       gracefulRestart: { restarting: this.#restarting, forwardingPreserved: true },
-      ...(wanted.clusterId !== undefined && { clusterId: wanted.clusterId }),
     });
     speaker.onRoutes(changes => {
       if (speaker !== this.#speaker) return;
@@ -373,23 +414,29 @@ export class BgpDaemon implements BgpSource {
   #originate(): void {
     const speaker = this.#speaker;
     if (!speaker || !this.#inSync) return;
-    const { announce, blackholes } = computeOrigination({
+    const { origins, blackholes } = computeOrigination({
       blocks: [...this.#state.blocks],
-      workloads: [...this.#kernel.localRoutes()].filter(({ kind }) => kind === "workload"),
-      pools: this.#view.pools,
+      localRoutes: this.#kernel.localRoutes(),
+      services: [],
       hostAddresses: this.#kernel.hostAddresses,
-      normalPriority: this.#forwardingView.normalPriority,
+      pools: this.#view.pools,
+      normalPriority: this.#view.normalPriority,
+      programmed: this.#forwardingView.programmed,
+      ignoredInterfaces: this.#configuration.ignoredInterfaces ?? [],
+      withAllLocalRoutes: this.#view.acceptsMore,
     });
-    for (const prefix of [...this.#announced.keys()]) {
-      if (announce.has(prefix)) continue;
-      speaker.withdraw(prefix);
-      this.#announced.delete(prefix);
+    const before = this.#origins;
+    this.#origins = origins;
+    for (const prefix of before.keys()) if (!origins.has(prefix)) speaker.withdraw(prefix);
+    let judgedAnew = false;
+    for (const [prefix, origin] of origins) {
+      const former = before.get(prefix);
+      if (preferenceOf(origin) !== preferenceOf(former))
+        speaker.announce({ prefix, localPref: preferenceOf(origin) as number });
+      // What the policies look at is not all part of the announcement.
+      else if (JSON.stringify(origin) !== JSON.stringify(former)) judgedAnew = true;
     }
-    for (const [prefix, { localPref }] of announce) {
-      if (this.#announced.get(prefix) === localPref) continue;
-      speaker.announce({ prefix, localPref });
-      this.#announced.set(prefix, localPref);
-    }
+    if (judgedAnew) speaker.refreshExports();
     this.#kernel.setBlackholes(blackholes);
   }
 
@@ -408,4 +455,28 @@ export class BgpDaemon implements BgpSource {
     if (this.#complete) this.#kernel.replaceLearned(routes);
     else this.#kernel.setLearned(routes);
   }
+}
+
+/**
+ * With which preference a route of ours competes with what is learned for the same prefix: what somebody else put into the
+ * kernel counts less than anything learned, as in bird, where neighbors are told the other thing.
+ */
+function preferenceOf(origin: Origin | undefined): number | undefined {
+  return origin?.kind === "foreign" || origin?.kind === "cluster" ? 0 : origin?.localPref;
+}
+
+function listenSetting({ port, addresses }: Identity): NonNullable<SpeakerOptions["listen"]> {
+  return addresses === undefined ? { port } : { port, addresses };
+}
+
+function clusterIdOf({ clusterId, routerId }: Identity): string {
+  return clusterId ?? routerId;
+}
+
+/** Equal where the views are. */
+function basisOf(values: object): string {
+  return JSON.stringify(values, (_name, value) => {
+    if (value instanceof Map || value instanceof Set) return [...value];
+    return typeof value === "function" ? [value(4), value(6)] : value;
+  });
 }

@@ -8,6 +8,7 @@
 
 import type { BGPFilter } from "../crd-schemas/index.ts";
 import { type Cidr, contains, parseCidr, prefixLength } from "../net/cidr.ts";
+import { globPattern } from "./glob.ts";
 import { localPrefOf, priorityOf } from "./priority.ts";
 
 export interface FilterRoute {
@@ -122,11 +123,6 @@ function cidrCriterion(rule: FilterRule): Criterion {
     default:
       return () => false;
   }
-}
-
-function globPattern(glob: string): RegExp {
-  const escaped = glob.split("*").map(part => part.replace(/[.+?^${}()|[\]\\]/g, "\\$&"));
-  return new RegExp(`^${escaped.join(".*")}$`);
 }
 
 function editsOf(rule: FilterRule): FilterEdits {

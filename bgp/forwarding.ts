@@ -6,9 +6,10 @@
  */
 
 import type { Route } from "node-bgp";
-import { type Cidr, cidrVersion } from "../net/cidr.ts";
+import { type Cidr, cidrVersion, contains } from "../net/cidr.ts";
+import type { Ip } from "../net/ip.ts";
 import type { NextHop } from "./next-hops.ts";
-import { type PoolView, poolOf } from "./pool-view.ts";
+import { type Encapsulation, type PoolView, poolOf } from "./pool-view.ts";
 import { metricOf, type NormalPriority } from "./priority.ts";
 
 export interface ForwardingRoute {
@@ -21,19 +22,38 @@ export interface ForwardingRoute {
 export interface ForwardingView {
   readonly pools: readonly PoolView[];
   readonly normalPriority: NormalPriority;
-  /** BGPConfiguration programClusterRoutes: whether routes of pools without encapsulation are ours to install. */
-  readonly poolRoutes: boolean;
+  /** Encapsulations of pools whose routes are ours to install. */
+  readonly programmed: ReadonlySet<Encapsulation>;
   /** Service prefixes that we announce ourselves. */
-  readonly rejected: readonly Cidr[];
+  readonly rejected: ReadonlySet<Cidr>;
+  /** The subnet of this node's address: hosts outside are tunnelled to where a pool says CrossSubnet. */
+  readonly subnet: Cidr | undefined;
+  /** Nodes that are reached through WireGuard; empty where it is off here. Their routes are felix's. */
+  readonly wireguardPeers: ReadonlySet<string>;
 }
+
+/** The kernel's IPIP device. Felix brings it up; without it (no ipip module) the routes wait. */
+const TUNNEL = "tunl0";
 
 /** Undefined: not for the kernel. */
 export function forwardingRoute(route: Route, view: ForwardingView): ForwardingRoute | undefined {
   if (route.source === "local" || route.nextHops.length === 0) return undefined;
   const prefix = route.prefix as Cidr;
-  if (view.rejected.includes(prefix)) return undefined;
+  if (view.rejected.has(prefix)) return undefined;
+  if (view.wireguardPeers.size > 0 && route.nextHops.some(hop => view.wireguardPeers.has(hop)))
+    return undefined;
   const pool = poolOf(view.pools, prefix);
-  if (pool && (pool.encapsulation !== "none" || !view.poolRoutes)) return undefined;
+  if (pool && !view.programmed.has(pool.encapsulation)) return undefined;
   const normal = view.normalPriority(cidrVersion(prefix));
-  return { prefix, metric: metricOf(route.localPref, normal), nextHops: route.nextHops as NextHop[] };
+  const nextHops = route.nextHops as readonly Ip[];
+  return {
+    prefix,
+    metric: metricOf(route.localPref, normal),
+    nextHops: pool?.encapsulation === "ipip" ? tunnelled(nextHops, pool, view) : nextHops,
+  };
+}
+
+function tunnelled(nextHops: readonly Ip[], pool: PoolView, { subnet }: ForwardingView): NextHop[] {
+  const isNear = (hop: Ip) => pool.crossSubnet && subnet !== undefined && contains(subnet, hop);
+  return nextHops.map(hop => (isNear(hop) ? hop : (`${hop}%${TUNNEL}` as const)));
 }

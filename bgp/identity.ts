@@ -1,16 +1,17 @@
-/** Who this node is as a BGP speaker. What is in here cannot change while a speaker runs. Pure. */
+/** Who this node is as a BGP speaker. A speaker of another AS or router id is another speaker; the rest changes while it runs. Pure. */
 
 import { createHash } from "node:crypto";
 import type { BGPConfiguration } from "../crd-schemas/index.ts";
 import { parseInterfaceAddress } from "../net/cidr.ts";
+import type { Ip } from "../net/ip.ts";
 import { DEFAULT_PORT, localAs, type PeeringInput } from "./peering.ts";
 
 export interface Identity {
   readonly asn: number;
   readonly routerId: string;
   readonly port: number;
-  /** The only address to listen at; undefined: all. */
-  readonly address: string | undefined;
+  /** The only addresses to listen at; undefined: all. */
+  readonly addresses: readonly Ip[] | undefined;
   readonly clusterId: string | undefined;
 }
 
@@ -26,8 +27,7 @@ export function identityOf(input: PeeringInput, routerId: string | undefined): I
     asn: localAs(input),
     routerId: (routerId === "hash" ? undefined : routerId || v4) ?? hashedRouterId(nodeName),
     port: listenPort ?? DEFAULT_PORT,
-    // node-bgp listens at one address or at all: with two, all, or half of the sessions would never be.
-    address: bindMode === "NodeIP" && (v4 === undefined || v6 === undefined) ? (v4 ?? v6) : undefined,
+    addresses: bindMode === "NodeIP" ? [v4, v6].filter(address => address !== undefined) : undefined,
     clusterId: bgp?.routeReflectorClusterID || undefined,
   };
 }

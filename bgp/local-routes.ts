@@ -4,6 +4,7 @@
  *
  *   workload   a single address on an interface of a workload
  *   connected  the subnet of an address of this host
+ *   cluster    a route of felix's to other hosts, through a tunnel or not
  *   foreign    any other route that somebody has put into the main table
  *
  * What of it is announced is decided elsewhere (origination.ts). Pure: fed with what the kernel says. Everything goes by
@@ -16,7 +17,7 @@ import { type Cidr, cidrOf, hostCidr, isHostCidr, networkAddress } from "../net/
 import { type Ip, ipVersion } from "../net/ip.ts";
 
 export interface LocalRoute {
-  readonly kind: "workload" | "connected" | "foreign";
+  readonly kind: "workload" | "connected" | "cluster" | "foreign";
   readonly prefix: Cidr;
   readonly metric: number | undefined;
   /** Undefined: it leads to no interface (blackhole). */
@@ -27,8 +28,11 @@ interface Held {
   readonly prefix: Cidr;
   readonly metric: number | undefined;
   readonly interfaceIndex: number | undefined;
-  readonly byKernel: boolean;
+  readonly protocol: number;
 }
+
+/** Felix's deviceRouteProtocol. */
+const FELIX_PROTOCOL = 80;
 
 const HOST_SCOPES: ReadonlySet<string | undefined> = new Set(["host", "link", "nowhere"]);
 
@@ -68,7 +72,7 @@ export class LocalRoutes {
     const now = action === "new" ? held(route) : undefined;
     if (!now) return this.#routes.delete(key);
     this.#routes.set(key, now);
-    return former?.interfaceIndex !== now.interfaceIndex || former?.byKernel !== now.byKernel;
+    return former?.interfaceIndex !== now.interfaceIndex || former?.protocol !== now.protocol;
   }
 
   /** An interface that is down has no IPv4 routes, and the kernel says nothing of it. */
@@ -113,10 +117,11 @@ export class LocalRoutes {
       if (HOST_SCOPES.has(scope) || this.isWorkload(interfaceIndex) || !isUnicast(prefix)) continue;
       yield { kind: "connected", prefix, metric: undefined, interfaceName };
     }
-    for (const { prefix, metric, interfaceIndex, byKernel } of this.#routes.values()) {
+    for (const { prefix, metric, interfaceIndex, protocol } of this.#routes.values()) {
       const interfaceName = this.nameOf(interfaceIndex);
       if (!this.isWorkload(interfaceIndex)) {
-        if (!byKernel) yield { kind: "foreign", prefix, metric, interfaceName };
+        const kind = protocol === FELIX_PROTOCOL ? "cluster" : "foreign";
+        if (protocol !== RouteProtocol.KERNEL) yield { kind, prefix, metric, interfaceName };
       } else if (isHostCidr(prefix)) yield { kind: "workload", prefix, metric, interfaceName };
     }
   }
@@ -128,7 +133,7 @@ function held(route: Route): Held | undefined {
   if (!leads && type !== "blackhole" && type !== "unreachable" && type !== "prohibit") return undefined;
   if (!isUnicast(prefix)) return undefined;
   const interfaceIndex = leads ? (nextHops?.[0] ?? route).interfaceIndex : undefined;
-  return { prefix, metric, interfaceIndex, byKernel: protocol === RouteProtocol.KERNEL };
+  return { prefix, metric, interfaceIndex, protocol };
 }
 
 function addressKey({ interfaceIndex, ip, prefixLength, peer }: LinkAddress): string {

@@ -9,7 +9,7 @@ import type { NeighborOptions, RoutePolicy, Speaker } from "node-bgp";
 import type { Logger } from "../daemon/log.ts";
 import type { Ip } from "../net/ip.ts";
 import { computePeerings, type Peering, type PeeringInput } from "./peering.ts";
-import { exportPolicy, importPolicy, type PolicyView } from "./route-policy.ts";
+import { exportPolicy, importPolicy, type PolicySources } from "./route-policy.ts";
 
 /** Seconds between dials: hosts start together, and the one that dials first finds nobody listening yet. */
 const CONNECT_RETRY_SECONDS = 2;
@@ -21,12 +21,14 @@ export interface NeighborsOptions {
   readonly logger: Logger;
   /** Where passwords are: `<directory>/<secret name>/<key>`. */
   readonly secretsDirectory: string;
-  readonly view: () => PolicyView;
+  readonly policies: PolicySources;
 }
 
 interface Known {
   readonly peering: Peering;
   readonly password: string | undefined;
+  /** What its filters say of what is let in. */
+  readonly importRules: string;
 }
 
 export class Neighbors {
@@ -71,13 +73,18 @@ export class Neighbors {
       this.#known.delete(address);
       speaker.removeNeighbor(address);
     }
+    const view = this.#options.policies.view();
     for (const peering of peerings) {
       const problem = (text: string) => problems.push(`${peering.name}: ${text}`);
       for (const filter of peering.filters)
-        if (!this.#options.view().filters.has(filter)) problem(`BGPFilter ${filter} does not exist`);
+        if (!view.filters.has(filter)) problem(`BGPFilter ${filter} does not exist`);
       const password = this.#password(peering, problem);
       try {
-        this.#set(speaker, { peering, password });
+        this.#set(speaker, {
+          peering,
+          password,
+          importRules: peering.filters.map(name => view.importRules.get(name)).join(),
+        });
       } catch (error) {
         problem((error as Error).message);
       }
@@ -89,6 +96,13 @@ export class Neighbors {
     const { address } = wanted.peering;
     const known = this.#known.get(address);
     if (known && JSON.stringify(known) === JSON.stringify(wanted)) return;
+    const { importRules: _, ...settings } = wanted;
+    if (known && JSON.stringify({ ...known, importRules: undefined }) === JSON.stringify(settings)) {
+      // The policy is the same function and answers differently now.
+      this.#known.set(address, wanted);
+      speaker.refreshImports(address);
+      return;
+    }
     const options = this.#neighborOptions(wanted);
     try {
       if (known) speaker.updateNeighbor(options);
@@ -133,8 +147,8 @@ export class Neighbors {
   #policiesFor(group: string, filters: readonly string[]): { export: RoutePolicy; import: RoutePolicy } {
     let policies = this.#policies.get(group);
     if (!policies) {
-      const { view } = this.#options;
-      policies = { export: exportPolicy(view, filters), import: importPolicy(view, filters) };
+      const sources = this.#options.policies;
+      policies = { export: exportPolicy(sources, filters), import: importPolicy(sources, filters) };
       this.#policies.set(group, policies);
     }
     return policies;

@@ -1,23 +1,31 @@
 /**
  * What this host tells the world: its own blocks, and the single addresses that are here although their block is
- * somewhere else (borrowed) or although something better than normal is to be said of them (migration).
+ * somewhere else (borrowed) or although something better than normal is to be said of them (migration); services; and what
+ * somebody else has put into the kernel inside a pool (calico.md 4.1, 4.4).
  *
  * Pure. A block is announced once its affinity is confirmed and not before: while it is pending, another host may
- * still win it (calico.md 5.2).
+ * still win it (calico.md 5.2). What leaves only if a filter says so is among the origins too, where there is such a filter.
  */
 
 import { type Cidr, cidrOf, cidrVersion, isHostCidr, networkAddress, prefixLength } from "../net/cidr.ts";
-import { type PoolView, poolOf } from "./pool-view.ts";
+import { globPattern } from "./glob.ts";
+import type { LocalRoute } from "./local-routes.ts";
+import { type Encapsulation, type PoolView, poolOf } from "./pool-view.ts";
 import { localPrefOf, type NormalPriority } from "./priority.ts";
 
-/** A workload's route as found in the kernel. */
-export interface WorkloadRoute {
-  readonly prefix: Cidr;
-  readonly metric: number | undefined;
+/** A route of ours. */
+export interface Origin {
+  readonly kind: "block" | "service" | LocalRoute["kind"];
+  /** What internal neighbors are told. */
+  readonly localPref: number;
+  /** Where packets to it leave by; undefined for blocks and services, which lead to no one interface. */
+  readonly interfaceName: string | undefined;
+  /** Leaves unless a filter says otherwise; if not so, it does not leave unless a filter says so. */
+  readonly byDefault: boolean;
 }
 
 export interface Origination {
-  readonly announce: ReadonlyMap<Cidr, { readonly localPref: number }>;
+  readonly origins: ReadonlyMap<Cidr, Origin>;
   /** Own blocks whose unused addresses must not follow the default route out and back for ever. */
   readonly blackholes: ReadonlySet<Cidr>;
 }
@@ -25,40 +33,88 @@ export interface Origination {
 export interface OriginationInput {
   /** CIDRs of this host's confirmed block affinities. */
   readonly blocks: readonly Cidr[];
-  readonly workloads: Iterable<WorkloadRoute>;
+  readonly localRoutes: Iterable<LocalRoute>;
+  /** What is announced for services, from this host or from all. */
+  readonly services: Iterable<Cidr>;
   readonly pools: readonly PoolView[];
   /** Addresses of this host itself: a blackhole must never cover them. */
   readonly hostAddresses: readonly Cidr[];
   readonly normalPriority: NormalPriority;
+  /** BGPConfiguration ignoredInterfaces: subnets there are not announced. */
+  readonly ignoredInterfaces: readonly string[];
+  /** There are filters that may let out what does not leave by default. */
+  readonly withAllLocalRoutes: boolean;
+  /** Pools with these are ours to dig holes in. */
+  readonly programmed: ReadonlySet<Encapsulation>;
 }
+
+/** Addresses of services on kube-proxy's interface are on every node: as routes they would say nothing. */
+const NEVER_CONNECTED = ["kube-ipvs*"];
+
+/** Which origin of one prefix counts, as bird's protocols are preferred: direct, static, kernel. */
+const RANK: Readonly<Record<Origin["kind"], number>> = {
+  connected: 0,
+  block: 1,
+  service: 2,
+  workload: 3,
+  cluster: 4,
+  foreign: 4,
+};
 
 export function computeOrigination(input: OriginationInput): Origination {
-  const announce = new Map<Cidr, { localPref: number }>();
-  const blackholes = new Set<Cidr>();
+  const { pools, normalPriority, withAllLocalRoutes } = input;
+  const origins = new Map<Cidr, Origin>();
+  const add = (prefix: Cidr, origin: Origin) => {
+    const other = origins.get(prefix);
+    const rank = other ? RANK[origin.kind] - RANK[other.kind] : -1;
+    if (!other || rank < 0 || (rank === 0 && origin.localPref > other.localPref)) origins.set(prefix, origin);
+  };
+  const normal = (prefix: Cidr) => localPrefOf(normalPriority(cidrVersion(prefix)));
   const blockOf = blockLookup(input.blocks);
-  const holdingHost = new Set(input.hostAddresses.map(blockOf));
-  for (const block of input.blocks) {
-    const pool = poolOf(input.pools, block);
-    const normal = input.normalPriority(cidrVersion(block));
-    if (pool?.exported !== false) announce.set(block, { localPref: localPrefOf(normal) });
-    // VXLAN and IPIP blocks are Felix's, which programs the routes of tunnels.
-    const ours = pool === undefined || pool.encapsulation === "none";
-    if (ours && !isHostCidr(block) && !holdingHost.has(block)) blackholes.add(block);
+  const isIgnored = interfaceTest([...NEVER_CONNECTED, ...input.ignoredInterfaces]);
+
+  for (const prefix of input.blocks) {
+    const byDefault = poolOf(pools, prefix)?.exported !== false;
+    add(prefix, { kind: "block", localPref: normal(prefix), interfaceName: undefined, byDefault });
   }
-  for (const { prefix, metric } of input.workloads) {
-    const normal = input.normalPriority(cidrVersion(prefix));
-    const elevated = metric !== undefined && metric > 0 && metric < normal;
+  for (const prefix of input.services) {
+    const byDefault = poolOf(pools, prefix)?.exported !== false;
+    add(prefix, { kind: "service", localPref: normal(prefix), interfaceName: undefined, byDefault });
+  }
+  for (const { kind, prefix, metric, interfaceName } of input.localRoutes) {
+    if (kind === "connected" && interfaceName !== undefined && isIgnored(interfaceName)) continue;
     const covered = blockOf(prefix) !== undefined;
-    if (covered && !elevated) continue;
-    const pool = poolOf(input.pools, prefix);
-    if (pool ? pool.exported && (covered || !pool.disabled) : covered)
-      announce.set(prefix, { localPref: localPrefOf(metric || normal) });
+    const elevated = metric !== undefined && metric > 0 && metric < normalPriority(cidrVersion(prefix));
+    const pool = poolOf(pools, prefix);
+    // Inside an own block what is normal is said by the block; outside all pools nothing is said.
+    const byDefault = covered
+      ? elevated && pool?.exported !== false
+      : pool?.exported === true && !pool.disabled;
+    if (!byDefault && !withAllLocalRoutes) continue;
+    const localPref = metric ? localPrefOf(metric) : normal(prefix);
+    add(prefix, { kind, localPref, interfaceName, byDefault });
   }
-  return { announce, blackholes };
+  return { origins, blackholes: holes(input, blockOf) };
 }
 
+function holes(
+  { blocks, pools, hostAddresses, programmed }: OriginationInput,
+  blockOf: BlockLookup,
+): Set<Cidr> {
+  const holdingHost = new Set(hostAddresses.map(blockOf));
+  const found = new Set<Cidr>();
+  for (const block of blocks) {
+    const pool = poolOf(pools, block);
+    const isOurs = pool === undefined || programmed.has(pool.encapsulation);
+    if (isOurs && !isHostCidr(block) && !holdingHost.has(block)) found.add(block);
+  }
+  return found;
+}
+
+export type BlockLookup = (prefix: Cidr) => Cidr | undefined;
+
 /** Finds the block that holds a prefix by its few lengths, not one by one: workloads are many. */
-function blockLookup(blocks: readonly Cidr[]): (prefix: Cidr) => Cidr | undefined {
+export function blockLookup(blocks: readonly Cidr[]): BlockLookup {
   const known = new Set(blocks);
   const lengths: Record<4 | 6, Set<number>> = { 4: new Set(), 6: new Set() };
   for (const block of blocks) lengths[cidrVersion(block)].add(prefixLength(block));
@@ -71,4 +127,9 @@ function blockLookup(blocks: readonly Cidr[]): (prefix: Cidr) => Cidr | undefine
     }
     return undefined;
   };
+}
+
+function interfaceTest(patterns: readonly string[]): (name: string) => boolean {
+  const globs = patterns.map(globPattern);
+  return name => globs.some(glob => glob.test(name));
 }

@@ -178,6 +178,21 @@ function selectsLocal(peer: BGPPeer, speaker: Speaker): boolean {
   return true;
 }
 
+/** Addresses of nodes that packets go to through WireGuard; none where it is off on this node (calico.md 4.5). */
+export function wireguardPeers(nodes: ReadonlyMap<string, Node>, nodeName: string): ReadonlySet<Ip> {
+  const found = new Set<Ip>();
+  const own = nodes.get(nodeName)?.status;
+  for (const { metadata, spec, status } of nodes.values()) {
+    if (metadata.name === nodeName) continue;
+    const [v4, v6] = [spec?.bgp?.ipv4Address, spec?.bgp?.ipv6Address].map(
+      text => text && parseInterfaceAddress(text)?.ip,
+    );
+    if (v4 && own?.wireguardPublicKey && status?.wireguardPublicKey) found.add(v4);
+    if (v6 && own?.wireguardPublicKeyV6 && status?.wireguardPublicKeyV6) found.add(v6);
+  }
+  return found;
+}
+
 /** The Calico nodes that are the far side of a BGPPeer. */
 function remoteSpeakers(peer: BGPPeer, speakers: readonly Speaker[]): { speaker: Speaker; address: Ip }[] {
   const { peerIP, peerSelector, asNumber } = peer.spec ?? {};

@@ -1,6 +1,6 @@
-/** What the BGP rules ask about IP pools: which one holds a prefix, and what may be done with it. */
+/** What the BGP rules ask about IP pools: which one holds a prefix, what may be done with it, and who writes its routes. */
 
-import type { IPPool } from "../crd-schemas/index.ts";
+import type { BGPConfiguration, IPPool } from "../crd-schemas/index.ts";
 import { type Cidr, contains, parseCidr } from "../net/cidr.ts";
 
 export type Encapsulation = "none" | "ipip" | "vxlan";
@@ -10,6 +10,24 @@ export interface PoolView {
   readonly disabled: boolean;
   readonly exported: boolean;
   readonly encapsulation: Encapsulation;
+  /** Encapsulated only towards hosts outside the own subnet. */
+  readonly crossSubnet: boolean;
+}
+
+/** Encapsulations of pools whose routes, and whose blocks' holes, BGP writes; felix writes the others (calico.md 0.2). */
+export function programmedByBgp(
+  configuration: NonNullable<BGPConfiguration["spec"]>,
+): ReadonlySet<Encapsulation> {
+  switch (configuration.programClusterRoutes) {
+    case "Enabled":
+      return new Set(["none", "ipip"]);
+    case "EnabledIPIPOnly":
+      return new Set(["ipip"]);
+    case "Disabled":
+      return new Set();
+    default:
+      return new Set(["none"]);
+  }
 }
 
 /** Pools with an unreadable CIDR are left out: no rule could apply to them. */
@@ -23,6 +41,7 @@ export function poolViews(pools: Iterable<IPPool>): PoolView[] {
       cidr,
       disabled: spec.disabled ?? false,
       exported: !spec.disableBGPExport,
+      crossSubnet: spec.vxlanMode === "CrossSubnet" || spec.ipipMode === "CrossSubnet",
       encapsulation: on(spec.vxlanMode) ? "vxlan" : on(spec.ipipMode) ? "ipip" : "none",
     });
   }

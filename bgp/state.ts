@@ -23,8 +23,6 @@ export interface Touched {
   peerings: boolean;
   /** What may leave, and what may go into the kernel. */
   exports: boolean;
-  /** What is let in: the neighbors have to send everything again. */
-  imports: boolean;
   origination: boolean;
   /** Which interfaces are workloads'. */
   interfaces: boolean;
@@ -33,7 +31,6 @@ export interface Touched {
 export const NOTHING: Touched = {
   peerings: false,
   exports: false,
-  imports: false,
   origination: false,
   interfaces: false,
 };
@@ -42,7 +39,6 @@ export function merged(a: Touched, b: Touched): Touched {
   return {
     peerings: a.peerings || b.peerings,
     exports: a.exports || b.exports,
-    imports: a.imports || b.imports,
     origination: a.origination || b.origination,
     interfaces: a.interfaces || b.interfaces,
   };
@@ -87,9 +83,10 @@ export class BgpState {
       switch (kind) {
         case "Node": {
           // Heartbeats, tunnel addresses and the like pass here all the time, and mean nothing to BGP.
-          const before = bgpFacts(this.nodes.get(name));
+          const before = this.nodes.get(name);
           put(this.nodes, name, value);
-          if (bgpFacts(this.nodes.get(name)) !== before) touched.peerings = true;
+          if (bgpFacts(value) !== bgpFacts(before)) touched.peerings = true;
+          if (wireguardFacts(value) !== wireguardFacts(before)) touched.exports = true;
           break;
         }
         case "BGPPeer":
@@ -98,7 +95,7 @@ export class BgpState {
           break;
         case "BGPFilter":
           put(this.filters, name, value);
-          touched.peerings = touched.exports = touched.imports = true;
+          touched.peerings = touched.exports = touched.origination = true;
           break;
         case "BGPConfiguration":
           put(this.configurations, name, value);
@@ -155,6 +152,10 @@ function isConfirmed(affinity: { state?: string; deleted?: boolean | string } | 
 /** What of a node its neighbors go by. */
 function bgpFacts(node: Node | undefined): string {
   return JSON.stringify([node?.spec?.bgp, node?.metadata.labels, node !== undefined]);
+}
+
+function wireguardFacts(node: Node | undefined): string {
+  return `${node?.status?.wireguardPublicKey} ${node?.status?.wireguardPublicKeyV6}`;
 }
 
 function put<T>(map: Map<string, T>, name: string, value: T | undefined): void {

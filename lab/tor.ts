@@ -31,7 +31,15 @@ void runDaemon(logger, async signal => {
   });
   kernel.start();
   const speaker = new Speaker({ asn: Number(asn), routerId: address });
-  const view = { pools: [], poolRoutes: true, normalPriority: () => NORMAL_PRIORITY, rejected: [] };
+  const none: ReadonlySet<never> = new Set();
+  const view = {
+    pools: [],
+    normalPriority: () => NORMAL_PRIORITY,
+    programmed: none,
+    rejected: none,
+    subnet: undefined,
+    wireguardPeers: none,
+  };
   speaker.onRoutes(changes => {
     kernel.setLearned(
       changes.map(({ prefix, best }) => [prefix as Cidr, best ? forwardingRoute(best, view) : undefined]),

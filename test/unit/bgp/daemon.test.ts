@@ -335,7 +335,7 @@ describe("bgp/daemon: follows its configuration", () => {
     const { lab, a } = await mesh();
     await lab.put("BGPConfiguration", "default", bgpConfiguration({ programClusterRoutes: "Disabled" }));
     await lab.pass(1);
-    assert.deepEqual(a.kernel.bgpRoutes, ["blackhole 10.65.1.0/26"]);
+    assert.deepEqual(a.kernel.bgpRoutes, []);
   });
 
   it("a filter decides from the moment it is there, and a missing one is reported", async () => {

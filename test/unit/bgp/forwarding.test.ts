@@ -14,8 +14,10 @@ const VIEW: ForwardingView = {
     ipPool("not an address"),
   ]),
   normalPriority: version => (version === 4 ? 1024 : 2048),
-  rejected: [cidr("10.96.0.0/12")],
-  poolRoutes: true,
+  programmed: new Set(["none"]),
+  rejected: new Set([cidr("10.96.0.0/12")]),
+  subnet: cidr("10.0.0.0/24"),
+  wireguardPeers: new Set(),
 };
 
 function learned(prefix: string, more: Partial<Route> = {}): Route {
@@ -63,7 +65,7 @@ describe("bgp/forwarding", () => {
   });
 
   it("leaves all pools to felix where programClusterRoutes says so, and nothing else", () => {
-    const view = { ...VIEW, poolRoutes: false };
+    const view = { ...VIEW, programmed: new Set<never>() };
     assert.equal(forwardingRoute(learned("10.65.1.0/26"), view), undefined);
     assert.ok(forwardingRoute(learned("0.0.0.0/0"), view));
   });
@@ -73,5 +75,29 @@ describe("bgp/forwarding", () => {
     assert.equal(forwardingRoute(learned("10.96.0.0/12"), VIEW), undefined);
     assert.ok(forwardingRoute(learned("10.96.0.1/32"), VIEW));
     assert.equal(forwardingRoute(learned("10.65.1.0/26", { nextHops: [] }), VIEW), undefined);
+  });
+
+  it("leads IPIP pools into the tunnel where it writes their routes: always, or to other subnets only", () => {
+    const view: ForwardingView = {
+      ...VIEW,
+      programmed: new Set(["ipip"]),
+      pools: poolViews([
+        ipPool("10.67.0.0/16", { ipipMode: "Always" }),
+        ipPool("10.69.0.0/16", { ipipMode: "CrossSubnet" }),
+        ipPool("10.65.0.0/16"),
+      ]),
+    };
+    const hops = (prefix: string) =>
+      forwardingRoute(learned(prefix, { nextHops: ["10.0.0.2", "10.0.9.2"] }), view)?.nextHops;
+    assert.deepEqual(hops("10.67.1.0/26"), ["10.0.0.2%tunl0", "10.0.9.2%tunl0"]);
+    assert.deepEqual(hops("10.69.1.0/26"), ["10.0.0.2", "10.0.9.2%tunl0"]);
+    assert.equal(hops("10.65.1.0/26"), undefined);
+    assert.deepEqual(hops("192.0.2.0/24"), ["10.0.0.2", "10.0.9.2"]);
+  });
+
+  it("leaves routes to nodes that are reached through WireGuard to felix", () => {
+    const view = { ...VIEW, wireguardPeers: new Set(["10.0.0.2"]) };
+    assert.equal(forwardingRoute(learned("10.65.1.0/26"), view), undefined);
+    assert.ok(forwardingRoute(learned("10.65.1.0/26", { nextHops: ["10.0.0.3"] }), view));
   });
 });

@@ -1,7 +1,16 @@
 import assert from "node:assert/strict";
 import type { PolicyNeighbor, Route } from "node-bgp";
-import { poolViews } from "../../../bgp/pool-view.ts";
-import { exportPolicy, importPolicy, type PolicyInput, policyView } from "../../../bgp/route-policy.ts";
+import type { Origin } from "../../../bgp/origination.ts";
+import { type Encapsulation, poolViews } from "../../../bgp/pool-view.ts";
+import {
+  exportPolicy,
+  importPolicy,
+  type PolicyInput,
+  type PolicySources,
+  type PolicyView,
+  policyView,
+} from "../../../bgp/route-policy.ts";
+import { cidr } from "../../../net/cidr.ts";
 import { bgpFilter, byName, ipPool } from "./resources.ts";
 
 const INTERNAL: PolicyNeighbor = { address: "10.0.0.2", asn: 64512, localAsn: 64512, type: "internal" };
@@ -21,8 +30,10 @@ function route(prefix: string, more: Partial<Route> = {}): Route {
   };
 }
 
+const NORMAL = 2_147_482_623;
 const own = (prefix: string) =>
-  route(prefix, { source: "local", sourceType: "local", nextHops: [], localPref: 2_147_482_623 });
+  route(prefix, { source: "local", sourceType: "local", nextHops: [], localPref: NORMAL });
+const BLOCK: Origin = { kind: "block", localPref: NORMAL, interfaceName: undefined, byDefault: true };
 
 function viewOf(input: Partial<PolicyInput> & { poolList?: ReturnType<typeof ipPool>[] } = {}) {
   const { poolList = [ipPool("10.65.0.0/16")], ...rest } = input;
@@ -31,8 +42,20 @@ function viewOf(input: Partial<PolicyInput> & { poolList?: ReturnType<typeof ipP
     filters: new Map(),
     configuration: {},
     reflector: false,
+    blocks: [],
+    normalPriority: () => 1024,
+    programmed: new Set(["none"]),
     ...rest,
   });
+}
+
+/** Whose routes are ours, and by which interface others are reached. */
+function sourcesOf(
+  view: () => PolicyView,
+  origin: Origin | undefined = BLOCK,
+  towards?: string,
+): PolicySources {
+  return { view, origin: () => origin, interfaceTowards: () => towards };
 }
 
 function exported(
@@ -40,9 +63,14 @@ function exported(
   input: Parameters<typeof viewOf>[0] = {},
   filters: string[] = [],
   to: PolicyNeighbor = INTERNAL,
+  origin: Origin = BLOCK,
+  towards?: string,
 ): Route | null {
   const view = viewOf(input);
-  return exportPolicy(() => view, filters)(what, to);
+  return exportPolicy(
+    sourcesOf(() => view, origin, towards),
+    filters,
+  )(what, to);
 }
 
 describe("bgp/route-policy: export", () => {
@@ -66,7 +94,8 @@ describe("bgp/route-policy: export", () => {
 
   it("keeps everything in a pool with disableBGPExport, ours too", () => {
     const poolList = [ipPool("10.65.0.0/16", { disableBGPExport: true }), ipPool("fd00:65::/64")];
-    assert.equal(exported(own("10.65.1.0/26"), { poolList }), null);
+    const kept = { ...BLOCK, byDefault: false };
+    assert.equal(exported(own("10.65.1.0/26"), { poolList }, [], INTERNAL, kept), null);
     assert.equal(exported(route("10.65.1.0/26"), { poolList }), null);
     assert.ok(exported(own("fd00:65::/122"), { poolList }));
   });
@@ -151,12 +180,100 @@ describe("bgp/route-policy: export", () => {
     });
   });
 
+  it("tells internal neighbors nothing of felix's tunnels and routes, and nobody of eBPF's devices", () => {
+    const through = (interfaceName: string, kind: Origin["kind"] = "foreign"): Origin => ({
+      kind,
+      localPref: NORMAL,
+      interfaceName,
+      byDefault: true,
+    });
+    const told = (origin: Origin, to: PolicyNeighbor, programmed: Encapsulation[] = ["none"]) =>
+      exported(own("10.65.9.0/26"), { programmed: new Set(programmed) }, [], to, origin) !== null;
+    for (const name of ["vxlan.calico", "vxlan-v6.calico", "wireguard.cali", "tunl0"]) {
+      assert.equal(told(through(name), INTERNAL), false, name);
+      assert.equal(told(through(name), EXTERNAL), true, name);
+    }
+    assert.equal(told(through("tunl0"), INTERNAL, ["none", "ipip"]), true);
+    assert.equal(told(through("eth0", "cluster"), INTERNAL), false);
+    assert.equal(told(through("eth0", "cluster"), EXTERNAL), true);
+    assert.equal(told(through("eth0"), INTERNAL), true);
+    for (const to of [INTERNAL, EXTERNAL]) assert.equal(told(through("bpfin.cali"), to), false);
+  });
+
+  it("tells the metric that a route has here, whatever it competes with in the table", () => {
+    const foreign: Origin = {
+      kind: "foreign",
+      localPref: 2_147_483_547,
+      interfaceName: "eth0",
+      byDefault: true,
+    };
+    const told = exported({ ...own("10.65.9.0/26"), localPref: 0 }, {}, [], INTERNAL, foreign);
+    assert.equal(told?.localPref, 2_147_483_547);
+  });
+
+  it("tells the fabric nothing of single addresses in our blocks that are elsewhere, unless they are better than normal", () => {
+    const blocks = [cidr("10.65.1.0/26")];
+    const borrowed = route("10.65.1.9/32", { localPref: NORMAL });
+    const migrating = route("10.65.1.9/32", { localPref: 2_147_483_135 });
+    assert.equal(exported(borrowed, { blocks }, [], EXTERNAL), null);
+    assert.ok(exported(borrowed, { blocks }, [], INTERNAL), "a reflector passes it on");
+    assert.ok(exported(migrating, { blocks }, [], EXTERNAL));
+    assert.ok(exported(route("10.65.2.9/32"), { blocks }, [], EXTERNAL));
+    assert.equal(exported(route("10.65.1.9/32", { localPref: 100 }), { blocks }, [], EXTERNAL), null);
+  });
+
+  describe("with filters that ask for the interface", () => {
+    const filters = byName(
+      bgpFilter("uplinks", {
+        exportV4: [
+          { interface: "eth*", action: "Accept" },
+          { interface: "docker0", action: "Reject" },
+        ],
+      }),
+    );
+    const at = (interfaceName: string | undefined, byDefault = true): Origin => ({
+      ...BLOCK,
+      interfaceName,
+      byDefault,
+    });
+
+    it("goes by where our own routes lead", () => {
+      const told = (origin: Origin) =>
+        exported(own("10.0.0.0/24"), { filters }, ["uplinks"], EXTERNAL, origin);
+      assert.ok(told(at("eth1", false)));
+      assert.equal(told(at("docker0")), null);
+      assert.ok(told(at("br0")));
+      assert.equal(told(at(undefined, false)), null);
+    });
+
+    it("and by where the next hops of others are", () => {
+      const told = (towards: string | undefined) =>
+        exported(route("192.0.2.0/24"), { filters }, ["uplinks"], EXTERNAL, BLOCK, towards);
+      assert.ok(told("eth0"));
+      assert.equal(told("docker0"), null);
+      assert.equal(told(undefined), null);
+    });
+
+    it("says whether there are any, and whether they let out more than what leaves by itself", () => {
+      assert.deepEqual([viewOf({ filters }).asksInterface, viewOf({ filters }).acceptsMore], [true, true]);
+      const rejecting = byName(
+        bgpFilter("f", { exportV6: [{ action: "Reject" }], importV4: [{ action: "Accept" }] }),
+      );
+      const view = viewOf({ filters: rejecting });
+      assert.deepEqual([view.asksInterface, view.acceptsMore], [false, false]);
+    });
+  });
+
   it("looks at the view of the moment", () => {
     let view = viewOf();
-    const policy = exportPolicy(() => view, []);
+    const policy = exportPolicy(
+      sourcesOf(() => view),
+      [],
+    );
     assert.ok(policy(own("10.65.1.0/26"), INTERNAL));
+    assert.ok(policy(route("10.65.1.0/26"), INTERNAL));
     view = viewOf({ poolList: [ipPool("10.65.0.0/16", { disableBGPExport: true })] });
-    assert.equal(policy(own("10.65.1.0/26"), INTERNAL), null);
+    assert.equal(policy(route("10.65.1.0/26"), INTERNAL), null);
   });
 });
 
@@ -176,7 +293,10 @@ describe("bgp/route-policy: import", () => {
   );
   const imported = (what: Route, names: string[]) => {
     const view = viewOf({ filters });
-    return importPolicy(() => view, names)(what, EXTERNAL);
+    return importPolicy(
+      sourcesOf(() => view),
+      names,
+    )(what, EXTERNAL);
   };
 
   it("lets in everything as it is unless a filter says otherwise", () => {

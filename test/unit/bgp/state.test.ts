@@ -63,7 +63,7 @@ describe("bgp/state", () => {
     assert.deepEqual(touchedBy(state, put("BGPFilter", "f", bgpFilter("f", {}))), [
       "peerings",
       "exports",
-      "imports",
+      "origination",
     ]);
     assert.deepEqual(touchedBy(state, put("IPPool", "p", ipPool("10.0.0.0/8"))), ["exports", "origination"]);
     assert.deepEqual(touchedBy(state, put("BGPConfiguration", "default", bgpConfiguration({}))), [
