@@ -139,6 +139,15 @@ export function formatPrefix(prefix: Prefix): string {
   return `${formatAddress(prefix.address)}/${prefix.length}`;
 }
 
+/** Of one version, and within. */
+export function prefixContains({ address, length }: Prefix, other: Uint8Array): boolean {
+  if (address.length !== other.length) return false;
+  const whole = length >> 3;
+  for (let i = 0; i < whole; i++) if (address[i] !== other[i]) return false;
+  const rest = length & 7;
+  return rest === 0 || ((address[whole]! ^ other[whole]!) & (0xff00 >> rest) & 0xff) === 0;
+}
+
 /** Zeroes the bits behind `length` in the `size` bytes at `offset`. */
 export function maskHostBits(bytes: Uint8Array, offset: number, size: number, length: number): void {
   const whole = length >> 3;

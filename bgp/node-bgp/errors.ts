@@ -43,6 +43,8 @@ export type BgpErrorDetail =
     }
   | { readonly code: "NeighborExists"; readonly address: string }
   | { readonly code: "NeighborUnknown"; readonly address: string }
+  | { readonly code: "DynamicExists"; readonly prefix: string }
+  | { readonly code: "DynamicUnknown"; readonly prefix: string }
   | { readonly code: "BfdSessionExists"; readonly address: string }
   | { readonly code: "BfdClosed" }
   /** The speaker is in the wrong phase for the call: `starting`, `running` or `stopped`. */

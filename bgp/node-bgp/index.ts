@@ -79,6 +79,8 @@ export { Speaker } from "./speaker.ts";
 export type * from "./speaker-options.ts";
 export type * from "./transport/transport.ts";
 export type {
+  DynamicAsnWarning,
+  DynamicLimitWarning,
   ListenPendingWarning,
   MalformedUpdateWarning,
   MaxPrefixesWarning,

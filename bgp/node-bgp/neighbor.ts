@@ -141,6 +141,38 @@ export interface NeighborOptions {
   readonly description?: string;
 }
 
+/** One AS number, or any of several numbers and ranges, both ends included: `[64512, [65000, 65534]]`. */
+export type AsnSet = number | readonly (number | readonly [from: number, to: number])[];
+
+/**
+ * Whoever dials us from a prefix is a neighbor, with these options (all of {@link NeighborOptions} but for dialling), for as long as it is up. The
+ * most specific prefix counts; a neighbor that is configured by its address comes first.
+ */
+export interface DynamicNeighborsOptions
+  extends Omit<
+    NeighborOptions,
+    "address" | "asn" | "port" | "passive" | "passiveFallback" | "connectRetryTime"
+  > {
+  /** `10.0.0.0/24`; also the identity of this setting. `fe80::/10` with `interface` for whoever is on a link. */
+  readonly prefix: string;
+  /** The AS numbers a neighbor may have; which one it is, is learned from its OPEN. */
+  readonly asn: AsnSet;
+  /** At most so many neighbors at a time, 1..65535; default 100. Who comes then is refused with Cease/Connection Rejected. */
+  readonly limit?: number;
+  /** TCP MD5 key (RFC 2385) of all of them: one key in the kernel, however many come. */
+  readonly password?: string;
+}
+
+/** JSON-safe. */
+export interface DynamicNeighborsStatus {
+  readonly prefix: string;
+  readonly asn: AsnSet;
+  readonly limit: number;
+  /** Addresses of those that are there. */
+  readonly neighbors: readonly string[];
+  readonly description?: string | undefined;
+}
+
 export interface AddPathOptions {
   /** Take several paths for one prefix. Default false. */
   readonly receive?: boolean;
@@ -250,6 +282,8 @@ export interface NeighborStatus {
   readonly localAsn: number;
   readonly type: "internal" | "external";
   readonly description?: string | undefined;
+  /** The prefix by which it was accepted, of a dynamic neighbor. */
+  readonly dynamic?: string | undefined;
   readonly state: NeighborState;
   /** When it entered the state, milliseconds since the epoch. */
   readonly since: number;

@@ -6,11 +6,18 @@
 import { canonicalAddress, parseAddress, withoutZone } from "./address.ts";
 import { Bfd, type BfdStatus } from "./bfd/bfd.ts";
 import { type Clock, systemClock } from "./clock.ts";
-import { BgpError, OptionError } from "./errors.ts";
+import { DynamicNeighbors, dynamicSetting } from "./dynamic-neighbors.ts";
+import { BgpError } from "./errors.ts";
 import { localAttributes, localPrefix } from "./local-route.ts";
 import { Cease, NotificationCode } from "./message/constants.ts";
 import { encodeShutdownText, type NotificationMessage } from "./message/notification.ts";
-import type { NeighborEvent, NeighborOptions, NeighborStatus } from "./neighbor.ts";
+import type {
+  DynamicNeighborsOptions,
+  DynamicNeighborsStatus,
+  NeighborEvent,
+  NeighborOptions,
+  NeighborStatus,
+} from "./neighbor.ts";
 import { NeighborEvents, type NeighborEventsOptions } from "./neighbor-events.ts";
 import type { PullQueue } from "./pull-queue.ts";
 import { RoutingTable } from "./rib/routing-table.ts";
@@ -27,6 +34,7 @@ import { Peer } from "./session/peer.ts";
 import type { PeerEnvironment } from "./session/peer-environment.ts";
 import { SelectionDeferral } from "./session/selection-deferral.ts";
 import type { ReconfigureOptions, SpeakerOptions, StartOptions, StopOptions } from "./speaker-options.ts";
+import { ListenerKeys } from "./transport/listener-keys.ts";
 import { type ListenAddresses, Listening } from "./transport/listening.ts";
 import { tcpTransport } from "./transport/tcp.ts";
 import type { Connection, Transport } from "./transport/transport.ts";
@@ -37,6 +45,10 @@ import { passwordRoomText, type SpeakerWarning } from "./warning.ts";
 const READING_MS_PER_TURN = 4;
 const DEFAULT_ESTABLISH_WAIT = 5;
 const DEFAULT_DEFERRAL_TIME = 30;
+
+type SocketSettings =
+  | Pick<NeighborConfig, "password" | "ttlSecurity" | "interface">
+  | DynamicNeighborsOptions;
 
 type Phase = "new" | "starting" | "running" | "stopped";
 
@@ -53,6 +65,8 @@ export class Speaker implements AsyncDisposable {
   readonly #table: RoutingTable;
   readonly #environment: PeerEnvironment;
   readonly #listening: Listening;
+  readonly #keys = new ListenerKeys((peers, password) => this.#listening.setPassword(peers, password));
+  readonly #dynamic: DynamicNeighbors;
   readonly #peers = new Map<string, Peer>();
   readonly #routeListeners = new Set<(changes: readonly RouteChange[]) => void>();
   readonly #neighborListeners = new Set<(event: NeighborEvent) => void>();
@@ -86,6 +100,14 @@ export class Speaker implements AsyncDisposable {
       onConnection: connection => this.#onIncoming(connection),
       onPending: (address, { message }) => this.#warn({ code: "ListenPending", address, text: message }),
       onPasswordRoom: room => this.#warn({ code: "PasswordRoom", ...room, text: passwordRoomText(room) }),
+    });
+    this.#dynamic = new DynamicNeighbors(this.#clock, {
+      speakerOptions: () => this.#options,
+      secure: (connection, setting) => this.#secure(connection, setting.options),
+      adopt: (config, connection) => this.#add(config).accept(connection),
+      isQuiet: address => this.#peer(address).isQuiet,
+      remove: address => this.#removeForGood(this.#peer(address), deconfigured()),
+      warn: warning => this.#warn(warning),
     });
     this.#environment = this.#createEnvironment();
   }
@@ -149,6 +171,7 @@ export class Speaker implements AsyncDisposable {
     this.#phase = "stopped";
     this.#ignoreSignal?.();
     this.#deferral?.stop();
+    this.#dynamic.stop();
     const { graceful = false, message } = options;
     for (const peer of this.#peers.values()) {
       if (graceful) peer.leave(cease(Cease.administrativeReset, message));
@@ -186,14 +209,19 @@ export class Speaker implements AsyncDisposable {
     this.#options = { ...this.#options, listen: options.listen };
   }
 
-  /** Throws {@link OptionError}, and {@link BgpError} `NeighborExists`, or as {@link start} does for its password. */
+  /**
+   * Throws {@link OptionError}, and {@link BgpError} `NeighborExists`, or as {@link start} does for its password. A dynamic neighbor of this address
+   * makes way.
+   */
   addNeighbor(options: NeighborOptions): void {
     const config = neighborConfig(options, this.#options);
     const { address } = config;
-    if (this.#peers.has(address)) {
+    const known = this.#peers.get(address);
+    if (known !== undefined && known.config.dynamic === undefined) {
       throw new BgpError({ code: "NeighborExists", address }, `neighbor ${address} exists already`);
     }
-    this.#prepareListeners(config);
+    this.#prepareListeners(address, config);
+    if (known !== undefined) this.#remove(known, cease(Cease.otherConfigurationChange));
     this.#add(config);
   }
 
@@ -203,8 +231,9 @@ export class Speaker implements AsyncDisposable {
    */
   updateNeighbor(options: NeighborOptions): void {
     const config = neighborConfig(options, this.#options);
-    const peer = this.#peer(config.address);
-    this.#prepareListeners(config);
+    const peer = this.#peers.get(config.address);
+    if (peer === undefined || peer.config.dynamic !== undefined) throw unknownNeighbor(config.address);
+    this.#prepareListeners(config.address, config);
     if (!needsNewSession(peer.config, config)) {
       peer.reconfigure(config);
       return;
@@ -213,15 +242,53 @@ export class Speaker implements AsyncDisposable {
     this.#add(config);
   }
 
-  /** Ends the session with Cease/Peer De-configured and your text (RFC 9003). Throws `NeighborUnknown`. */
+  /**
+   * Ends the session with Cease/Peer De-configured, or Administrative Shutdown with your text (RFC 9003). A dynamic neighbor may come again. Throws
+   * `NeighborUnknown`.
+   */
   removeNeighbor(address: string, message?: string): void {
-    const peer = this.#peer(address);
-    this.#remove(peer, cease(Cease.peerDeconfigured, message));
-    if (this.#withSamePlainAddress(peer.config).length === 0) {
-      this.#listening.setPassword(withoutZone(peer.config.address), undefined);
+    this.#removeForGood(this.#peer(address), deconfigured(message));
+  }
+
+  /** Accepts neighbors from a prefix. Throws {@link OptionError}, `DynamicExists`, or as {@link start} does for the password. */
+  addDynamicNeighbors(options: DynamicNeighborsOptions): void {
+    const setting = dynamicSetting(options, this.#options);
+    this.#dynamic.add(setting);
+    try {
+      this.#prepareListeners(setting.prefix, options);
+    } catch (error) {
+      this.#dynamic.remove(setting.prefix);
+      throw error;
     }
-    const removed = { state: "Idle", previous: "Idle", since: this.#clock.now(), removed: true } as const;
-    this.#tellNeighbor({ address: peer.config.address, ...removed });
+  }
+
+  /**
+   * Replaces all options of the dynamic neighbors of a prefix, for those that are there as {@link updateNeighbor} does it; who needs a new session
+   * has to dial again. Throws as {@link addDynamicNeighbors} does, or `DynamicUnknown`.
+   */
+  updateDynamicNeighbors(options: DynamicNeighborsOptions): void {
+    const setting = dynamicSetting(options, this.#options);
+    this.#dynamic.get(setting.prefix);
+    this.#prepareListeners(setting.prefix, options);
+    for (const address of this.#dynamic.update(setting)) {
+      const peer = this.#peer(address);
+      const config = this.#dynamic.configOf(setting, address, peer.config.asn);
+      if (config !== undefined && !needsNewSession(peer.config, config)) peer.reconfigure(config);
+      else this.#removeForGood(peer, cease(Cease.otherConfigurationChange));
+    }
+  }
+
+  /** Ends the neighbors of the prefix as {@link removeNeighbor} does, and accepts no more. Throws `DynamicUnknown`. */
+  removeDynamicNeighbors(prefix: string, message?: string): void {
+    const canonical = localPrefix(prefix);
+    for (const address of this.#dynamic.remove(canonical)) {
+      this.#removeForGood(this.#peer(address), deconfigured(message));
+    }
+    this.#keys.delete(canonical);
+  }
+
+  dynamicNeighbors(): DynamicNeighborsStatus[] {
+    return this.#dynamic.status();
   }
 
   /** Ends the session with Cease/Administrative Reset; it comes back by itself. Throws `NeighborUnknown`. */
@@ -375,6 +442,9 @@ export class Speaker implements AsyncDisposable {
   }
 
   #tellNeighbor(event: NeighborEvent): void {
+    const { address, state } = event;
+    const dynamic = this.#peers.get(address)?.config.dynamic;
+    if (dynamic !== undefined) this.#dynamic.noteState(address, dynamic, state === "Established");
     for (const listener of this.#neighborListeners) listener(event);
   }
 
@@ -395,59 +465,58 @@ export class Speaker implements AsyncDisposable {
   #peer(address: string): Peer {
     const peer = this.#peers.get(canonicalAddress(address) ?? address);
     if (peer !== undefined) return peer;
-    throw new BgpError({ code: "NeighborUnknown", address }, `there is no neighbor ${address}`);
+    throw unknownNeighbor(address);
   }
 
-  #add(config: NeighborConfig): void {
+  #add(config: NeighborConfig): Peer {
     const peer = new Peer(this.#environment, config, parseAddress(withoutZone(config.address))!);
     this.#peers.set(config.address, peer);
-    if (!this.#isIn("running")) return;
-    this.#deferral?.neighborAdded(config.address);
-    peer.start();
+    if (this.#isIn("running")) {
+      this.#deferral?.neighborAdded(config.address);
+      peer.start();
+    }
+    return peer;
   }
 
+  /** Nothing of it stays, but its key: it comes back with other options. */
   #remove(peer: Peer, sent: NotificationMessage): void {
-    const { address } = peer.config;
+    const { address, dynamic } = peer.config;
     peer.remove(sent);
     this.#peers.delete(address);
     this.#deferral?.removed(address);
+    if (dynamic !== undefined) this.#dynamic.forget(address, dynamic);
   }
 
-  /** What the listeners have to know of a neighbor before it comes. Whatever can fail for a neighbor fails here. */
-  #prepareListeners(config: NeighborConfig): void {
-    const { password, ttlSecurity } = config;
-    const other = this.#withSamePlainAddress(config).find(peer => peer.config.password !== password);
-    if (other !== undefined) {
-      const expected = `the one of ${other.config.address}: the kernel knows one key for the address, whatever the interface`;
-      throw new OptionError("password", "***", expected);
-    }
+  #removeForGood(peer: Peer, sent: NotificationMessage): void {
+    const { address, dynamic } = peer.config;
+    this.#remove(peer, sent);
+    if (dynamic === undefined) this.#keys.delete(address);
+    this.#tellNeighbor({ address, state: "Idle", previous: "Idle", since: this.#clock.now(), removed: true });
+  }
+
+  /** What the listeners have to know of neighbors before they come. Whatever can fail for a neighbor fails here. */
+  #prepareListeners(peers: string, { password, ttlSecurity }: SocketSettings): void {
     if (ttlSecurity !== undefined) this.#listening.expectTtlSecurity();
-    this.#listening.setPassword(withoutZone(config.address), password);
-  }
-
-  /** Other neighbors with this link-local address, behind other interfaces. */
-  #withSamePlainAddress({ address }: NeighborConfig): Peer[] {
-    const plain = withoutZone(address);
-    if (plain === address) return [];
-    const isOther = ({ config }: Peer) => config.address !== address && withoutZone(config.address) === plain;
-    return [...this.#peers.values()].filter(isOther);
+    this.#keys.set(peers, password);
   }
 
   #onIncoming(connection: Connection): void {
-    const peer = this.#isIn("running") ? this.#peers.get(connection.remoteAddress) : undefined;
+    const isRunning = this.#isIn("running");
+    const peer = isRunning ? this.#peers.get(connection.remoteAddress) : undefined;
     if (peer === undefined) {
-      connection.destroy();
-      return;
-    }
+      if (!isRunning || !this.#dynamic.accept(connection)) connection.destroy();
+    } else if (this.#secure(connection, peer.config)) peer.accept(connection);
+    else connection.destroy();
+  }
+
+  /** What cannot be protected as configured is not accepted. */
+  #secure(connection: Connection, { ttlSecurity, interface: name }: SocketSettings): boolean {
     try {
-      const { ttlSecurity, interface: name } = peer.config;
       this.#transport.secure?.(connection, { ttlSecurity, interface: name });
+      return true;
     } catch {
-      // What cannot be protected as configured is not accepted.
-      connection.destroy();
-      return;
+      return false;
     }
-    peer.accept(connection);
   }
 
   #startDeferral(): void {
@@ -476,8 +545,17 @@ function listenAddresses(listen: SpeakerOptions["listen"]): ListenAddresses | un
   return { port, addresses, interface: name };
 }
 
+function unknownNeighbor(address: string): BgpError {
+  return new BgpError({ code: "NeighborUnknown", address }, `there is no neighbor ${address}`);
+}
+
 function stateError(phase: Phase, text: string): BgpError {
   return new BgpError({ code: "SpeakerState", phase }, text);
+}
+
+/** Only a shutdown or a reset may have a text (RFC 9003 2). */
+function deconfigured(message?: string): NotificationMessage {
+  return message === undefined ? cease(Cease.peerDeconfigured) : cease(Cease.administrativeShutdown, message);
 }
 
 function cease(subcode: number, message?: string): NotificationMessage {

@@ -43,12 +43,32 @@ export interface BfdFailedWarning {
   readonly text: string;
 }
 
+/** Somebody was refused because the neighbors of its prefix are at their limit; once, until there is room again. */
+export interface DynamicLimitWarning {
+  readonly code: "DynamicLimit";
+  readonly text: string;
+  readonly prefix: string;
+  readonly address: string;
+  readonly limit: number;
+}
+
+/** Somebody was refused for the AS number it says it has. */
+export interface DynamicAsnWarning {
+  readonly code: "DynamicAsn";
+  readonly text: string;
+  readonly prefix: string;
+  readonly address: string;
+  readonly asn: number;
+}
+
 export type SpeakerWarning =
   | BfdFailedWarning
   | MalformedUpdateWarning
   | MaxPrefixesWarning
   | PasswordRoomWarning
-  | ListenPendingWarning;
+  | ListenPendingWarning
+  | DynamicLimitWarning
+  | DynamicAsnWarning;
 
 export type SpeakerWarningCode = SpeakerWarning["code"];
 

@@ -67,6 +67,8 @@ export interface NeighborConfig {
   readonly exportGroup: string | undefined;
   readonly description: string | undefined;
   readonly policyNeighbor: PolicyNeighbor;
+  /** The prefix it was accepted by. */
+  readonly dynamic: string | undefined;
 }
 
 export interface MaxPrefixes {
@@ -206,6 +208,7 @@ export function neighborConfig(options: NeighborOptions, speaker: SpeakerOptions
     exportGroup: options.exportGroup,
     description: options.description,
     policyNeighbor: { address, asn, localAsn, type },
+    dynamic: undefined,
   };
 }
 

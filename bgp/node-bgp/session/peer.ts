@@ -71,6 +71,12 @@ export class Peer implements SessionOwner {
     return this.#config;
   }
 
+  /** It has no connection, is not held back for an error, and keeps no routes: there is nothing to lose with it. */
+  get isQuiet(): boolean {
+    const { slots, waiting } = this.#fsm;
+    return slots.length === 0 && waiting !== "idle-hold" && !this.#routes.status().restarting;
+  }
+
   start(): void {
     this.#isWanted = true;
     this.#bfd.follow(this.#config);
@@ -140,7 +146,7 @@ export class Peer implements SessionOwner {
   }
 
   status(): NeighborStatus {
-    const { address, asn, localAsn, type, description, families, policyMissing } = this.#config;
+    const { address, asn, localAsn, type, description, families, policyMissing, dynamic } = this.#config;
     const { state, since, established, lastError, lastSessionError, history } = this.#log;
     const negotiated = this.#established?.negotiated;
     return {
@@ -149,6 +155,7 @@ export class Peer implements SessionOwner {
       localAsn,
       type,
       description,
+      dynamic,
       state,
       since,
       established,

@@ -60,6 +60,7 @@ describe("options of a neighbor", () => {
       policyMissing: [],
       exportGroup: undefined,
       description: undefined,
+      dynamic: undefined,
     });
   });
 

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { readdirSync } from "node:fs";
 import { connect } from "node:net";
-import type { NeighborStatus, Speaker, SpeakerWarning } from "../../index.ts";
+import { acceptAll, type NeighborStatus, type Speaker, type SpeakerWarning } from "../../index.ts";
 import { getSocketOption } from "../../transport/native.ts";
 import { CableLab, LEFT, LEFT6, RIGHT, RIGHT6 } from "../kit/cable-lab.ts";
 import { until } from "../kit/namespaces.ts";
@@ -315,6 +315,57 @@ describe("real sockets", function () {
       await established(left, RIGHT);
       assert.equal(left.neighbor(RIGHT6)?.established, 1);
       assert.equal(left.neighbor(RIGHT6)?.state, "Established");
+    });
+
+    it("asks the neighbors of a prefix for one password, with one key, in both versions", async () => {
+      const right = await lab.speaker("right");
+      const options = { importPolicy: acceptAll, exportPolicy: acceptAll, ttlSecurity: 1 };
+      right.addDynamicNeighbors({
+        ...options,
+        prefix: "10.99.0.0/24",
+        asn: [[64512, 64600]],
+        password: SECRET,
+      });
+      right.addDynamicNeighbors({ ...options, prefix: "fd99::/64", asn: 64512, password: SECRET });
+      const theirs = [RIGHT, RIGHT6].map(address => ({
+        address,
+        asn: 64513,
+        connectRetryTime: 1,
+        ttlSecurity: 1,
+      }));
+      const left = await lab.speaker("left", { listen: false });
+      for (const neighbor of theirs) left.addNeighbor({ ...neighbor, password: "guess" });
+      await neverEstablished(left, RIGHT);
+      assert.deepEqual(right.neighbors(), []);
+      for (const neighbor of theirs) left.updateNeighbor({ ...neighbor, password: SECRET });
+      await Promise.all([established(left, RIGHT), established(left, RIGHT6)]);
+      assert.deepEqual(
+        right
+          .neighbors()
+          .map(({ address }) => address)
+          .sort(),
+        [LEFT, LEFT6],
+      );
+      right.updateDynamicNeighbors({ ...options, prefix: "fd99::/64", asn: 64512, password: "another" });
+      await until("down", () => (left.neighbor(RIGHT6)?.state === "Established" ? undefined : true));
+      await neverEstablished(left, RIGHT6);
+      assert.equal(left.neighbor(RIGHT)?.established, 1, "the other prefix noticed nothing");
+    });
+
+    it("has an own key for a more specific prefix and for an address within", async () => {
+      const right = await lab.speaker("right");
+      right.addDynamicNeighbors({ prefix: "10.99.0.0/24", asn: 64512, password: "wide" });
+      right.addDynamicNeighbors({ prefix: "10.99.0.0/28", asn: 64512, password: "narrow" });
+      const left = await lab.speaker("left", { listen: false });
+      left.addNeighbor({ address: RIGHT, asn: 64513, password: "narrow", connectRetryTime: 1 });
+      await established(left, RIGHT);
+      right.addNeighbor({ address: LEFT, asn: 64512, password: "own", passive: true });
+      left.updateNeighbor({ address: RIGHT, asn: 64513, password: "own", connectRetryTime: 1 });
+      await until("again", () => (right.neighbor(LEFT)?.state === "Established" ? true : undefined));
+      right.removeNeighbor(LEFT);
+      left.updateNeighbor({ address: RIGHT, asn: 64513, password: "narrow", connectRetryTime: 1 });
+      await established(left, RIGHT);
+      assert.equal(right.neighbor(LEFT)?.dynamic, "10.99.0.0/28");
     });
 
     it("says before it happens, and when it does, that the kernel has no room for more keys", async () => {
