@@ -23,6 +23,7 @@ import type { PullQueue } from "./pull-queue.ts";
 import { RoutingTable } from "./rib/routing-table.ts";
 import type { Family, LocalRoute, Route, RouteChange } from "./route.ts";
 import { RouteChanges, type RouteChangesOptions } from "./route-changes.ts";
+import type { SessionMonitor } from "./session/monitor.ts";
 import {
   checkSpeakerOptions,
   DEFAULT_PORT,
@@ -71,6 +72,7 @@ export class Speaker implements AsyncDisposable {
   readonly #routeListeners = new Set<(changes: readonly RouteChange[]) => void>();
   readonly #neighborListeners = new Set<(event: NeighborEvent) => void>();
   readonly #warningListeners = new Set<(warning: SpeakerWarning) => void>();
+  readonly #monitors = new Set<SessionMonitor>();
   readonly #readers = new Set<{ close(): void }>();
   #clusterId: string;
   #deferral: SelectionDeferral | undefined;
@@ -320,6 +322,12 @@ export class Speaker implements AsyncDisposable {
     return subscribe(this.#neighborListeners, listener);
   }
 
+  /** Watches sessions and what they receive, as {@link BmpExporter} does. Returns the function that ends it. */
+  monitor(monitor: SessionMonitor): () => void {
+    for (const { monitored } of this.#peers.values()) if (monitored !== undefined) monitor.up(monitored);
+    return subscribe(this.#monitors, monitor);
+  }
+
   /** What is no error of a call and no state, by `code`. Returns the function that unsubscribes. */
   onWarning(listener: (warning: SpeakerWarning) => void): () => void {
     return subscribe(this.#warningListeners, listener);
@@ -429,6 +437,7 @@ export class Speaker implements AsyncDisposable {
       restarting: this.#isRestart,
       met: new Set(),
       deferral: () => this.#deferral,
+      monitors: this.#monitors,
       onNeighbor: event => this.#tellNeighbor(event),
       onWarning: warning => this.#warn(warning),
     };

@@ -7,6 +7,7 @@ import type { RoutingTable } from "../rib/routing-table.ts";
 import type { Transport } from "../transport/transport.ts";
 import type { TurnBudget } from "../turn-budget.ts";
 import type { SpeakerWarning } from "../warning.ts";
+import type { SessionMonitor } from "./monitor.ts";
 import type { SelectionDeferral } from "./selection-deferral.ts";
 
 export interface PeerEnvironment {
@@ -27,6 +28,7 @@ export interface PeerEnvironment {
   readonly met: Set<string>;
   /** While route selection waits after a restart. */
   deferral(): SelectionDeferral | undefined;
+  readonly monitors: ReadonlySet<SessionMonitor>;
   onNeighbor(event: NeighborEvent): void;
   onWarning(warning: SpeakerWarning): void;
 }

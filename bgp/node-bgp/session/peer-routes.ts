@@ -125,7 +125,7 @@ export class PeerRoutes {
     const { table } = this.#env;
     const update = decodeUpdate(bytes.subarray(start, end), session.negotiated!);
     const families = session.negotiated!.families.filter(family => !this.#disabledFamilies.has(family));
-    table.receive(this.#source, update, this.#importContext(session), families);
+    table.receive(this.#source, update, this.importContext(session), families);
     if (update.problems.length > 0) this.#onProblems(update);
     if (update.announced.length > 0) this.#checkLimit(update);
     if (update.endOfRib !== undefined) this.#onEndOfRib(update.endOfRib);
@@ -165,13 +165,14 @@ export class PeerRoutes {
     for (const member of this.#members.values()) this.#env.table.refreshExports(member);
   }
 
-  /** Asks the neighbor to send everything again. */
-  requestRefresh(): void {
+  /** Asks the neighbor to send everything again; false where it cannot be asked. */
+  requestRefresh(): boolean {
     const session = this.#session;
-    if (!session?.negotiated?.routeRefresh) return;
+    if (!session?.negotiated?.routeRefresh) return false;
     for (const family of session.negotiated.families) {
       session.sendRouteRefresh({ ...afiSafiOf(family), subtype: RefreshSubtype.request });
     }
+    return true;
   }
 
   *advertised(): Generator<Route> {
@@ -204,7 +205,15 @@ export class PeerRoutes {
     return this.#answers;
   }
 
-  #importContext(session: Session): ImportContext {
+  /** Every path of the neighbor, as it was taken. */
+  *received(family: Family): Generator<Route> {
+    const { table } = this.#env;
+    for (const { prefix } of table.routes(family)) {
+      for (const path of table.paths(prefix)) if (path.source === this.#config.address) yield path;
+    }
+  }
+
+  importContext(session: Session): ImportContext {
     const { policyNeighbor, allowedLocalAs, importPolicy } = this.#config;
     const { routerId, clusterId } = this.#env;
     const { localAddress } = session.connection;

@@ -13,6 +13,7 @@ import type { Route } from "../route.ts";
 import type { Connection } from "../transport/transport.ts";
 import { type ConnectionEnd, notification, type StopReason } from "./connection-fsm.ts";
 import { MessageTally } from "./message-tally.ts";
+import type { MonitoredSession } from "./monitor.ts";
 import type { Negotiated, SessionConfig } from "./negotiation.ts";
 import type { NeighborConfig } from "./neighbor-config.ts";
 import {
@@ -53,6 +54,7 @@ export class Peer implements SessionOwner {
   #isWanted = false;
   #nextSessionId = 1;
   #established: Session | undefined;
+  #monitored: MonitoredSession | undefined;
   #waitTimer: TimerHandle | undefined;
   #collisionTimer: TimerHandle | undefined;
 
@@ -206,10 +208,19 @@ export class Peer implements SessionOwner {
     this.#env.met.add(this.#config.address);
     this.#step({ type: "established", id: session.id });
     this.#routes.established(session, negotiated);
+    this.#monitored = this.#monitoredSession(session, negotiated);
+    for (const monitor of this.#env.monitors) monitor.up(this.#monitored);
   }
 
   onUpdate(session: Session, bytes: Uint8Array, start: number, end: number): void {
     this.#routes.update(session, bytes, start, end);
+    if (this.#env.monitors.size === 0 || this.#monitored === undefined) return;
+    for (const monitor of this.#env.monitors) monitor.update(this.#monitored, bytes, start, end);
+  }
+
+  /** The Established session, for those who watch. */
+  get monitored(): MonitoredSession | undefined {
+    return this.#monitored;
   }
 
   onRouteRefresh(session: Session, message: RouteRefreshMessage): void {
@@ -226,6 +237,8 @@ export class Peer implements SessionOwner {
     if (session === this.#established) {
       this.#established = undefined;
       this.#routes.lost(session.negotiated!, end);
+      for (const monitor of this.#env.monitors) monitor.down(this.#monitored!, end);
+      this.#monitored = undefined;
     }
     const { reason, damped } = end;
     this.#step({ type: "ended", id: session.id, reason, damped, holdMs: this.#holdAfter(end) });
@@ -238,6 +251,25 @@ export class Peer implements SessionOwner {
     const restartAfter = this.#config.maxPrefixes?.restartAfter;
     if (restartAfter === "never") return Number.POSITIVE_INFINITY;
     return restartAfter === undefined ? undefined : restartAfter * 1000;
+  }
+
+  #monitoredSession({ connection, opens }: Session, negotiated: Negotiated): MonitoredSession {
+    const { localAddress, localPort, remotePort } = connection;
+    const session = this.#established!;
+    return {
+      address: this.#config.address,
+      asn: this.#config.asn,
+      localAddress,
+      localPort,
+      remotePort,
+      since: this.#env.clock.now(),
+      negotiated,
+      opens,
+      importContext: () => this.#routes.importContext(session),
+      received: family => this.#routes.received(family),
+      requestRefresh: () => this.#routes.requestRefresh(),
+      status: () => this.status(),
+    };
   }
 
   // --- what BFD tells

@@ -70,6 +70,11 @@ export class Session {
   #state = INITIAL_CONNECTION;
   /** A whole message was in the chunk at hand. */
   #heard = false;
+  /** Bodies of the OPENs, as far as they have been exchanged: for those who watch the session. */
+  readonly opens: { sent: Uint8Array; received: Uint8Array } = {
+    sent: new Uint8Array(0),
+    received: new Uint8Array(0),
+  };
   #written = 0;
   #deliveredAtCheck = 0;
 
@@ -222,6 +227,7 @@ export class Session {
   #onRareMessage(type: MessageType, body: Uint8Array): void {
     switch (type) {
       case MessageType.open:
+        this.opens.received = body.slice();
         this.#dispatch({ type: "open", open: decodeOpen(body) });
         break;
       case MessageType.notification:
@@ -247,7 +253,8 @@ export class Session {
   #perform(action: ConnectionAction): void {
     switch (action.do) {
       case "send-open":
-        this.#send(MessageType.open, encodeOpen(openMessage(this.#config)));
+        this.opens.sent = encodeOpen(openMessage(this.#config));
+        this.#send(MessageType.open, this.opens.sent);
         this.#owner.onOpenSent(this);
         break;
       case "send-keepalive":

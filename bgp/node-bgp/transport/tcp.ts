@@ -60,6 +60,10 @@ class TcpConnection implements Connection {
     return localAddress === undefined ? "" : (canonicalAddress(localAddress) ?? localAddress);
   }
 
+  get localPort(): number {
+    return this.socket.localPort ?? 0;
+  }
+
   get writableLength(): number {
     return this.socket.writableLength;
   }

@@ -19,6 +19,7 @@ export interface Connection {
   readonly remotePort: number;
   /** Known once connected. */
   readonly localAddress: string;
+  readonly localPort: number;
   /** Bytes written and not yet taken by the kernel. */
   readonly writableLength: number;
   /** May be exchanged; what arrives before the first one waits for it. */

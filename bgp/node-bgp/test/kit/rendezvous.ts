@@ -143,6 +143,10 @@ class HeldConnection implements Connection {
     return this.#real?.remotePort ?? 0;
   }
 
+  get localPort(): number {
+    return this.#real?.localPort ?? 0;
+  }
+
   get localAddress(): string {
     return this.#real?.localAddress ?? "";
   }

@@ -87,6 +87,7 @@ export class SimNetwork {
 export class SimConnection implements Connection {
   readonly #network: SimNetwork;
   readonly localAddress: string;
+  readonly localPort: number;
   readonly remoteAddress: string;
   readonly remotePort: number;
   #peer: SimConnection | undefined;
@@ -101,6 +102,8 @@ export class SimConnection implements Connection {
   constructor(network: SimNetwork, localAddress: string, remoteAddress: string, remotePort: number) {
     this.#network = network;
     this.localAddress = localAddress;
+    // Whoever dials sees its own port as the other's: nobody here looks at it twice.
+    this.localPort = remotePort;
     this.remoteAddress = remoteAddress;
     this.remotePort = remotePort;
   }

@@ -73,6 +73,7 @@ class Bench {
       remoteAddress: "10.0.0.2",
       remotePort: 179,
       localAddress: "10.0.0.1",
+      localPort: 40_000,
       get writableLength() {
         return bench.queued ?? 0;
       },
