@@ -29,6 +29,8 @@ export function frrConfig(options: DaemonOptions): string {
           " bgp graceful-restart",
           ` bgp graceful-restart restart-time ${restart}`,
           " bgp graceful-restart preserve-fw-state",
+          // The N bit of RFC 8538.
+          " bgp graceful-restart notification",
         ]),
     ...(longLived === undefined ? [] : [` bgp long-lived-graceful-restart stale-time ${longLived}`]),
     ...neighbors.flatMap(neighbor => frrNeighbor(neighbor, options)),
