@@ -24,7 +24,7 @@ export interface DaemonStatus {
   readonly identity: { asn: number; port: number } | null;
   readonly announced: string[];
   readonly problems: string[];
-  readonly neighbors: { name: string; state: string; address: string }[];
+  readonly neighbors: { name: string; state: string; address: string; since: number }[];
 }
 
 /** A machine: its kernel stays when its daemon goes. */
@@ -36,6 +36,8 @@ export class Host {
   readonly speakers: SpeakerOptions[] = [];
   /** Passwords of the listener, by neighbor. */
   readonly passwords = new Map<string, string>();
+  /** `10.0.0.1:179`, `any:179`. */
+  readonly listening: string[] = [];
   /** Thrown by listen(). */
   listenError: Error | undefined;
   #speaker: Speaker | undefined;
@@ -124,11 +126,18 @@ export class Host {
       listen: async (...args: Parameters<typeof listen>) => {
         if (this.listenError) throw this.listenError;
         const listener = await listen(...args);
+        const [{ address = "any", port }] = args;
+        const where = `${address}:${port}`;
+        this.listening.push(where);
+        const close = async () => {
+          this.listening.splice(this.listening.indexOf(where), 1);
+          await listener.close();
+        };
         const setPassword = (address: string, password: string | undefined) => {
           if (password === undefined) this.passwords.delete(address);
           else this.passwords.set(address, password);
         };
-        return { ...listener, setPassword };
+        return { ...listener, close, setPassword };
       },
     };
   }

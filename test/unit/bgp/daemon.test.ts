@@ -92,6 +92,78 @@ describe("bgp/daemon: in a mesh", () => {
   });
 });
 
+describe("bgp/daemon: announces besides blocks", () => {
+  it("a workload that moves here better than it did where it was, and there gives way", async () => {
+    const { lab, hosts, a, b } = await mesh(3);
+    a.kernel.addLink(7, "cali7");
+    a.kernel.addWorkload(7, "10.65.3.9/32");
+    await lab.pass(0.5);
+    assert.ok(b.kernel.bgpRoutes.includes("10.65.3.9/32 via 10.0.0.1"));
+    b.kernel.addLink(7, "cali7");
+    b.kernel.addWorkload(7, "10.65.3.9/32", 512);
+    await lab.pass(0.5);
+    for (const host of [a, hosts[2]!])
+      assert.ok(host.kernel.bgpRoutes.includes("10.65.3.9/32 via 10.0.0.2 metric 512"), host.name);
+    assert.deepEqual(
+      b.kernel.bgpRoutes.filter(route => route.startsWith("10.65.3.9")),
+      [],
+    );
+  });
+
+  it("what somebody has put into the kernel inside a pool, until somebody else announces it", async () => {
+    const { lab, a, b } = await mesh();
+    const foreign = { destination: cidr("10.65.40.0/24"), protocol: RouteProtocol.STATIC, metric: 2000 };
+    a.kernel.setRoute({ ...foreign, type: "unicast", gateway: ip("10.0.0.9") });
+    a.kernel.setRoute({
+      ...foreign,
+      destination: cidr("172.20.0.0/24"),
+      type: "unicast",
+      gateway: ip("10.0.0.9"),
+    });
+    await lab.pass(0.5);
+    assert.deepEqual(b.kernel.bgpRoutes, [...B_ROUTES, "10.65.40.0/24 via 10.0.0.1"].sort());
+    await lab.block(b, "10.65.40.0/24");
+    await lab.pass(0.5);
+    assert.ok(a.kernel.bgpRoutes.includes("10.65.40.0/24 via 10.0.0.2"), a.kernel.bgpRoutes.join());
+    await lab.delete("BlockAffinity", "10.65.40.0/24", "host:b");
+    a.kernel.deleteRoute("10.65.40.0/24", 2000);
+    await lab.pass(0.5);
+    assert.deepEqual([a.kernel.bgpRoutes, b.kernel.bgpRoutes], [A_ROUTES, B_ROUTES]);
+  });
+
+  it("what a filter lets out, by the interface it leads over, while it does", async () => {
+    const { lab, a, b } = await mesh();
+    a.kernel.addLink(3, "br7");
+    a.kernel.addAddress(3, "172.20.0.1/24");
+    const peer = { node: "a", peerIP: "10.0.0.2", asNumber: 64512, filters: ["bridges"] };
+    await lab.put("BGPPeer", "p", bgpPeer("p", peer));
+    const rule = { interface: "br*", action: "Accept" } as const;
+    await lab.put("BGPFilter", "bridges", bgpFilter("bridges", { exportV4: [rule] }));
+    await lab.pass(1);
+    assert.deepEqual(b.kernel.bgpRoutes, [...B_ROUTES, "172.20.0.0/24 via 10.0.0.1"].sort());
+    a.kernel.addLink(3, "off7");
+    await lab.pass(1);
+    assert.deepEqual(b.kernel.bgpRoutes, B_ROUTES);
+    a.kernel.addLink(3, "br7");
+    await lab.pass(1);
+    assert.ok(b.kernel.bgpRoutes.includes("172.20.0.0/24 via 10.0.0.1"));
+    await lab.delete("BGPFilter", "bridges");
+    await lab.pass(1);
+    assert.deepEqual(b.kernel.bgpRoutes, B_ROUTES);
+  });
+
+  it("no subnet of an ignored interface", async () => {
+    const { lab, a, b } = await mesh();
+    a.kernel.addLink(3, "br7");
+    a.kernel.addAddress(3, "10.65.40.1/24");
+    await lab.pass(1);
+    assert.deepEqual(b.kernel.bgpRoutes, [...B_ROUTES, "10.65.40.0/24 via 10.0.0.1"].sort());
+    await lab.put("BGPConfiguration", "default", bgpConfiguration({ ignoredInterfaces: ["br*"] }));
+    await lab.pass(1);
+    assert.deepEqual(b.kernel.bgpRoutes, B_ROUTES);
+  });
+});
+
 describe("bgp/daemon: its identity", () => {
   it("waits while the node has no address, and says so; starts when it has one; stops when it loses it", async () => {
     const lab = new DaemonLab();
@@ -154,6 +226,18 @@ describe("bgp/daemon: its identity", () => {
     assert.deepEqual(ids.slice(0, 3), ["10.0.0.1", "10.0.0.1", "192.0.2.1"]);
     assert.match(ids[3] as string, /^\d+\.\d+\.\d+\.\d+$/);
     assert.notEqual(ids[3], "10.0.0.1");
+  });
+
+  it("listens where it is told from now on, on both of its addresses, without a new speaker", async () => {
+    const lab = new DaemonLab();
+    const a = await lab.host("a", "10.0.0.1", { ipv6Address: "fd00::1/64" });
+    a.start();
+    await lab.pass(0.5);
+    assert.deepEqual(a.speakers[0]?.listen, { port: 179 });
+    await lab.put("BGPConfiguration", "default", bgpConfiguration({ listenPort: 1790, bindMode: "NodeIP" }));
+    await lab.pass(0.5);
+    assert.equal(a.speakers.length, 1);
+    assert.deepEqual(a.listening, ["10.0.0.1:1790", "fd00::1:1790"]);
   });
 
   it("listens where it is told, and is a reflector with the cluster id of the node", async () => {
