@@ -22,11 +22,17 @@ export interface BestRoutes {
   best(prefix: string): Route | undefined;
 }
 
+interface Pending {
+  readonly family: Family;
+  /** The reader has never been told of it. */
+  readonly isNew: boolean;
+}
+
 export class RouteChanges {
   readonly queue: PullQueue<RouteChange>;
   readonly #table: BestRoutes;
   readonly #family: Family | undefined;
-  readonly #pending = new Map<string, Family>();
+  readonly #pending = new Map<string, Pending>();
   #snapshot: Iterator<Route> | undefined;
 
   constructor(table: BestRoutes, clock: Clock, options: RouteChangesOptions) {
@@ -42,8 +48,10 @@ export class RouteChanges {
   }
 
   add(changes: readonly RouteChange[]): void {
-    for (const { prefix, family } of changes) {
-      if (this.#family === undefined || family === this.#family) this.#pending.set(prefix, family);
+    for (const { prefix, family, kind } of changes) {
+      if (this.#family !== undefined && family !== this.#family) continue;
+      const isNew = this.#pending.get(prefix)?.isNew ?? kind === "added";
+      this.#pending.set(prefix, { family, isNew });
     }
     this.queue.wake();
   }
@@ -54,14 +62,15 @@ export class RouteChanges {
       if (!done) {
         // As it is told now, an earlier change of it need not be told again.
         this.#pending.delete(value.prefix);
-        return { prefix: value.prefix, family: value.family, best: value };
+        return { kind: "added", prefix: value.prefix, family: value.family, best: value };
       }
       this.#snapshot = undefined;
     }
     const [first] = this.#pending;
     if (first === undefined) return undefined;
-    const [prefix, family] = first;
+    const [prefix, { family, isNew }] = first;
     this.#pending.delete(prefix);
-    return { prefix, family, best: this.#table.best(prefix) ?? null };
+    const best = this.#table.best(prefix) ?? null;
+    return { kind: best === null ? "removed" : isNew ? "added" : "changed", prefix, family, best };
   }
 }

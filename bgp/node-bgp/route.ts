@@ -88,6 +88,8 @@ export interface Route extends PathAttributes {
 
 /** The best path of a prefix changed. `best` is null when no path is left. */
 export interface RouteChange {
+  /** `added`: there was no best path before; `removed`: there is none now. */
+  readonly kind: "added" | "changed" | "removed";
   readonly prefix: string;
   readonly family: Family;
   readonly best: Route | null;

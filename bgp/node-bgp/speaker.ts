@@ -27,6 +27,7 @@ import type { SessionMonitor } from "./session/monitor.ts";
 import {
   checkSpeakerOptions,
   DEFAULT_PORT,
+  multipathSettings,
   type NeighborConfig,
   needsNewSession,
   neighborConfig,
@@ -94,6 +95,8 @@ export class Speaker implements AsyncDisposable {
     this.#table = new RoutingTable({
       clock: this.#clock,
       deferred: this.#isRestart,
+      multipath: multipathSettings(options),
+      hasListeners: () => this.#routeListeners.size > 0,
       onChanges: changes => {
         for (const listener of this.#routeListeners) listener(changes);
       },
@@ -338,7 +341,7 @@ export class Speaker implements AsyncDisposable {
    * stops; throws the reason of the signal when that is aborted.
    */
   routeChanges(options: RouteChangesOptions = {}): PullQueue<RouteChange> {
-    const reader = new RouteChanges(this.#table, this.#clock, options);
+    const reader = new RouteChanges(this.#table.views, this.#clock, options);
     return this.#open(
       reader.queue,
       this.onRoutes(changes => reader.add(changes)),
@@ -383,17 +386,17 @@ export class Speaker implements AsyncDisposable {
 
   /** The best routes. */
   routes(family?: Family): IterableIterator<Route> {
-    return this.#table.routes(family);
+    return this.#table.views.routes(family);
   }
 
   /** The best route of a prefix, exactly. */
   route(prefix: string): Route | undefined {
-    return this.#table.best(localPrefix(prefix));
+    return this.#table.views.best(localPrefix(prefix));
   }
 
   /** Every path to a prefix, the best one first. */
   paths(prefix: string): Route[] {
-    return this.#table.paths(localPrefix(prefix));
+    return this.#table.views.paths(localPrefix(prefix));
   }
 
   /** What a neighbor has been, or is being, told. */

@@ -35,6 +35,7 @@ export interface Update {
 }
 
 const HAS_NOTHING: readonly never[] = [];
+const NO_BYTES = new Uint8Array(0);
 
 /**
  * Reads the body of an UPDATE. Throws {@link MessageError} only where the session must be reset. The NLRI refer to
@@ -150,16 +151,20 @@ export function encodeUpdate(
 ): Uint8Array {
   const writer = new Writer();
   for (const nlri of update.withdrawn ?? []) {
-    const packer = new UpdatePacker(writer, nlri.family);
+    const packer = new UpdatePacker(writer, nlri.family, { addPath: nlri.addPath });
     packer.beginWithdraw();
     packer.addAll(nlri);
     packer.end();
   }
   for (const { nlri, attributes } of update.announced ?? []) {
-    const isIpv4 = nlri.family === Family.ipv4Unicast;
-    const block = encodeAttributes(attributes, { fourOctetAs: context.fourOctetAs, withNextHop: isIpv4 });
-    const packer = new UpdatePacker(writer, nlri.family);
-    packer.beginAnnounce(block, isIpv4 ? undefined : encodeNextHop(attributes));
+    const nextHop = encodeNextHop(attributes);
+    const isClassic = nlri.family === Family.ipv4Unicast && (nextHop === undefined || nextHop.length === 4);
+    const list = encodeAttributes(attributes, { fourOctetAs: context.fourOctetAs, withNextHop: isClassic });
+    const packer = new UpdatePacker(writer, nlri.family, { addPath: nlri.addPath });
+    packer.beginAnnounce(
+      new Writer(list.length).bytes(list),
+      isClassic ? undefined : new Writer(32).bytes(nextHop ?? NO_BYTES),
+    );
     packer.addAll(nlri);
     packer.end();
   }

@@ -52,8 +52,23 @@ export class Writer {
     return this;
   }
 
+  /** From `start` to `end` of `source`, byte by byte: for pieces too short for a native copy to pay. */
+  copyFrom(source: Uint8Array, start: number, end: number): this {
+    this.#reserve(end - start);
+    const bytes = this.#bytes;
+    let to = this.#length;
+    for (let i = start; i < end; i++) bytes[to++] = source[i]!;
+    this.#length = to;
+    return this;
+  }
+
   append(other: Writer): this {
-    return this.bytes(other.#bytes.subarray(0, other.#length));
+    return this.copyFrom(other.#bytes, 0, other.#length);
+  }
+
+  /** What was written, in place: only until the next write. */
+  view(): Uint8Array {
+    return this.#bytes.subarray(0, this.#length);
   }
 
   /** A copy of what was written; the writer can go on. */

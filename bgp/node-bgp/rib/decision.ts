@@ -1,65 +1,190 @@
 /**
  * The decision process (RFC 4271 9.1.2.2 with 4456 9), on the paths of one prefix.
  *
- * Steps, in order: LOCAL_PREF; local origination; AS_PATH length; ORIGIN; MED among paths from the same AS; external over
- * internal; - here the paths left are equally good (ECMP) - ; lowest ORIGINATOR_ID or router id; shortest CLUSTER_LIST; lowest neighbor
- * address. The interior cost of the next hop is not known here: in the networks this is for every next hop is one hop away.
+ * The steps are a list, worked off in order until one path is left; {@link explain} works off the same list and notes who lost where.
+ * Where the step named `multipath` comes, the paths left are equally good (ECMP). LOCAL_PREF goes before
+ * local origination, as everywhere: a route learned with a higher preference can take over from our own.
  *
  * MED is compared by elimination, not pairwise, so the outcome does not depend on the order of arrival.
  */
 
-import type { AttributeSet } from "./attribute-table.ts";
+import { Trait } from "../message/attribute-scanner.ts";
+import type { AttributeTable } from "./attribute-table.ts";
 import type { Source } from "./source.ts";
 
-export interface Decision {
-  readonly best: AttributeSet;
-  /** The equally good paths, `best` first. */
-  readonly equal: readonly AttributeSet[];
+/** What there is to choose from: an attribute set, and the neighbor's name for the path. */
+export interface Candidate {
+  readonly set: number;
+  readonly pathId: number;
 }
 
+export interface Decision<C extends Candidate> {
+  readonly best: C;
+  /** The equally good paths, `best` first. */
+  readonly equal: readonly C[];
+}
+
+/** What deciding needs to know besides the paths. */
+export interface DecisionContext {
+  readonly sets: AttributeTable;
+  readonly sourceOf: (index: number) => Source;
+  /** What it costs to reach a next hop; absent: every next hop is equally near. */
+  readonly interiorCost?: ((nextHop: string) => number) | undefined;
+  readonly multipath: {
+    /** At most so many equally good paths. */
+    readonly maxPaths: number;
+    /** AS paths need only be of equal length; otherwise the neighbor AS must be the same, too. */
+    readonly relaxAsPath: boolean;
+  };
+}
+
+/** Where a path lost, in order. `none`: it is the best. */
+export type DecisionStep =
+  | "long-lived-stale"
+  | "local-pref"
+  | "local-origin"
+  | "as-path-length"
+  | "origin"
+  | "med"
+  | "external"
+  | "interior-cost"
+  | "router-id"
+  | "cluster-list-length"
+  | "neighbor-address"
+  | "path-id";
+
+interface Step {
+  readonly name: DecisionStep;
+  /** Lowest wins. */
+  readonly rank: (path: Candidate, context: DecisionContext) => number;
+}
+
+/** Up to here paths that rank the same share the traffic. */
+const BEFORE_MED: readonly Step[] = [
+  // RFC 9494 4.2: kept for want of better.
+  { name: "long-lived-stale", rank: ({ set }, { sets }) => sets.traitsOf(set) & Trait.llgrStale },
+  { name: "local-pref", rank: ({ set }, { sets }) => -sets.localPrefOf(set) },
+  { name: "local-origin", rank: ({ set }, { sets }) => (sets.sourceOf(set) === 0 ? 0 : 1) },
+  { name: "as-path-length", rank: ({ set }, { sets }) => sets.asPathLengthOf(set) },
+  { name: "origin", rank: ({ set }, { sets }) => sets.originOf(set) },
+];
+const AFTER_MED: readonly Step[] = [
+  { name: "external", rank: (path, context) => (source(path, context).type === "internal" ? 1 : 0) },
+  { name: "interior-cost", rank: interiorCost },
+];
+const TIE_BREAKERS: readonly Step[] = [
+  {
+    name: "router-id",
+    rank: (path, context) => {
+      const originator = context.sets.originatorIdOf(path.set);
+      return originator >= 0 ? originator : source(path, context).routerId;
+    },
+  },
+  { name: "cluster-list-length", rank: ({ set }, { sets }) => sets.clusterListLengthOf(set) },
+];
+
 /** `paths` must not be empty; it is not changed. */
-export function decide(paths: readonly AttributeSet[], sourceOf: (index: number) => Source): Decision {
+export function decide<C extends Candidate>(paths: readonly C[], context: DecisionContext): Decision<C> {
   const [only] = paths;
   if (only === undefined) throw new RangeError("no paths to decide between");
   if (paths.length === 1) return { best: only, equal: paths };
-  let left = keepLowest(paths, ({ localPref }) => -localPref);
-  left = keepLowest(left, ({ source }) => (source === 0 ? 0 : 1));
-  left = keepLowest(left, ({ asPathLength }) => asPathLength);
-  left = keepLowest(left, ({ originRank }) => originRank);
-  left = eliminateByMed(left);
-  left = keepLowest(left, ({ source }) => (sourceOf(source).type === "internal" ? 1 : 0));
+  let left = paths;
+  for (const step of BEFORE_MED) left = keepLowest(left, step, context);
+  left = eliminateByMed(left, context);
+  for (const step of AFTER_MED) left = keepLowest(left, step, context);
   if (left.length === 1) return { best: left[0]!, equal: left };
-  const equal = [...left].sort((a, b) => tieBreak(a, b, sourceOf));
-  return { best: equal[0]!, equal };
+  const sorted = [...left].sort((a, b) => tieBreak(a, b, context));
+  return { best: sorted[0]!, equal: multipath(sorted, context) };
 }
 
-function keepLowest(
-  paths: readonly AttributeSet[],
-  rank: (set: AttributeSet) => number,
-): readonly AttributeSet[] {
+/** Every path with the step at which it lost; undefined for the best one. In the order in which they would win. */
+export function explain<C extends Candidate>(
+  paths: readonly C[],
+  context: DecisionContext,
+): { readonly path: C; readonly lostAt: DecisionStep | undefined }[] {
+  const lost: { path: C; lostAt: DecisionStep | undefined }[] = [];
+  let left = paths;
+  const note = (name: DecisionStep, kept: readonly C[]) => {
+    const losers = left.filter(path => !kept.includes(path));
+    losers.sort((a, b) => tieBreak(a, b, context));
+    lost.unshift(...losers.map(path => ({ path, lostAt: name })));
+    left = kept;
+  };
+  for (const step of BEFORE_MED) note(step.name, keepLowest(left, step, context));
+  note("med", eliminateByMed(left, context));
+  for (const step of AFTER_MED) note(step.name, keepLowest(left, step, context));
+  const sorted = [...left].sort((a, b) => tieBreak(a, b, context));
+  const ranked = sorted.map((path, i) => ({
+    path,
+    lostAt: i === 0 ? undefined : tieBreaker(sorted[0]!, path, context),
+  }));
+  return [...ranked, ...lost];
+}
+
+function source({ set }: Candidate, { sets, sourceOf }: DecisionContext): Source {
+  return sourceOf(sets.sourceOf(set));
+}
+
+function interiorCost({ set }: Candidate, { sets, interiorCost: costOf }: DecisionContext): number {
+  if (costOf === undefined) return 0;
+  const [nextHop] = sets.decode(set).nextHops;
+  return nextHop === undefined ? 0 : costOf(nextHop);
+}
+
+function keepLowest<C extends Candidate>(
+  paths: readonly C[],
+  { rank }: Step,
+  context: DecisionContext,
+): readonly C[] {
   if (paths.length === 1) return paths;
-  let lowest = Number.POSITIVE_INFINITY;
-  for (const path of paths) lowest = Math.min(lowest, rank(path));
-  return paths.filter(path => rank(path) === lowest);
+  let lowest = rank(paths[0]!, context);
+  let isTie = true;
+  for (let i = 1; i < paths.length; i++) {
+    const value = rank(paths[i]!, context);
+    if (value === lowest) continue;
+    isTie = false;
+    if (value < lowest) lowest = value;
+  }
+  return isTie ? paths : paths.filter(path => rank(path, context) === lowest);
 }
 
-function eliminateByMed(paths: readonly AttributeSet[]): readonly AttributeSet[] {
+function eliminateByMed<C extends Candidate>(paths: readonly C[], { sets }: DecisionContext): readonly C[] {
   if (paths.length === 1) return paths;
   return paths.filter(
-    path => !paths.some(other => other.neighborAs === path.neighborAs && other.med < path.med),
+    ({ set }) =>
+      !paths.some(
+        other =>
+          sets.neighborAsOf(other.set) === sets.neighborAsOf(set) && sets.medOf(other.set) < sets.medOf(set),
+      ),
   );
 }
 
-function tieBreak(a: AttributeSet, b: AttributeSet, sourceOf: (index: number) => Source): number {
-  const sourceA = sourceOf(a.source);
-  const sourceB = sourceOf(b.source);
-  const idA = a.originatorId >= 0 ? a.originatorId : sourceA.routerId;
-  const idB = b.originatorId >= 0 ? b.originatorId : sourceB.routerId;
+/** The paths that share the traffic with the first. */
+function multipath<C extends Candidate>(
+  sorted: readonly C[],
+  { sets, multipath: { maxPaths, relaxAsPath } }: DecisionContext,
+): readonly C[] {
+  const asn = sets.neighborAsOf(sorted[0]!.set);
+  const alike = relaxAsPath ? sorted : sorted.filter(({ set }) => sets.neighborAsOf(set) === asn);
+  return alike.length > maxPaths ? alike.slice(0, maxPaths) : alike;
+}
+
+function tieBreak(a: Candidate, b: Candidate, context: DecisionContext): number {
+  for (const { rank } of TIE_BREAKERS) {
+    const difference = rank(a, context) - rank(b, context);
+    if (difference !== 0) return difference;
+  }
   return (
-    idA - idB ||
-    a.clusterListLength - b.clusterListLength ||
-    compareBytes(sourceA.addressBytes, sourceB.addressBytes)
+    compareBytes(source(a, context).addressBytes, source(b, context).addressBytes) || a.pathId - b.pathId
   );
+}
+
+/** The step at which `path` loses against `best`, both left until the tie-breakers. */
+function tieBreaker(best: Candidate, path: Candidate, context: DecisionContext): DecisionStep {
+  const step = TIE_BREAKERS.find(({ rank }) => rank(best, context) !== rank(path, context));
+  if (step !== undefined) return step.name;
+  const isSameNeighbor = context.sets.sourceOf(best.set) === context.sets.sourceOf(path.set);
+  return isSameNeighbor ? "path-id" : "neighbor-address";
 }
 
 function compareBytes(a: Uint8Array, b: Uint8Array): number {

@@ -8,10 +8,13 @@
 
 import { formatRouterId } from "../address.ts";
 import { prependAs, withoutConfederation } from "../message/as-path.ts";
+import { Trait } from "../message/attribute-scanner.ts";
 import type { NextHopMode } from "../neighbor.ts";
 import { Family, type PathAttributes, type Route, WellKnownCommunity } from "../route.ts";
 import { DEFAULT_LOCAL_PREF } from "./attribute-table.ts";
 import type { Source } from "./source.ts";
+
+const STAYS_INSIDE = Trait.noExport | Trait.noExportSubconfed;
 
 /** The settings that decide the bytes sent: equal targets share an update group. */
 export interface ExportTarget {
@@ -22,18 +25,23 @@ export interface ExportTarget {
   readonly nextHopSelf: { readonly ipv4?: string | undefined; readonly ipv6?: string | undefined };
   readonly clusterId: string;
   readonly fourOctetAs: boolean;
+  /** IPv4 routes may have IPv6 next hops (RFC 8950). */
+  readonly extendedNextHop: boolean;
+  /** Messages may have 65535 bytes (RFC 8654). */
+  readonly extendedMessages: boolean;
+  /** It knows what LLGR_STALE means (RFC 9494). */
+  readonly longLived: boolean;
+  /** Everything carries GRACEFUL_SHUTDOWN (RFC 8326). */
+  readonly gracefulShutdown: boolean;
 }
 
-export function mayExport(source: Source, attributes: PathAttributes, target: ExportTarget): boolean {
+/** `traits`: of the attribute set. */
+export function mayExport(source: Source, traits: number, target: ExportTarget): boolean {
   if (source.type === "local") return true;
-  const communities = attributes.communities;
-  if (communities !== undefined) {
-    if (communities.includes(WellKnownCommunity.noAdvertise)) return false;
-    const staysInside =
-      communities.includes(WellKnownCommunity.noExport) ||
-      communities.includes(WellKnownCommunity.noExportSubconfed);
-    if (staysInside && target.type === "external") return false;
-  }
+  if ((traits & Trait.noAdvertise) !== 0) return false;
+  if ((traits & STAYS_INSIDE) !== 0 && target.type === "external") return false;
+  // RFC 9494 4.3.
+  if ((traits & Trait.llgrStale) !== 0 && !target.longLived) return false;
   return (
     source.type === "external" ||
     target.type === "external" ||
@@ -62,14 +70,14 @@ export function exportAttributes(
 ): PathAttributes | null {
   const isReflected = source.type === "internal" && target.type === "internal";
   const takesOurs = attributes.nextHop === undefined || asksForOurs(target, changes);
-  const self = family === Family.ipv4Unicast ? target.nextHopSelf.ipv4 : target.nextHopSelf.ipv6;
-  const nextHop = takesOurs ? self : attributes.nextHop;
-  if (nextHop === undefined) return null;
+  const nextHop = takesOurs ? ownNextHop(family, target) : attributes.nextHop;
+  if (nextHop === undefined || !mayHaveNextHop(nextHop, family, target)) return null;
   const sameHop = nextHop === attributes.nextHop;
   const next: PathAttributes = {
     ...attributes,
     nextHop,
     linkLocalNextHop: sameHop && target.type === "internal" ? attributes.linkLocalNextHop : undefined,
+    ...(target.gracefulShutdown ? { communities: withGracefulShutdown(attributes.communities) } : {}),
   };
   if (target.type === "external") {
     return {
@@ -89,6 +97,25 @@ export function exportAttributes(
     originatorId: attributes.originatorId ?? formatRouterId(source.routerId),
     clusterList: [target.clusterId, ...(attributes.clusterList ?? [])],
   };
+}
+
+/** Our own next hop for routes of this family; undefined where there is none. */
+export function ownNextHop(
+  family: Family,
+  { nextHopSelf, extendedNextHop }: ExportTarget,
+): string | undefined {
+  if (family === Family.ipv6Unicast) return nextHopSelf.ipv6;
+  return nextHopSelf.ipv4 ?? (extendedNextHop ? nextHopSelf.ipv6 : undefined);
+}
+
+/** An IPv4 route with an IPv6 next hop goes only to who understands it (RFC 8950 4). */
+function mayHaveNextHop(nextHop: string, family: Family, { extendedNextHop }: ExportTarget): boolean {
+  return family === Family.ipv6Unicast || extendedNextHop || !nextHop.includes(":");
+}
+
+function withGracefulShutdown(communities: readonly string[] = []): readonly string[] {
+  const { gracefulShutdown } = WellKnownCommunity;
+  return communities.includes(gracefulShutdown) ? communities : [...communities, gracefulShutdown];
 }
 
 function asksForOurs({ nextHopMode, type }: ExportTarget, changes: PolicyChanges): boolean {

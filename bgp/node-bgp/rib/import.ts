@@ -1,8 +1,10 @@
 /** What of a received announcement is taken: loop checks (RFC 4271 9.1.2, 4456 8) and the neighbor's import policy. Pure. */
 
+import { parseAddress, parseRouterId } from "../address.ts";
 import { countInAsPath } from "../message/as-path.ts";
+import { type AttributeScanner, Trait } from "../message/attribute-scanner.ts";
 import type { PolicyNeighbor, RoutePolicy } from "../neighbor.ts";
-import type { Family, PathAttributes, Route } from "../route.ts";
+import type { PathAttributes, Route } from "../route.ts";
 
 export interface ImportContext {
   readonly neighbor: PolicyNeighbor;
@@ -11,6 +13,8 @@ export interface ImportContext {
   readonly clusterId: string;
   /** Our address on the session. */
   readonly localAddress: string;
+  /** The session is going to be shut down: every route gets LOCAL_PREF 0 (RFC 8326). */
+  readonly gracefulShutdown: boolean;
   readonly policy: RoutePolicy | undefined;
 }
 
@@ -25,26 +29,37 @@ export function importRefusal(attributes: PathAttributes, context: ImportContext
   return undefined;
 }
 
-/** The attributes the policy leaves a route with: `attributes` itself where it changes nothing, null where it refuses. */
-export function applyImportPolicy(
-  prefix: string,
-  family: Family,
-  attributes: PathAttributes,
-  context: ImportContext,
-): PathAttributes | null {
-  const { policy, neighbor } = context;
-  if (policy === undefined) return attributes;
-  const route: Route = {
-    ...attributes,
-    prefix,
-    family,
-    source: neighbor.address,
-    sourceType: neighbor.type,
-    nextHops: attributes.nextHop === undefined ? [] : [attributes.nextHop],
-    stale: false,
-  };
-  const result = askPolicy(policy, route, neighbor);
-  return result === route ? attributes : result && attributesOf(result);
+/** {@link importRefusal} for attributes in the form of the scanner. */
+export class LoopCheck {
+  readonly #allowedLocalAs: number;
+  readonly #routerId: number;
+  readonly #localAddress: Uint8Array;
+
+  constructor({ allowedLocalAs, routerId, localAddress }: ImportContext) {
+    this.#allowedLocalAs = allowedLocalAs;
+    this.#routerId = parseRouterId(routerId)!;
+    this.#localAddress = parseAddress(localAddress.replace(/%.*$/, "")) ?? new Uint8Array(0);
+  }
+
+  /** `scan` has looked for our AS and our cluster, and its key is made. */
+  refuses(scan: AttributeScanner): boolean {
+    if (scan.ownAsCount > this.#allowedLocalAs || scan.hasOwnCluster) return true;
+    if ((scan.traits & Trait.hasOriginatorId) !== 0 && scan.originatorId === this.#routerId) return true;
+    return this.#isOwnNextHop(scan.key);
+  }
+
+  #isOwnNextHop(key: Uint8Array): boolean {
+    const own = this.#localAddress;
+    if (own.length === 0 || key[0]! < own.length) return false;
+    if (own.length === 4 && key[0] !== 4) return false;
+    for (let i = 0; i < own.length; i++) if (own[i] !== key[1 + i]) return false;
+    return true;
+  }
+}
+
+/** Who is about to leave is the last resort: its routes get LOCAL_PREF 0 (RFC 8326 4). `traits`: of the attribute set. */
+export function isLeaving(traits: number, { gracefulShutdown, neighbor }: ImportContext): boolean {
+  return gracefulShutdown || (neighbor.type === "external" && (traits & Trait.gracefulShutdown) !== 0);
 }
 
 /** A policy that throws refuses: what cannot be judged is not let through. */

@@ -1,172 +1,184 @@
 /**
- * Prefixes of one family, named by an integer: an open-addressing hash table over typed arrays, no object per prefix.
+ * Prefixes of one family, named by an integer: columns of typed arrays, no object per prefix.
  *
- * Deleting moves later entries of the probe sequence back (no tombstones), so lookups stay short under churn. Ids are
- * reused; the table's owner decides when nothing refers to one any more.
+ * An address is one (IPv4) or four (IPv6) 32-bit words. Ids are reused; the table's owner decides when nothing refers to
+ * one any more. The hash is seeded: nobody outside can choose prefixes that collide.
  */
 
 import { formatAddress } from "../address.ts";
 import { addressBytes } from "../message/constants.ts";
 import type { Family } from "../route.ts";
+import { grown } from "./column.ts";
+import { HashIndex } from "./hash-index.ts";
 
-const FIRST_CAPACITY = 256;
+/** In the place of a length: the id is not in use. */
+const FREE = 255;
 
 export class PrefixTable {
   readonly family: Family;
   /** Bytes per address. */
   readonly size: 4 | 16;
-  /** Addresses by id: `size` bytes each, host bits zero. */
-  #addresses: Uint8Array;
-  /** Prefix lengths by id; 255: free. */
-  #lengths: Uint8Array;
-  #hashes: Uint32Array;
-  #slots: Uint32Array;
-  readonly #free: number[] = [];
-  /** First id never used. */
-  #next = 1;
-  #count = 0;
-  readonly #scratch: Uint8Array;
+  readonly #index: HashIndex;
+  /** Addresses by id, `size / 4` words each, host bits zero. */
+  #words: Int32Array<ArrayBuffer>;
+  #lengths: Uint8Array<ArrayBuffer>;
+  readonly #seed = (Math.random() * 0x1_0000_0000) | 0;
+  /** The IPv6 address being looked for. */
+  readonly #wanted = new Int32Array(4);
 
   constructor(family: Family) {
     this.family = family;
     this.size = addressBytes(family);
-    this.#addresses = new Uint8Array(FIRST_CAPACITY * this.size);
-    this.#lengths = new Uint8Array(FIRST_CAPACITY).fill(255);
-    this.#hashes = new Uint32Array(FIRST_CAPACITY);
-    this.#slots = new Uint32Array(FIRST_CAPACITY * 2);
-    this.#scratch = new Uint8Array(this.size);
+    this.#index =
+      this.size === 4
+        ? new HashIndex(id => this.#hash4(this.#words[id]!, this.#lengths[id]!))
+        : new HashIndex(id => this.#hash16(this.#words, id * 4, this.#lengths[id]!));
+    this.#words = new Int32Array((this.#index.capacity * this.size) / 4);
+    this.#lengths = new Uint8Array(this.#index.capacity);
   }
 
   get count(): number {
-    return this.#count;
+    return this.#index.count;
   }
 
   /** One more than the highest id ever given out: the bound for a walk over all prefixes. */
   get end(): number {
-    return this.#next;
+    return this.#index.end;
   }
 
-  /** How many ids fit before the arrays grow; arrays indexed by prefix id follow it. */
+  /** How many ids fit before columns must grow. */
   get capacity(): number {
-    return this.#lengths.length;
+    return this.#index.capacity;
   }
 
   has(id: number): boolean {
-    return this.#lengths[id] !== 255;
+    return this.#lengths[id] !== FREE;
   }
 
   lengthOf(id: number): number {
     return this.#lengths[id]!;
   }
 
-  /** For writing: the bytes of the address of `id` start at `id * size`. */
-  get addresses(): Uint8Array {
-    return this.#addresses;
+  format(id: number): string {
+    const address = new Uint8Array(this.size);
+    const length = this.read(id, address);
+    return `${formatAddress(address)}/${length}`;
   }
 
-  format(id: number): string {
-    const at = id * this.size;
-    return `${formatAddress(this.#addresses.subarray(at, at + this.size))}/${this.#lengths[id]}`;
+  /** Writes the address of `id` to the front of `into` and returns the prefix length. */
+  read(id: number, into: Uint8Array): number {
+    const { size } = this;
+    for (let at = 0, word = (id * size) / 4; at < size; at += 4, word++) {
+      const value = this.#words[word]!;
+      into[at] = value >>> 24;
+      into[at + 1] = value >>> 16;
+      into[at + 2] = value >>> 8;
+      into[at + 3] = value;
+    }
+    return this.#lengths[id]!;
   }
 
   /** The prefix of `length` bits whose first ceil(length/8) bytes are at `offset`; 0 where it is not in the table. */
   find(bytes: Uint8Array, offset: number, length: number): number {
-    const hash = this.#load(bytes, offset, length);
-    return this.#slots[this.#probe(hash, length)]!;
+    if (this.size === 4) {
+      const address = addressWord(bytes, offset, length);
+      return this.#find4(address, length, this.#hash4(address, length));
+    }
+    this.#want(bytes, offset, length);
+    return this.#find16(length, this.#hash16(this.#wanted, 0, length));
   }
 
   /** Like {@link find}, and adds it. */
   ensure(bytes: Uint8Array, offset: number, length: number): number {
-    const hash = this.#load(bytes, offset, length);
-    const slot = this.#probe(hash, length);
-    const known = this.#slots[slot]!;
+    if (this.size === 4) {
+      const address = addressWord(bytes, offset, length);
+      const hash = this.#hash4(address, length);
+      const known = this.#find4(address, length, hash);
+      if (known !== 0) return known;
+      const id = this.#add(hash, length);
+      this.#words[id] = address;
+      return id;
+    }
+    this.#want(bytes, offset, length);
+    const hash = this.#hash16(this.#wanted, 0, length);
+    const known = this.#find16(length, hash);
     if (known !== 0) return known;
-    const id = this.#free.pop() ?? this.#next++;
-    if (id >= this.#lengths.length) this.#grow();
-    this.#addresses.set(this.#scratch, id * this.size);
-    this.#lengths[id] = length;
-    this.#hashes[id] = hash;
-    this.#count++;
-    if (this.#count * 2 > this.#slots.length) this.#rehash();
-    this.#slots[this.#probe(hash, length)] = id;
+    const id = this.#add(hash, length);
+    this.#words.set(this.#wanted, id * 4);
     return id;
   }
 
   delete(id: number): void {
-    const slots = this.#slots;
-    const mask = slots.length - 1;
-    let hole = this.#hashes[id]! & mask;
-    while (slots[hole] !== id) hole = (hole + 1) & mask;
-    for (let slot = (hole + 1) & mask; slots[slot] !== 0; slot = (slot + 1) & mask) {
-      const home = this.#hashes[slots[slot]!]! & mask;
-      // May it move to the hole? Not when its home lies behind the hole on the way to where it is.
-      if (((slot - home) & mask) >= ((slot - hole) & mask)) {
-        slots[hole] = slots[slot]!;
-        hole = slot;
-      }
+    this.#index.remove(id);
+    this.#lengths[id] = FREE;
+  }
+
+  #add(hash: number, length: number): number {
+    const id = this.#index.add(hash);
+    if (id >= this.#lengths.length) {
+      this.#words = grown(this.#words, (this.capacity * this.size) / 4);
+      this.#lengths = grown(this.#lengths, this.capacity);
     }
-    slots[hole] = 0;
-    this.#lengths[id] = 255;
-    this.#free.push(id);
-    this.#count--;
+    this.#lengths[id] = length;
+    return id;
   }
 
-  /** Copies the masked address into the scratch buffer and hashes it. */
-  #load(bytes: Uint8Array, offset: number, length: number): number {
-    const scratch = this.#scratch;
-    const used = (length + 7) >> 3;
-    let hash = 0x811c9dc5 ^ length;
-    for (let i = 0; i < used; i++) {
-      let byte = bytes[offset + i]!;
-      if (i === used - 1 && (length & 7) !== 0) byte &= 0xff00 >> (length & 7);
-      scratch[i] = byte;
-      hash = Math.imul(hash ^ byte, 0x01000193);
+  #find4(address: number, length: number, hash: number): number {
+    for (let id = this.#index.first(hash); id !== 0; id = this.#index.next(id)) {
+      if (this.#words[id] === address && this.#lengths[id] === length) return id;
     }
-    for (let i = used; i < scratch.length; i++) scratch[i] = 0;
-    hash = Math.imul(hash ^ (hash >>> 15), 0x85ebca6b);
-    return (hash ^ (hash >>> 13)) >>> 0;
+    return 0;
   }
 
-  /** The slot of the loaded prefix, or the empty slot where it belongs. */
-  #probe(hash: number, length: number): number {
-    const mask = this.#slots.length - 1;
-    let slot = hash & mask;
-    for (let id = this.#slots[slot]!; id !== 0; id = this.#slots[slot]!) {
-      if (this.#hashes[id] === hash && this.#lengths[id] === length && this.#isLoaded(id)) return slot;
-      slot = (slot + 1) & mask;
+  #find16(length: number, hash: number): number {
+    const words = this.#words;
+    const wanted = this.#wanted;
+    for (let id = this.#index.first(hash); id !== 0; id = this.#index.next(id)) {
+      const at = id * 4;
+      const isSame =
+        words[at] === wanted[0] &&
+        words[at + 1] === wanted[1] &&
+        words[at + 2] === wanted[2] &&
+        words[at + 3] === wanted[3];
+      if (isSame && this.#lengths[id] === length) return id;
     }
-    return slot;
+    return 0;
   }
 
-  #isLoaded(id: number): boolean {
-    const at = id * this.size;
-    for (let i = 0; i < this.size; i++) if (this.#addresses[at + i] !== this.#scratch[i]) return false;
-    return true;
-  }
-
-  #grow(): void {
-    const capacity = this.#lengths.length * 2;
-    this.#addresses = grown(this.#addresses, capacity * this.size);
-    const from = this.#lengths.length;
-    this.#lengths = grown(this.#lengths, capacity).fill(255, from);
-    this.#hashes = grown(this.#hashes, capacity);
-  }
-
-  #rehash(): void {
-    this.#slots = new Uint32Array(this.#slots.length * 2);
-    const mask = this.#slots.length - 1;
-    for (let id = 1; id < this.#next; id++) {
-      if (this.#lengths[id] === 255) continue;
-      let slot = this.#hashes[id]! & mask;
-      while (this.#slots[slot] !== 0) slot = (slot + 1) & mask;
-      this.#slots[slot] = id;
+  #want(bytes: Uint8Array, offset: number, length: number): void {
+    for (let word = 0; word < 4; word++) {
+      const bits = Math.min(Math.max(length - word * 32, 0), 32);
+      this.#wanted[word] = addressWord(bytes, offset + word * 4, bits);
     }
+  }
+
+  #hash4(address: number, length: number): number {
+    return finish(mix(this.#seed ^ length, address));
+  }
+
+  #hash16(words: Int32Array, at: number, length: number): number {
+    let hash = this.#seed ^ length;
+    for (let word = at; word < at + 4; word++) hash = mix(hash, words[word]!);
+    return finish(hash);
   }
 }
 
-/** A longer copy of a typed array, zero behind the old end. */
-export function grown<T extends Uint8Array | Uint32Array>(array: T, length: number): T {
-  const bigger = new (array.constructor as new (length: number) => T)(length);
-  bigger.set(array);
-  return bigger;
+/** The first `length` (0..32) bits of an address, the rest zero; reads no byte beyond them. */
+function addressWord(bytes: Uint8Array, offset: number, length: number): number {
+  if (length === 0) return 0;
+  let word = bytes[offset]! << 24;
+  if (length > 8) word |= bytes[offset + 1]! << 16;
+  if (length > 16) word |= bytes[offset + 2]! << 8;
+  if (length > 24) word |= bytes[offset + 3]!;
+  return word & (-1 << (32 - length));
+}
+
+function mix(hash: number, word: number): number {
+  const mixed = Math.imul(hash ^ word, 0x85ebca6b);
+  return mixed ^ (mixed >>> 15);
+}
+
+function finish(hash: number): number {
+  const mixed = Math.imul(hash, 0xc2b2ae35);
+  return mixed ^ (mixed >>> 16);
 }

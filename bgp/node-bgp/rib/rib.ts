@@ -1,52 +1,73 @@
 /**
- * The Adj-RIBs-In and the Loc-RIB of one family, in one structure.
+ * Adj-RIBs-In and Loc-RIB of one family: prefixes, their paths, and the best one as last decided.
  *
- * A path is an entry of three parallel arrays (attribute set id, next path of the prefix, stale flag); the paths of a
- * prefix are a linked list from `head`. Adj-RIB-In of a neighbor is the paths whose set has its source. A
- * change puts the prefix on the dirty list; {@link Rib.decide} works the list off, once per turn of the event loop, however often a prefix
- * changed meanwhile. `best` is the Loc-RIB as last decided: what everybody outside has been told.
+ * A change puts the prefix on the dirty list; {@link Rib.decide} works the list off in batches, however often a prefix
+ * changed meanwhile. `best` is the Loc-RIB: what everybody outside has been told.
  *
- * Cost: 9 bytes a path, 17 (IPv4) to 29 (IPv6) a prefix plus its hash slots; a walk over everything for the loss of a neighbor.
+ * Cost per prefix: 27 (IPv4) or 39 (IPv6) bytes, with one path; nothing on the JavaScript heap.
  */
 
-import type { Nlri } from "../message/nlri.ts";
+import { readUint32 } from "../address.ts";
 import type { Family } from "../route.ts";
-import type { AttributeSet, AttributeTable } from "./attribute-table.ts";
-import { type Decision, decide } from "./decision.ts";
-import { grown, PrefixTable } from "./prefix-table.ts";
-import type { SourceTable } from "./source.ts";
+import { grown } from "./column.ts";
+import { type DecisionContext, decide } from "./decision.ts";
+import { IdQueue } from "./id-queue.ts";
+import { type Path, PathTable } from "./path-table.ts";
+import { PrefixTable } from "./prefix-table.ts";
+
+/** Prefixes as they are on the wire: a sound list, each behind a path identifier where `addPath`. */
+export interface NlriRange {
+  readonly bytes: Uint8Array;
+  readonly start: number;
+  readonly end: number;
+  readonly addPath: boolean;
+}
+
+/** Prefixes that were decided together. */
+export interface Decided {
+  readonly ids: Int32Array;
+  count: number;
+  /** Those among them whose best path, or set of equal paths, is another now. */
+  readonly changed: Int32Array;
+  /** Their best sets before. */
+  readonly before: Int32Array;
+  changedCount: number;
+}
+
+export function decidedBatch(capacity: number): Decided {
+  return {
+    ids: new Int32Array(capacity),
+    count: 0,
+    changed: new Int32Array(capacity),
+    before: new Int32Array(capacity),
+    changedCount: 0,
+  };
+}
 
 export class Rib {
   readonly family: Family;
   readonly prefixes: PrefixTable;
-  readonly #sets: AttributeTable;
-  readonly #sources: SourceTable;
-  // By path; 0 is no path.
-  #pathSet = new Uint32Array(256);
-  #pathNext = new Uint32Array(256);
-  #pathStale = new Uint8Array(256);
-  #nextPath = 1;
-  readonly #freePaths: number[] = [];
+  readonly paths: PathTable;
+  readonly #context: DecisionContext;
   // By prefix.
-  #head: Uint32Array;
-  #best: Uint32Array;
-  #isDirty: Uint8Array;
-  /** Set ids of the equally good paths, for the few prefixes that have more than one. */
+  #best: Int32Array<ArrayBuffer>;
+  #isDirty: Uint8Array<ArrayBuffer>;
+  /** Sets of the equally good paths, where somebody wants to know and there are several. */
   readonly #equal = new Map<number, readonly number[]>();
-  #dirty: number[] = [];
+  readonly #dirty = new IdQueue();
   /** Decided to have no path. */
-  #unused: number[] = [];
-  /** Paths and stale paths by source. */
-  readonly #pathCount = new Map<number, number>();
-  readonly #staleCount = new Map<number, number>();
+  readonly #unused = new IdQueue();
+  /** Prefixes the sweep has still to look at, and the next one. */
+  #sweepLeft = 0;
+  #sweepAt = 1;
 
-  constructor(family: Family, sets: AttributeTable, sources: SourceTable) {
+  constructor(family: Family, context: DecisionContext) {
     this.family = family;
-    this.#sets = sets;
-    this.#sources = sources;
+    this.#context = context;
     this.prefixes = new PrefixTable(family);
-    this.#head = new Uint32Array(this.prefixes.capacity);
-    this.#best = new Uint32Array(this.prefixes.capacity);
+    this.paths = new PathTable(context.sets, id => this.touch(id));
+    this.paths.reserve(this.prefixes.capacity);
+    this.#best = new Int32Array(this.prefixes.capacity);
     this.#isDirty = new Uint8Array(this.prefixes.capacity);
   }
 
@@ -54,107 +75,80 @@ export class Rib {
     return this.#dirty.length;
   }
 
-  pathCount(source: number): number {
-    return this.#pathCount.get(source) ?? 0;
-  }
-
-  staleCount(source: number): number {
-    return this.#staleCount.get(source) ?? 0;
-  }
-
   /** The set of the best path as last decided; 0: none. */
   bestOf(id: number): number {
-    return this.#best[id] ?? 0;
+    return this.#best[id]!;
   }
 
-  /** Set ids of the equally good paths as last decided, the best first. */
+  /** Sets of the equally good paths, the best first. */
   equalOf(id: number): readonly number[] {
-    return this.#equal.get(id) ?? (this.#best[id] ? [this.#best[id]!] : []);
+    const best = this.#best[id]!;
+    if (best === 0) return [];
+    return this.#equal.get(id) ?? (this.paths.onlySetOf(id) === -1 ? this.#equalNow(id) : [best]);
   }
 
-  /** Every path of a prefix, in no order. */
-  pathsOf(id: number): AttributeSet[] {
-    const paths: AttributeSet[] = [];
-    for (let path = this.#head[id]!; path !== 0; path = this.#pathNext[path]!) {
-      paths.push(this.#sets.get(this.#pathSet[path]!));
-    }
-    return paths;
-  }
+  // --- paths
 
-  isStale(id: number, source: number): boolean {
-    const path = this.#find(id, source);
-    return path !== 0 && this.#pathStale[path] === 1;
-  }
-
-  /** The prefixes of a received list, as ids; `add` decides what happens to those not known yet. */
-  *idsOf(nlri: Nlri, add: boolean): Generator<number> {
-    const { bytes } = nlri;
-    for (let offset = 0; offset < bytes.length; offset += 1 + ((bytes[offset]! + 7) >> 3)) {
-      const length = bytes[offset]!;
-      const id = add ? this.ensure(bytes, offset + 1, length) : this.prefixes.find(bytes, offset + 1, length);
-      if (id !== 0) yield id;
-    }
-  }
-
+  /** The id of a prefix, which need not have been known. */
   ensure(bytes: Uint8Array, offset: number, length: number): number {
     const id = this.prefixes.ensure(bytes, offset, length);
-    if (id >= this.#head.length) this.#growPrefixes();
+    if (id >= this.#best.length) this.#grow();
     return id;
   }
 
-  /** The source of `set` has this path now: replaces the one it had. */
-  put(id: number, set: AttributeSet): void {
-    const known = this.#find(id, set.source);
-    if (known !== 0) {
-      this.#unstale(known, set.source);
-      if (this.#pathSet[known] === set.id) return;
-      this.#pathSet[known] = set.id;
-    } else {
-      const path = this.#freePaths.pop() ?? this.#nextPath++;
-      if (path >= this.#pathSet.length) this.#growPaths();
-      this.#pathSet[path] = set.id;
-      this.#pathNext[path] = this.#head[id]!;
-      this.#head[id] = path;
-      count(this.#pathCount, set.source, 1);
-    }
-    this.touch(id);
-  }
-
-  remove(id: number, source: number): void {
-    let before = 0;
-    for (let path = this.#head[id]!; path !== 0; path = this.#pathNext[path]!) {
-      if (this.#sourceOf(path) === source) {
-        if (before === 0) this.#head[id] = this.#pathNext[path]!;
-        else this.#pathNext[before] = this.#pathNext[path]!;
-        this.#unstale(path, source);
-        this.#pathSet[path] = 0;
-        this.#freePaths.push(path);
-        count(this.#pathCount, source, -1);
-        this.touch(id);
-        return;
-      }
-      before = path;
+  /** The prefixes of a list, as ids; those not known yet are added. */
+  *idsOf({ bytes, start, end, addPath }: NlriRange): Generator<{ id: number; pathId: number }> {
+    for (let at = start; at < end; ) {
+      const pathId = addPath ? readUint32(bytes, at) : 0;
+      if (addPath) at += 4;
+      const length = bytes[at]!;
+      yield { id: this.ensure(bytes, at + 1, length), pathId };
+      at += 1 + ((length + 7) >> 3);
     }
   }
 
-  /** All paths of a source, or those still stale. */
-  removeAll(source: number, which: "all" | "stale"): void {
-    if (which === "stale" ? this.staleCount(source) === 0 : this.pathCount(source) === 0) return;
-    for (let id = 1; id < this.prefixes.end; id++) {
-      const path = this.#find(id, source);
-      if (path !== 0 && (which === "all" || this.#pathStale[path] === 1)) this.remove(id, source);
+  /** All prefixes of a list have this path now. */
+  putAll({ bytes, start, end, addPath }: NlriRange, set: number): void {
+    const { paths } = this;
+    for (let at = start; at < end; ) {
+      const pathId = addPath ? readUint32(bytes, at) : 0;
+      if (addPath) at += 4;
+      const length = bytes[at]!;
+      paths.put(this.ensure(bytes, at + 1, length), set, pathId);
+      at += 1 + ((length + 7) >> 3);
     }
   }
 
-  /** The source has gone for a restart: what it sent stays until it is sent again or swept. */
-  markStale(source: number): void {
-    if (this.pathCount(source) === 0) return;
-    for (let id = 1; id < this.prefixes.end; id++) {
-      const path = this.#find(id, source);
-      if (path === 0 || this.#pathStale[path] === 1) continue;
-      this.#pathStale[path] = 1;
-      count(this.#staleCount, source, 1);
+  /** All prefixes of a list lose their path of `source`. */
+  removeAll({ bytes, start, end, addPath }: NlriRange, source: number): void {
+    const { paths, prefixes } = this;
+    for (let at = start; at < end; ) {
+      const pathId = addPath ? readUint32(bytes, at) : 0;
+      if (addPath) at += 4;
+      const length = bytes[at]!;
+      const id = prefixes.find(bytes, at + 1, length);
+      if (id !== 0) paths.remove(id, source, pathId);
+      at += 1 + ((length + 7) >> 3);
     }
+  }
+
+  /** All paths of a source, or those still stale, go: by and by, see {@link sweep}. */
+  doom(source: number, which: "all" | "stale"): void {
+    this.paths.doom(source, which);
+    if (this.paths.doomedCount > 0) this.#sweepLeft = this.prefixes.end;
+  }
+
+  /** Removes doomed paths from up to `count` prefixes. Returns false where there is nothing to do. */
+  sweep(count: number): boolean {
+    if (this.#sweepLeft === 0) return false;
+    const stop = Math.max(0, this.#sweepLeft - count);
+    while (this.#sweepLeft > stop && this.paths.doomedCount > 0) {
+      if (this.#sweepAt >= this.prefixes.end) this.#sweepAt = 1;
+      this.paths.sweep(this.#sweepAt++);
+      this.#sweepLeft--;
+    }
+    if (this.paths.doomedCount === 0) this.#sweepLeft = 0;
+    return true;
   }
 
   /** The prefix is to be decided again. */
@@ -164,84 +158,79 @@ export class Rib {
     this.#dirty.push(id);
   }
 
-  /** Decides up to `limit` dirty prefixes and returns those whose best path, or set of equal paths, is another now. */
-  decide(limit: number): number[] {
-    const batch = this.#dirty.splice(0, limit);
-    return batch.filter(id => {
+  // --- best paths
+
+  /** Decides dirty prefixes, as many as `into` has room for. `tracksEqual`: equally good paths are of interest. */
+  decide(into: Decided, tracksEqual: boolean): void {
+    into.count = 0;
+    into.changedCount = 0;
+    while (this.#dirty.length > 0 && into.count < into.ids.length) {
+      const id = this.#dirty.shift();
       this.#isDirty[id] = 0;
-      const hasChanged = this.#decideOne(id);
-      if (this.#head[id] === 0) this.#unused.push(id);
-      return hasChanged;
-    });
-  }
-
-  /** Gives back the ids of prefixes without paths. Only when nobody outside refers to them any more. */
-  releaseUnused(): void {
-    for (const id of this.#unused) {
-      if (this.#head[id] === 0 && this.#isDirty[id] === 0 && this.prefixes.has(id)) this.prefixes.delete(id);
+      into.ids[into.count++] = id;
+      const before = this.#best[id]!;
+      if (this.#decideOne(id, tracksEqual)) {
+        into.changed[into.changedCount] = id;
+        into.before[into.changedCount++] = before;
+      }
+      if (!this.paths.has(id)) this.#unused.push(id);
     }
-    this.#unused = [];
   }
 
-  /** Names every attribute set the RIB refers to. */
-  mark(keep: (id: number) => void): void {
-    for (let path = 1; path < this.#nextPath; path++)
-      if (this.#pathSet[path] !== 0) keep(this.#pathSet[path]!);
-    for (let id = 1; id < this.prefixes.end; id++) if (this.#best[id] !== 0) keep(this.#best[id]!);
-    for (const equal of this.#equal.values()) equal.forEach(keep);
+  /** Gives back ids of prefixes without paths, at most `limit`. Only when nobody outside refers to them any more. */
+  releaseUnused(limit: number): boolean {
+    for (let left = limit; left > 0 && this.#unused.length > 0; left--) {
+      const id = this.#unused.shift();
+      if (!this.paths.has(id) && this.#isDirty[id] === 0 && this.prefixes.has(id)) this.prefixes.delete(id);
+    }
+    return this.#unused.length > 0;
   }
 
-  #decideOne(id: number): boolean {
-    const head = this.#head[id]!;
+  /** Names every attribute set that one prefix refers to. */
+  markSets(id: number): void {
+    const { sets } = this.#context;
+    this.paths.markSets(id);
+    if (this.#best[id] !== 0) sets.mark(this.#best[id]!);
+    if (this.#equal.size > 0) for (const set of this.#equal.get(id) ?? []) sets.mark(set);
+  }
+
+  #decideOne(id: number, tracksEqual: boolean): boolean {
+    const only = this.paths.onlySetOf(id);
     const before = this.#best[id]!;
-    if (head === 0 || this.#pathNext[head] === 0) {
+    if (only >= 0) {
       // The usual case, without making anything: no path or one.
-      const best = head === 0 ? 0 : this.#pathSet[head]!;
-      const hadMore = this.#equal.delete(id);
-      this.#best[id] = best;
-      return hadMore || best !== before;
+      this.#best[id] = only;
+      const hadMore = this.#equal.size > 0 && this.#equal.delete(id);
+      return hadMore || only !== before;
     }
-    const decision: Decision = decide(this.pathsOf(id), index => this.#sources.get(index));
-    const equal = decision.equal.map(set => set.id);
-    const equalBefore = this.equalOf(id);
-    this.#best[id] = decision.best.id;
+    const visible = this.#visible(id);
+    if (visible.length === 0) {
+      this.#best[id] = 0;
+      return before !== 0;
+    }
+    const decision = decide(visible, this.#context);
+    this.#best[id] = decision.best.set;
+    if (!tracksEqual) return before !== decision.best.set;
+    const equal = decision.equal.map(({ set }) => set);
+    const equalBefore = this.#equal.get(id) ?? [before];
     if (equal.length > 1) this.#equal.set(id, equal);
     else this.#equal.delete(id);
     return equal.length !== equalBefore.length || equal.some((set, i) => set !== equalBefore[i]);
   }
 
-  #find(id: number, source: number): number {
-    for (let path = this.#head[id]!; path !== 0; path = this.#pathNext[path]!) {
-      if (this.#sourceOf(path) === source) return path;
-    }
-    return 0;
+  #visible(id: number): Path[] {
+    return this.paths.pathsOf(id).filter(({ isHidden }) => !isHidden);
   }
 
-  #sourceOf(path: number): number {
-    return this.#sets.get(this.#pathSet[path]!).source;
+  #equalNow(id: number): readonly number[] {
+    const visible = this.#visible(id);
+    return visible.length === 0 ? [] : decide(visible, this.#context).equal.map(({ set }) => set);
   }
 
-  #unstale(path: number, source: number): void {
-    if (this.#pathStale[path] === 0) return;
-    this.#pathStale[path] = 0;
-    count(this.#staleCount, source, -1);
+  #grow(): void {
+    const { capacity } = this.prefixes;
+    this.paths.reserve(capacity);
+    this.#best = grown(this.#best, capacity);
+    this.#isDirty = grown(this.#isDirty, capacity);
   }
-
-  #growPaths(): void {
-    const length = this.#pathSet.length * 2;
-    this.#pathSet = grown(this.#pathSet, length);
-    this.#pathNext = grown(this.#pathNext, length);
-    this.#pathStale = grown(this.#pathStale, length);
-  }
-
-  #growPrefixes(): void {
-    const length = this.prefixes.capacity;
-    this.#head = grown(this.#head, length);
-    this.#best = grown(this.#best, length);
-    this.#isDirty = grown(this.#isDirty, length);
-  }
-}
-
-function count(counts: Map<number, number>, source: number, by: number): void {
-  counts.set(source, (counts.get(source) ?? 0) + by);
 }

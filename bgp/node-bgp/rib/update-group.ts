@@ -1,362 +1,350 @@
 /**
  * Adj-RIB-Out of one family for all neighbors that are to be told the same: evaluated once, encoded once, written to each.
  *
- *   dirty prefixes -> evaluate (export rules, policy) -> compare with `out` -> encode, sorted by source -> members
+ *   decided prefixes -> choose (export rules, policy) -> compare with `out` -> encode, sorted by source -> members
  *
- * `out` is one attribute set id per prefix: what the group advertises. It gives change detection, exact withdraws, and a
- * late joiner's table. A neighbor is never told its own routes: the encoded batch is sorted by the source of each
- * route, so a member is sent the bytes before and after its own part.
+ * `out` is one attribute set id per prefix: what the group advertises, as the {@link Exporter} chose it. It gives change detection,
+ * exact withdraws, and a late joiner's table.
  *
  * A member that is not in step - new, asking for a refresh, or reading too slowly - is *behind*: it gets what it has missed out of `out` at
- * its own pace, and costs the others nothing. Being in step means `out` is exactly what it has been told.
+ * its own pace (backlog.ts), and costs the others nothing. Being in step means `out` is exactly what it has been told.
+ *
+ * All work comes in steps of about a millisecond, as who calls has other things to do in a turn: {@link UpdateGroup.flush} ends with a batch
+ * that {@link UpdateGroup.deliver} writes to some members at a time, and nothing else may begin before it is out.
  */
 
-import { encodeNextHop } from "../message/attribute-encoder.ts";
 import { MessageType } from "../message/constants.ts";
 import { frame } from "../message/framing.ts";
-import { endOfRibBody, UpdatePacker } from "../message/update-packer.ts";
-import { Writer } from "../message/writer.ts";
-import { Family } from "../route.ts";
-import { type AttributeSet, type AttributeTable, wireAttributes } from "./attribute-table.ts";
-import { grown } from "./prefix-table.ts";
+import { endOfRibBody } from "../message/update-packer.ts";
+import type { AttributeTable } from "./attribute-table.ts";
+import { Backlog, type Told } from "./backlog.ts";
+import { grown } from "./column.ts";
+import type { Exporter } from "./exporter.ts";
 import type { Rib } from "./rib.ts";
+import { type Batch, Changes, UpdateBatcher } from "./update-batch.ts";
 
 /** Where the bytes of one neighbor and family go. */
 export interface Member {
   readonly source: number;
   /** Bytes not yet taken by the kernel. */
   readonly writableLength: number;
+  /** The bytes are the caller's again when `writableLength` is 0 afterwards. */
   sendUpdates(bytes: Uint8Array, messages: number): void;
-  /** It was behind and has been written everything now, its End-of-RIB included. */
+  /** It is in step after having been behind: all it had missed has been sent, End-of-RIB too where one was due. */
   caughtUp?(): void;
-}
-
-export interface UpdateGroupOptions {
-  readonly rib: Rib;
-  readonly sets: AttributeTable;
-  readonly fourOctetAs: boolean;
-  /** The set to advertise for a prefix whose best path is `best`; undefined: none. */
-  readonly evaluate: (prefixId: number, best: AttributeSet) => AttributeSet | undefined;
-}
-
-interface Behind {
-  /** The next prefix of the walk over the whole table. */
-  cursor: number;
-  /** To be told whatever the walk does. */
-  readonly changed: Set<number>;
-  /** It has been told nothing yet from the cursor on, so what goes away there needs no withdraw. */
-  isFresh: boolean;
-  /** Say so when through. */
-  endOfRib: boolean;
-}
-
-interface Change {
-  readonly id: number;
-  readonly before: AttributeSet | undefined;
-  readonly after: AttributeSet | undefined;
-}
-
-/** A run of whole messages in an encoded batch that is about one source's routes. */
-interface Part {
-  readonly source: number;
-  readonly start: number;
-  readonly end: number;
-  readonly messages: number;
 }
 
 /** Above this a member is not written to but falls behind. */
 const MAX_QUEUED_BYTES = 1 << 20;
-/** Prefixes per step of catching up: about a millisecond. */
-const CATCH_UP_STEP = 4096;
+/** Prefixes per step, and members written to per step. */
+const STEP = 2048;
+/** A policy of the user's may take microseconds for each. */
+const POLICY_STEP = 256;
+const DELIVER_STEP = 64;
 
 export class UpdateGroup {
   readonly #rib: Rib;
   readonly #sets: AttributeTable;
-  readonly #fourOctetAs: boolean;
-  readonly #evaluate: UpdateGroupOptions["evaluate"];
-  #out: Uint32Array;
-  readonly #members = new Map<Member, Behind | undefined>();
+  readonly #exporter: Exporter;
+  readonly #batcher: UpdateBatcher;
+  readonly #catchUpBatcher: UpdateBatcher;
+  readonly #changes = new Changes(STEP);
+  #out: Int32Array<ArrayBuffer>;
+  readonly #members = new Map<Member, Backlog | undefined>();
+  /** Members with a backlog, in the order in which it is their turn. */
+  #behind: Member[] = [];
+  /** A batch on its way, whom it is for, and how many have it. */
+  #batch: Batch | undefined;
+  #recipients: Member[] = [];
+  #delivered = 0;
+  /** Evaluating everything: how far it is, and how far it has to go; what came later was evaluated as it came. */
+  #evaluatedTo = 1;
+  #evaluateEnd: number;
+  /** That was never done yet: `out` is whole only below. */
+  #isNew = true;
+  /** Tell again what has not changed, where it comes from this source; -1: no. */
+  #forcedSource = -1;
   /** Advertised prefixes in all, and by source: a member is told all but its own. */
   #advertised = 0;
-  readonly #advertisedBySource = new Map<number, number>();
+  #advertisedBySource = new Int32Array(64);
 
-  constructor(options: UpdateGroupOptions) {
-    this.#rib = options.rib;
-    this.#sets = options.sets;
-    this.#fourOctetAs = options.fourOctetAs;
-    this.#evaluate = options.evaluate;
-    this.#out = new Uint32Array(this.#rib.prefixes.capacity);
-    for (let id = 1; id < this.#rib.prefixes.end; id++) {
-      if (this.#rib.prefixes.has(id)) this.#set(id, this.#wanted(id));
-    }
+  constructor(rib: Rib, sets: AttributeTable, exporter: Exporter) {
+    this.#rib = rib;
+    this.#sets = sets;
+    this.#exporter = exporter;
+    this.#batcher = new UpdateBatcher(sets, rib.prefixes, exporter);
+    this.#catchUpBatcher = new UpdateBatcher(sets, rib.prefixes, exporter);
+    this.#out = new Int32Array(rib.prefixes.capacity);
+    this.#evaluateEnd = rib.prefixes.end;
+  }
+
+  get exporter(): Exporter {
+    return this.#exporter;
   }
 
   get isEmpty(): boolean {
     return this.#members.size === 0;
   }
 
-  /** A member is behind: ids of prefixes that are gone must not be reused yet. */
-  get hasBehind(): boolean {
-    for (const behind of this.#members.values()) if (behind !== undefined) return true;
-    return false;
+  /** Somebody may still have to be told of prefixes that are gone: their ids must not be reused yet. */
+  get refersToPrefixes(): boolean {
+    return this.#behind.length > 0;
   }
 
-  /** Members that have something to catch up with. */
-  *behindMembers(): Generator<Member> {
-    for (const [member, behind] of this.#members) if (behind !== undefined) yield member;
+  advertisedTo(source: number): number {
+    return this.#advertised - (this.#advertisedBySource[source] ?? 0);
   }
+
+  /** The set advertised for a prefix, as the exporter chose it; 0: none. */
+  outOf(id: number): number {
+    return this.#out[id] ?? 0;
+  }
+
+  // --- members
 
   join(member: Member): void {
-    this.#members.set(member, { cursor: 1, changed: new Set(), isFresh: true, endOfRib: true });
+    this.#putBehind(member, new Backlog("new", { cursor: 1, endOfRib: true }));
   }
 
   leave(member: Member): void {
+    if (this.#members.get(member) !== undefined)
+      this.#behind = this.#behind.filter(other => other !== member);
     this.#members.delete(member);
   }
 
   /** Takes over a member whose group `old` was, and owes it the difference. */
   adopt(member: Member, old: UpdateGroup): void {
-    const { end } = this.#rib.prefixes;
     const before = old.#members.get(member);
-    const behind = before ?? { cursor: end, changed: new Set<number>(), isFresh: false, endOfRib: false };
-    behind.isFresh = false;
-    for (let id = 1; id < end; id++) if (old.outOf(id) !== this.outOf(id)) behind.changed.add(id);
+    const endOfRib = before?.endOfRib ?? false;
+    // What somebody has been told who was still catching up is not known exactly.
+    const backlog =
+      before === undefined && !old.#isDelivering(member)
+        ? new Backlog("told", { cursor: 1, told: old.#told(this) })
+        : new Backlog("anything", { cursor: 1, endOfRib });
     old.leave(member);
-    this.#members.set(member, behind);
+    this.#putBehind(member, backlog);
   }
 
   /** ROUTE-REFRESH: everything again. */
   resend(member: Member): void {
     if (!this.#members.has(member)) return;
-    const behind = this.#members.get(member) ?? { changed: new Set<number>(), endOfRib: false };
-    this.#members.set(member, { ...behind, cursor: 1, isFresh: false });
+    const before = this.#members.get(member);
+    // What is missing already goes with it: the walk begins anew and knows less.
+    const kind = before === undefined || before.kind === "resend" ? "resend" : before.kind;
+    const backlog = new Backlog(kind === "told" ? "anything" : kind, {
+      cursor: 1,
+      endOfRib: before?.endOfRib ?? false,
+    });
+    while (before !== undefined && before.changed.size > 0) backlog.changed.add(before.changed.shift());
+    this.#putBehind(member, backlog);
   }
 
-  advertisedTo(source: number): number {
-    return this.#advertised - (this.#advertisedBySource.get(source) ?? 0);
+  // --- one step at a time
+
+  /** A batch is on its way: {@link deliver} it before anything else. */
+  get isDelivering(): boolean {
+    return this.#batch !== undefined;
   }
 
-  /** The set advertised for a prefix; 0: none. */
-  outOf(id: number): number {
-    return this.#out[id] ?? 0;
+  /** Writes the batch to some more members. */
+  deliver(): void {
+    const batch = this.#batch!;
+    const end = Math.min(this.#delivered + DELIVER_STEP, this.#recipients.length);
+    for (; this.#delivered < end; this.#delivered++) this.#write(this.#recipients[this.#delivered]!, batch);
+    if (this.#delivered < this.#recipients.length) return;
+    if (this.#recipients.some(({ writableLength }) => writableLength > 0)) this.#batcher.keepBytes();
+    this.#batch = undefined;
+    this.#recipients = [];
+    this.#delivered = 0;
   }
 
-  mark(keep: (id: number) => void): void {
-    for (let id = 1; id < this.#out.length; id++) if (this.#out[id] !== 0) keep(this.#out[id]!);
+  /** The best paths of these prefixes are others now. Looks at some of `ids` from `from` on and returns where it stopped. */
+  flush(ids: Int32Array, from: number, count: number): number {
+    const to = Math.min(count, from + this.#step);
+    for (let i = from; i < to; i++) this.#evaluate(ids[i]!);
+    this.#send();
+    return to;
   }
 
-  /** The best paths of these prefixes, or the answer to them, may be others now: evaluates, encodes, sends. */
-  flush(ids: Iterable<number>): void {
-    const changes: Change[] = [];
-    for (const id of ids) {
-      const before = this.outOf(id);
-      const after = this.#wanted(id);
-      if (before === (after?.id ?? 0)) continue;
-      changes.push({ id, before: before === 0 ? undefined : this.#sets.get(before), after });
-      this.#set(id, after);
+  /** Begins to evaluate everything again; `forcedSource`: what comes from it is told again even if it is the same set. */
+  refresh(forcedSource = -1): void {
+    this.#exporter.forget();
+    this.#forcedSource = forcedSource;
+    this.#evaluatedTo = 1;
+    this.#evaluateEnd = this.#rib.prefixes.end;
+  }
+
+  /** A step of evaluating everything. Returns false where there is nothing to do. */
+  refreshStep(): boolean {
+    if (this.#evaluatedTo >= this.#evaluateEnd) {
+      this.#isNew = false;
+      this.#forcedSource = -1;
+      return false;
     }
-    if (changes.length === 0) return;
-    const inStep: Member[] = [];
-    for (const [member, behind] of this.#members) {
-      if (behind !== undefined) noteChanges(behind, changes);
-      else if (member.writableLength > MAX_QUEUED_BYTES) this.#fallBehind(member, changes);
-      else inStep.push(member);
-    }
-    if (inStep.length > 0) this.#send(changes, inStep);
+    const from = this.#evaluatedTo;
+    this.#evaluatedTo = Math.min(this.#evaluateEnd, from + this.#step);
+    for (let id = from; id < this.#evaluatedTo; id++) if (this.#rib.prefixes.has(id)) this.#evaluate(id);
+    this.#send();
+    return true;
   }
 
-  /**
-   * One step for a member that is behind. Returns true where another step should follow in a later turn; false when
-   * it is in step now, or must drain first.
-   */
-  catchUp(member: Member): boolean {
-    const behind = this.#members.get(member);
-    if (behind === undefined || member.writableLength > MAX_QUEUED_BYTES) return false;
-    const withdrawn: number[] = [];
-    const announced: Change[] = [];
-    const take = (id: number, isWalk: boolean) => {
-      const out = this.outOf(id);
-      const after = out === 0 ? undefined : this.#sets.get(out);
-      if (after !== undefined && after.source !== member.source)
-        announced.push({ id, before: undefined, after });
-      else if (!isWalk) withdrawn.push(id);
-    };
-    let budget = CATCH_UP_STEP;
-    for (const id of behind.changed) {
-      if (budget-- === 0) break;
-      behind.changed.delete(id);
-      take(id, false);
+  /** A step for the next member that is behind and can go on; false where there is none. `mayFinish`: all that is decided is in `out`. */
+  catchUpStep(mayFinish: boolean): boolean {
+    for (let i = this.#behind.length; i > 0; i--) {
+      const member = this.#behind.shift()!;
+      const hasMoved = this.#catchUp(member, this.#members.get(member)!, mayFinish);
+      if (this.#members.get(member) !== undefined) this.#behind.push(member);
+      else member.caughtUp?.();
+      if (hasMoved) return true;
     }
-    const end = this.#rib.prefixes.end;
-    for (; budget > 0 && behind.cursor < end; behind.cursor++, budget--) {
-      if (this.outOf(behind.cursor) !== 0) take(behind.cursor, true);
-    }
-    const batch = new Encoder(this.#rib, this.#fourOctetAs);
-    batch.withdraw(withdrawn);
-    batch.announce(announced);
-    const { bytes, messages } = batch.finish();
-    if (messages > 0) member.sendUpdates(bytes, messages);
-    if (behind.cursor < end || behind.changed.size > 0) return true;
-    if (behind.endOfRib) member.sendUpdates(frame(MessageType.update, endOfRibBody(this.#rib.family)), 1);
-    this.#members.set(member, undefined);
-    member.caughtUp?.();
     return false;
   }
 
-  #fallBehind(member: Member, changes: readonly Change[]): void {
-    const behind: Behind = {
-      cursor: this.#rib.prefixes.end,
-      changed: new Set(),
-      isFresh: false,
-      endOfRib: false,
-    };
-    this.#members.set(member, behind);
-    noteChanges(behind, changes);
+  /** Names the attribute sets that are referred to for one prefix. */
+  markSets(id: number): void {
+    const out = this.#out[id] ?? 0;
+    if (out !== 0) this.#sets.mark(out);
+    if (this.#behind.length === 0) return;
+    for (const backlog of this.#members.values()) {
+      const told = backlog?.told?.out[id] ?? 0;
+      if (told !== 0) this.#sets.mark(told);
+    }
   }
 
-  #wanted(id: number): AttributeSet | undefined {
-    const best = this.#rib.bestOf(id);
-    return best === 0 ? undefined : this.#evaluate(id, this.#sets.get(best));
+  // --- inside
+
+  get #step(): number {
+    return this.#exporter.hasPolicy ? POLICY_STEP : STEP;
   }
 
-  #set(id: number, set: AttributeSet | undefined): void {
+  #putBehind(member: Member, backlog: Backlog): void {
+    if (this.#members.get(member) === undefined) this.#behind.push(member);
+    this.#members.set(member, backlog);
+  }
+
+  #isDelivering(member: Member): boolean {
+    return this.#batch !== undefined && this.#recipients.indexOf(member) >= this.#delivered;
+  }
+
+  /** What members of this group have been told, for the group that takes one of them over. */
+  #told(next: UpdateGroup): Told {
+    const out = this.#out.slice(0, this.#rib.prefixes.end);
+    const before = this.#exporter;
+    const after = next.#exporter;
+    return { out, isSame: (a, b) => before.readsLike(a, after, b) };
+  }
+
+  #evaluate(id: number): void {
     if (id >= this.#out.length) this.#out = grown(this.#out, this.#rib.prefixes.capacity);
+    const best = this.#rib.bestOf(id);
     const before = this.#out[id]!;
-    if (before !== 0) this.#count(this.#sets.get(before).source, -1);
-    if (set !== undefined) this.#count(set.source, 1);
-    this.#out[id] = set?.id ?? 0;
+    const after = best === 0 ? 0 : this.#exporter.choose(id, best);
+    if (before === after) {
+      const isForced =
+        after !== 0 && this.#forcedSource >= 0 && this.#sets.sourceOf(after) === this.#forcedSource;
+      if (!isForced) return;
+    }
+    this.#out[id] = after;
+    if (before !== 0) this.#count(this.#sets.sourceOf(before), -1);
+    if (after !== 0) this.#count(this.#sets.sourceOf(after), 1);
+    this.#changes.add(id, before, after);
   }
 
   #count(source: number, by: number): void {
     this.#advertised += by;
-    this.#advertisedBySource.set(source, (this.#advertisedBySource.get(source) ?? 0) + by);
-  }
-
-  #send(changes: readonly Change[], members: readonly Member[]): void {
-    const batch = new Encoder(this.#rib, this.#fourOctetAs);
-    // A withdraw concerns everybody who was told: all but the old source. An announcement all but the new source.
-    const gone = changes.filter(({ after }) => after === undefined);
-    gone.sort((a, b) => a.before!.source - b.before!.source);
-    for (const run of runs(gone, ({ before }) => before!.source)) {
-      batch.withdraw(run.map(({ id }) => id));
-      batch.cut(run[0]!.before!.source);
-    }
-    const set = changes.filter(({ after }) => after !== undefined);
-    set.sort((a, b) => a.after!.source - b.after!.source || a.after!.id - b.after!.id);
-    for (const run of runs(set, ({ after }) => after!.source)) {
-      batch.announce(run);
-      batch.cut(run[0]!.after!.source);
-    }
-    const { bytes, messages, parts } = batch.finish();
-    for (const member of members) {
-      const own = parts.filter(({ source }) => source === member.source);
-      if (own.length === 0) {
-        if (messages > 0) member.sendUpdates(bytes, messages);
-        continue;
-      }
-      sendAround(member, bytes, messages, own);
-      // Routes that are its own now, of which it had been told another neighbor's.
-      const taken = set.filter(
-        ({ before, after }) =>
-          after!.source === member.source && before !== undefined && before.source !== member.source,
+    if (source >= this.#advertisedBySource.length)
+      this.#advertisedBySource = grown(
+        this.#advertisedBySource,
+        Math.max(source + 1, this.#advertisedBySource.length * 2),
       );
-      if (taken.length === 0) continue;
-      const extra = new Encoder(this.#rib, this.#fourOctetAs);
-      extra.withdraw(taken.map(({ id }) => id));
-      const withdrawal = extra.finish();
-      member.sendUpdates(withdrawal.bytes, withdrawal.messages);
-    }
-  }
-}
-
-/** Encodes batches for one group, remembering which part of the bytes is about whose routes. */
-class Encoder {
-  readonly #rib: Rib;
-  readonly #fourOctetAs: boolean;
-  readonly #writer = new Writer();
-  readonly #packer: UpdatePacker;
-  readonly #parts: Part[] = [];
-  #cutAt = 0;
-  #cutMessages = 0;
-
-  constructor(rib: Rib, fourOctetAs: boolean) {
-    this.#rib = rib;
-    this.#fourOctetAs = fourOctetAs;
-    this.#packer = new UpdatePacker(this.#writer, rib.family);
+    this.#advertisedBySource[source] = this.#advertisedBySource[source]! + by;
   }
 
-  withdraw(ids: readonly number[]): void {
-    if (ids.length === 0) return;
-    this.#packer.beginWithdraw();
-    for (const id of ids) this.#add(id);
-    this.#packer.end();
-  }
-
-  /** Packs best where the changes are sorted by attribute set. */
-  announce(changes: readonly Change[]): void {
-    const isIpv4 = this.#rib.family === Family.ipv4Unicast;
-    let open: AttributeSet | undefined;
-    let fits = true;
-    const unfit: number[] = [];
-    for (const { id, after } of changes) {
-      if (after !== open && after !== undefined) {
-        open = after;
-        const nextHop = isIpv4 ? undefined : encodeNextHop(after.attributes);
-        fits = this.#packer.beginAnnounce(wireAttributes(after, isIpv4, this.#fourOctetAs), nextHop);
+  /** Encodes the changes for the members in step; the others are to be told later. */
+  #send(): void {
+    const changes = this.#changes;
+    if (changes.count > 0) {
+      for (const [member, backlog] of this.#members) {
+        let behind = backlog;
+        if (behind === undefined && member.writableLength > MAX_QUEUED_BYTES) {
+          behind = new Backlog("resend", { cursor: this.#rib.prefixes.end });
+          this.#putBehind(member, behind);
+        }
+        if (behind === undefined) this.#recipients.push(member);
+        else for (let i = 0; i < changes.count; i++) behind.note(changes.ids[i]!);
       }
-      if (fits) this.#add(id);
-      else unfit.push(id);
+      if (this.#recipients.length > 0) this.#batch = this.#batcher.encode(changes);
     }
-    this.#packer.end();
-    // Attributes too long for a message: whatever was told before must not stand (RFC 4271 9.2).
-    this.withdraw(unfit);
+    changes.count = 0;
   }
 
-  /** What was written since the last cut is about routes of `source`. */
-  cut(source: number): void {
-    const end = this.#writer.length;
-    const messages = this.#packer.messages - this.#cutMessages;
-    if (messages > 0) this.#parts.push({ source, start: this.#cutAt, end, messages });
-    this.#cutAt = end;
-    this.#cutMessages = this.#packer.messages;
-  }
-
-  finish(): { bytes: Uint8Array; messages: number; parts: readonly Part[] } {
-    return { bytes: this.#writer.take(), messages: this.#packer.messages, parts: this.#parts };
-  }
-
-  #add(id: number): void {
-    const { prefixes } = this.#rib;
-    this.#packer.add(prefixes.addresses, id * prefixes.size, prefixes.lengthOf(id));
-  }
-}
-
-function noteChanges({ cursor, changed, isFresh }: Behind, changes: readonly Change[]): void {
-  for (const { id } of changes) if (id < cursor || !isFresh) changed.add(id);
-}
-
-function sendAround(member: Member, bytes: Uint8Array, messages: number, own: readonly Part[]): void {
-  let from = 0;
-  let left = messages;
-  for (const part of own) left -= part.messages;
-  // Counted with the first piece; the counter is for people.
-  for (const { start, end } of [...own, { start: bytes.length, end: bytes.length }]) {
-    if (start > from) {
-      member.sendUpdates(bytes.subarray(from, start), left);
-      left = 0;
+  #write(member: Member, { bytes, common, about, only }: Batch): void {
+    // It has left or fallen behind since: then its backlog knows.
+    if (!this.#members.has(member)) return;
+    const own = about.get(member.source) ?? NO_PARTS;
+    let messages = common.messages;
+    for (const part of own) messages -= part.messages;
+    let from = 0;
+    for (const { start, end } of own) {
+      // Counted with the first piece; the counter is for people.
+      if (start > from) {
+        member.sendUpdates(bytes.subarray(from, start), messages);
+        messages = 0;
+      }
+      from = end;
     }
-    from = end;
+    if (common.end > from) member.sendUpdates(bytes.subarray(from, common.end), messages);
+    const extra = only.get(member.source);
+    if (extra !== undefined) member.sendUpdates(bytes.subarray(extra.start, extra.end), extra.messages);
+  }
+
+  /** False where the member must drain first, or wait for the group. */
+  #catchUp(member: Member, backlog: Backlog, mayFinish: boolean): boolean {
+    if (member.writableLength > MAX_QUEUED_BYTES) return false;
+    const changes = this.#changes;
+    for (let left = STEP / 2; left > 0 && backlog.changed.size > 0; left--) {
+      const id = backlog.changed.shift();
+      changes.add(id, 0, this.#toldTo(member, this.outOf(id)));
+    }
+    const walkEnd = this.#isNew ? this.#evaluatedTo : this.#rib.prefixes.end;
+    const from = backlog.cursor;
+    const stop = Math.min(walkEnd, from + STEP / 2);
+    for (; backlog.cursor < stop; backlog.cursor++) {
+      if (this.#rib.prefixes.has(backlog.cursor)) this.#owe(member, backlog, backlog.cursor, changes);
+    }
+    const hasMoved = changes.count > 0 || backlog.cursor > from;
+    this.#sendTo(member, changes);
+    if (backlog.cursor < walkEnd || backlog.changed.size > 0 || this.#isNew || !mayFinish) return hasMoved;
+    if (backlog.endOfRib) member.sendUpdates(frame(MessageType.update, endOfRibBody(this.#rib.family)), 1);
+    this.#members.set(member, undefined);
+    return true;
+  }
+
+  /** Adds what the walk of a member that is behind finds it must be told of one prefix. */
+  #owe(member: Member, { kind, told }: Backlog, id: number, changes: Changes): void {
+    const after = this.#toldTo(member, this.outOf(id));
+    if (after === 0 && (kind === "new" || kind === "resend")) return;
+    if (told !== undefined) {
+      const before = this.#toldTo(member, told.out[id] ?? 0);
+      if (before === 0 && after === 0) return;
+      if (before !== 0 && after !== 0 && told.isSame(before, after)) return;
+    }
+    changes.add(id, 0, after);
+  }
+
+  /** Nobody is told its own routes. */
+  #toldTo(member: Member, out: number): number {
+    return out !== 0 && this.#sets.sourceOf(out) !== member.source ? out : 0;
+  }
+
+  #sendTo(member: Member, changes: Changes): void {
+    if (changes.count > 0) {
+      const { bytes, common } = this.#catchUpBatcher.encode(changes);
+      member.sendUpdates(bytes.subarray(0, common.end), common.messages);
+      if (member.writableLength > 0) this.#catchUpBatcher.keepBytes();
+    }
+    changes.count = 0;
   }
 }
 
-function* runs<T>(sorted: readonly T[], key: (item: T) => number): Generator<T[]> {
-  let run: T[] = [];
-  for (const item of sorted) {
-    if (run.length > 0 && key(run[0]!) !== key(item)) {
-      yield run;
-      run = [];
-    }
-    run.push(item);
-  }
-  if (run.length > 0) yield run;
-}
+const NO_PARTS: Batch["about"] extends ReadonlyMap<number, infer Parts> ? Parts : never = [];

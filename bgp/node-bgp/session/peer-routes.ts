@@ -8,9 +8,11 @@ import { MessageError } from "../errors.ts";
 import { afiSafiOf, familyOf, RefreshSubtype } from "../message/constants.ts";
 import type { RouteRefreshMessage } from "../message/route-refresh.ts";
 import { decodeUpdate, type Update } from "../message/update.ts";
+import type { UpdateScanContext } from "../message/update-scanner.ts";
 import type { NeighborStatus, ProblemCounters } from "../neighbor.ts";
+import type { ExportRule } from "../rib/exporter.ts";
 import type { ImportContext } from "../rib/import.ts";
-import type { ExportRule } from "../rib/routing-table.ts";
+import type { Importer } from "../rib/importer.ts";
 import type { Member } from "../rib/update-group.ts";
 import { FAMILIES, Family, type Route } from "../route.ts";
 import type { ConnectionEnd } from "./connection-fsm.ts";
@@ -23,6 +25,16 @@ import { RefreshReceiver } from "./refresh-receiver.ts";
 import { RestartHelper, type StaleRoutes } from "./restart-helper.ts";
 import type { Session } from "./session.ts";
 
+/** How what the neighbor sends is read and taken, as long as session and settings stay as they are. */
+interface ReadingTerms {
+  readonly importer: Importer;
+  readonly context: UpdateScanContext;
+  /** By AFI: announcements of the family count. */
+  readonly isTaken: readonly boolean[];
+  /** By AFI: prefixes have path identifiers. */
+  readonly addPath: readonly boolean[];
+}
+
 export class PeerRoutes {
   readonly #env: PeerEnvironment;
   #config: NeighborConfig;
@@ -31,6 +43,7 @@ export class PeerRoutes {
   readonly #refreshes: RefreshReceiver;
   #answers: RefreshAnswers | undefined;
   #session: Session | undefined;
+  #reading: ReadingTerms | undefined;
   #members = new Map<Family, Member>();
   readonly #disabledFamilies = new Set<Family>();
   /** Families whose End-of-RIB has come in this session. */
@@ -70,6 +83,7 @@ export class PeerRoutes {
   established(session: Session, negotiated: Negotiated): void {
     const { table } = this.#env;
     this.#session = session;
+    this.#reading = this.#readingTerms(session);
     this.#disabledFamilies.clear();
     this.#complete.clear();
     this.#limit.forget();
@@ -102,6 +116,7 @@ export class PeerRoutes {
     this.#session = undefined;
     this.#answers?.stop();
     this.#refreshes.stop();
+    this.#reading = undefined;
     for (const [family, member] of this.#members) this.#env.table.leave(member, family);
     this.#members = new Map();
     this.#env.deferral()?.lost(this.#config.address);
@@ -123,11 +138,24 @@ export class PeerRoutes {
   /** The body of an UPDATE is `bytes` from `start` to `end`. Throws {@link MessageError} where the session must end. */
   update(session: Session, bytes: Uint8Array, start: number, end: number): void {
     const { table } = this.#env;
-    const update = decodeUpdate(bytes.subarray(start, end), session.negotiated!);
-    const families = session.negotiated!.families.filter(family => !this.#disabledFamilies.has(family));
-    table.receive(this.#source, update, this.importContext(session), families);
+    const { scanner } = table;
+    const { context, importer, isTaken, addPath } = this.#reading!;
+    table.received();
+    if (!scanner.scan(bytes, start, end, context)) {
+      this.#unusualUpdate(decodeUpdate(bytes.subarray(start, end), session.negotiated!), importer);
+      return;
+    }
+    importer.scanned(scanner, bytes, isTaken, addPath);
+    if (scanner.announces)
+      this.#checkLimit(scanner.attributes.reachAfi === 2 ? Family.ipv6Unicast : Family.ipv4Unicast);
+    if (scanner.endOfRibAfi !== 0) this.#onEndOfRib(familyOf(scanner.endOfRibAfi, 1)!);
+  }
+
+  #unusualUpdate(update: Update, importer: Importer): void {
+    const { families } = this.#session!.negotiated!;
+    importer.decoded(update, family => families.includes(family) && !this.#disabledFamilies.has(family));
     if (update.problems.length > 0) this.#onProblems(update);
-    if (update.announced.length > 0) this.#checkLimit(update);
+    for (const { nlri } of update.announced) this.#checkLimit(nlri.family);
     if (update.endOfRib !== undefined) this.#onEndOfRib(update.endOfRib);
   }
 
@@ -153,6 +181,7 @@ export class PeerRoutes {
     this.#env.table.updateSource(this.#source, { type, reflectorClient });
     const session = this.#session;
     if (session === undefined) return;
+    this.#reading = this.#readingTerms(session);
     for (const [family, member] of this.#members) {
       this.#env.table.join(member, family, this.#exportRule(session));
     }
@@ -206,29 +235,43 @@ export class PeerRoutes {
   }
 
   /** Every path of the neighbor, as it was taken. */
-  *received(family: Family): Generator<Route> {
-    const { table } = this.#env;
-    for (const { prefix } of table.routes(family)) {
-      for (const path of table.paths(prefix)) if (path.source === this.#config.address) yield path;
-    }
+  received(family: Family): Generator<Route> {
+    return this.#env.table.views.received(family, this.#source);
   }
 
   importContext(session: Session): ImportContext {
-    const { policyNeighbor, allowedLocalAs, importPolicy } = this.#config;
+    const { policyNeighbor, allowedLocalAs, importPolicy, gracefulShutdown } = this.#config;
     const { routerId, clusterId } = this.#env;
     const { localAddress } = session.connection;
-    return {
-      neighbor: policyNeighbor,
-      allowedLocalAs,
-      routerId,
-      clusterId,
-      localAddress,
-      policy: importPolicy,
+    const settings = { allowedLocalAs, routerId, clusterId, localAddress, gracefulShutdown };
+    return { neighbor: policyNeighbor, ...settings, policy: importPolicy };
+  }
+
+  #readingTerms(session: Session): ReadingTerms {
+    const { ebgp, fourOctetAs, families, extendedNextHop, addPathReceive } = session.negotiated!;
+    const importer = this.#env.table.importer(this.#source, this.importContext(session));
+    const byAfi = (has: (family: Family) => boolean) => [
+      false,
+      has(Family.ipv4Unicast),
+      has(Family.ipv6Unicast),
+    ];
+    const addPath = byAfi(family => addPathReceive.includes(family));
+    const context: UpdateScanContext = {
+      ebgp,
+      fourOctetAs,
+      localAsn: this.#config.localAsn,
+      clusterId: parseRouterId(this.#env.clusterId)!,
+      ipv6NextHop: extendedNextHop.includes(Family.ipv4Unicast),
+      addPathIpv4: addPath[1]!,
+      addPathIpv6: addPath[2]!,
     };
+    const isTaken = byAfi(family => families.includes(family) && !this.#disabledFamilies.has(family));
+    return { importer, context, isTaken, addPath };
   }
 
   #exportRule(session: Session): ExportRule {
-    const { type, localAsn, reflectorClient, nextHopMode, nextHopSelf, policyNeighbor } = this.#config;
+    const { type, localAsn, reflectorClient, nextHopMode, nextHopSelf, policyNeighbor, gracefulShutdown } =
+      this.#config;
     const local = session.connection.localAddress.replace(/%.*$/, "");
     const isIpv4 = familyOfAddress(local) === Family.ipv4Unicast;
     return {
@@ -243,6 +286,10 @@ export class PeerRoutes {
         },
         clusterId: this.#env.clusterId,
         fourOctetAs: session.negotiated!.fourOctetAs,
+        extendedNextHop: session.negotiated!.extendedNextHop.includes(Family.ipv4Unicast),
+        extendedMessages: session.negotiated!.extendedMessages,
+        longLived: session.negotiated!.longLived !== undefined,
+        gracefulShutdown,
       },
       policy: this.#config.exportPolicy,
       neighbor: policyNeighbor,
@@ -258,6 +305,7 @@ export class PeerRoutes {
       this.#problems.disableFamily++;
       // RFC 7606 2: nothing more is believed of this family until the next session.
       this.#disabledFamilies.add(family);
+      this.#reading = this.#readingTerms(this.#session!);
       this.#env.table.removeAll(this.#source, family, "all");
     }
     const { address } = this.#config;
@@ -269,19 +317,16 @@ export class PeerRoutes {
     this.#env.onWarning({ code: "MalformedUpdate", address, problems, prefixes, text });
   }
 
-  #checkLimit(update: Update): void {
-    for (const { nlri } of update.announced) {
-      const { paths } = this.#env.table.pathCount(this.#source, nlri.family);
-      const verdict = this.#limit.check(nlri.family, paths);
-      if (verdict === undefined) continue;
-      const { address, maxPrefixes } = this.#config;
-      const { family } = nlri;
-      const { action } = verdict;
-      const text = `${address} has sent ${verdict.text}`;
-      const { limit } = maxPrefixes!;
-      this.#env.onWarning({ code: "MaxPrefixes", address, family, prefixes: paths, limit, action, text });
-      if (verdict.error !== undefined) throw verdict.error;
-    }
+  #checkLimit(family: Family): void {
+    const { paths } = this.#env.table.pathCount(this.#source, family);
+    const verdict = this.#limit.check(family, paths);
+    if (verdict === undefined) return;
+    const { address, maxPrefixes } = this.#config;
+    const { action } = verdict;
+    const text = `${address} has sent ${verdict.text}`;
+    const { limit } = maxPrefixes!;
+    this.#env.onWarning({ code: "MaxPrefixes", address, family, prefixes: paths, limit, action, text });
+    if (verdict.error !== undefined) throw verdict.error;
   }
 
   #onEndOfRib(family: Family): void {

@@ -43,7 +43,8 @@ describe("two speakers", () => {
     b.withdraw("192.168.2.0/26");
     lab.advance(0.1);
     assert.deepEqual(prefixesOf(a), [BLOCK]);
-    assert.deepEqual(a.changes.at(-1), { prefix: "192.168.2.0/26", family: Family.ipv4Unicast, best: null });
+    const gone = { kind: "removed", prefix: "192.168.2.0/26", family: Family.ipv4Unicast, best: null };
+    assert.deepEqual(a.changes.at(-1), gone);
   });
 
   it("settle on one session within a second when both dial, whoever is faster", async () => {

@@ -27,18 +27,23 @@ function world() {
     ebgp1: neighbor("external", 3, 300),
     ebgp2: neighbor("external", 4, 300),
   };
+  const multipath = { maxPaths: 64, relaxAsPath: true };
+  const sourceOf = (source: number) => sources.get(source);
   return {
     decide: (...paths: Path[]) => {
-      const sources_ = paths.map(({ from }) => from);
-      const list = paths.map(({ from, ...attributes }) =>
-        sets.intern(index[from], { origin: "igp", asPath: [], nextHop: "10.9.9.9", ...attributes }),
-      );
-      const decision = decide(list, source => sources.get(source));
-      const nameOf = (source: number) => sources_[list.findIndex(set => set.source === source)];
-      return {
-        best: nameOf(decision.best.source),
-        equal: decision.equal.map(({ source }) => nameOf(source)),
-      };
+      const names = Object.fromEntries(paths.map(({ from }) => [index[from], from]));
+      const candidates = paths.map(({ from, ...attributes }) => ({
+        set: sets.internAttributes(index[from], {
+          origin: "igp",
+          asPath: [],
+          nextHop: "10.9.9.9",
+          ...attributes,
+        }),
+        pathId: 0,
+      }));
+      const decision = decide(candidates, { sets, sourceOf, multipath });
+      const nameOf = ({ set }: { set: number }) => names[sets.sourceOf(set)];
+      return { best: nameOf(decision.best), equal: decision.equal.map(nameOf) };
     },
   };
 }

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { AttributeTable } from "../../rib/attribute-table.ts";
 import { type ExportTarget, exportAttributes, mayExport, type PolicyChanges } from "../../rib/export.ts";
 import { importRefusal } from "../../rib/import.ts";
 import type { Source } from "../../rib/source.ts";
@@ -20,6 +21,10 @@ const INTERNAL: ExportTarget = {
   nextHopSelf: { ipv4: "10.0.0.1" },
   clusterId: "1.1.1.1",
   fourOctetAs: true,
+  extendedNextHop: false,
+  extendedMessages: false,
+  longLived: false,
+  gracefulShutdown: false,
 };
 const EXTERNAL: ExportTarget = { ...INTERNAL, type: "external" };
 const ROUTE: PathAttributes = {
@@ -29,24 +34,27 @@ const ROUTE: PathAttributes = {
   med: 5,
   localPref: 200,
 };
+const sets = new AttributeTable();
+const mayTell = (from: Source, attributes: PathAttributes, target: ExportTarget) =>
+  mayExport(from, sets.traitsOf(sets.internAttributes(1, attributes)), target);
 const send = (from: Source, target: ExportTarget, attributes = ROUTE) =>
   exportAttributes(attributes, Family.ipv4Unicast, from, target);
 
 describe("who is told", () => {
   it("internal routes go to internal neighbors only by reflection", () => {
-    assert.equal(mayExport(source("internal"), ROUTE, INTERNAL), false);
-    assert.equal(mayExport(source("internal", true), ROUTE, INTERNAL), true);
-    assert.equal(mayExport(source("internal"), ROUTE, { ...INTERNAL, reflectorClient: true }), true);
-    assert.equal(mayExport(source("external"), ROUTE, INTERNAL), true);
-    assert.equal(mayExport(source("internal"), ROUTE, EXTERNAL), true);
+    assert.equal(mayTell(source("internal"), ROUTE, INTERNAL), false);
+    assert.equal(mayTell(source("internal", true), ROUTE, INTERNAL), true);
+    assert.equal(mayTell(source("internal"), ROUTE, { ...INTERNAL, reflectorClient: true }), true);
+    assert.equal(mayTell(source("external"), ROUTE, INTERNAL), true);
+    assert.equal(mayTell(source("internal"), ROUTE, EXTERNAL), true);
   });
   it("NO_EXPORT stays inside and NO_ADVERTISE stays here, but local routes carry them to the neighbor", () => {
     const noExport = { ...ROUTE, communities: [WellKnownCommunity.noExport] };
     const noAdvertise = { ...ROUTE, communities: [WellKnownCommunity.noAdvertise] };
-    assert.equal(mayExport(source("external"), noExport, EXTERNAL), false);
-    assert.equal(mayExport(source("external"), noExport, INTERNAL), true);
-    assert.equal(mayExport(source("external"), noAdvertise, INTERNAL), false);
-    assert.equal(mayExport(source("local"), noExport, EXTERNAL), true);
+    assert.equal(mayTell(source("external"), noExport, EXTERNAL), false);
+    assert.equal(mayTell(source("external"), noExport, INTERNAL), true);
+    assert.equal(mayTell(source("external"), noAdvertise, INTERNAL), false);
+    assert.equal(mayTell(source("local"), noExport, EXTERNAL), true);
   });
 });
 
@@ -125,6 +133,7 @@ describe("what is not believed", () => {
     routerId: "10.0.0.1",
     clusterId: "1.1.1.1",
     localAddress: "10.0.0.1",
+    gracefulShutdown: false,
     policy: undefined,
   };
   it("our AS in the path, more often than allowed", () => {

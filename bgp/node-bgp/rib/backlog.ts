@@ -1,0 +1,48 @@
+/**
+ * What a member that is not in step has still to be told: a walk over the whole table, and prefixes that changed behind the walk. As bits and a
+ * cursor, so that a member that has stopped reading costs an eighth of a byte per prefix, however long and however much changes.
+ */
+
+import { IdSet } from "./id-set.ts";
+
+/** Why it is behind, which says what it may have been told of what the walk has not come to. */
+export type BacklogKind =
+  /** Nothing: it is new. */
+  | "new"
+  /** What the group advertises: it asked to hear it again (ROUTE-REFRESH), or reads too slowly. */
+  | "resend"
+  /** Anything: its group was another. What is not advertised is withdrawn. */
+  | "anything"
+  /** What its former group advertised, see {@link Told}: only differences are told. */
+  | "told";
+
+/** What a member was told by the group it comes from. */
+export interface Told {
+  /** The set by prefix, as it was then. */
+  readonly out: Int32Array;
+  /** It reads the same from its new group as from the old one. */
+  isSame(before: number, after: number): boolean;
+}
+
+export class Backlog {
+  readonly kind: BacklogKind;
+  /** The next prefix of the walk. */
+  cursor: number;
+  readonly changed = new IdSet();
+  /** Say so when through (RFC 4724 2). */
+  readonly endOfRib: boolean;
+  readonly told: Told | undefined;
+
+  constructor(kind: BacklogKind, options: { cursor: number; endOfRib?: boolean; told?: Told }) {
+    this.kind = kind;
+    this.cursor = options.cursor;
+    this.endOfRib = options.endOfRib ?? false;
+    this.told = options.told;
+  }
+
+  /** The prefix is to be told again, unless the walk comes to it. */
+  note(id: number): void {
+    const isAhead = id >= this.cursor;
+    if (!isAhead || this.kind === "resend") this.changed.add(id);
+  }
+}
