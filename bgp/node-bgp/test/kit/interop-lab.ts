@@ -118,8 +118,8 @@ export class LabSpeaker {
     return this.until(
       prefix,
       () => {
-        const path = this.speaker.paths(prefix)[0];
-        return path && learnedRoute(path);
+        const best = this.speaker.route(prefix);
+        return best && learnedRoute(best);
       },
       seconds,
     );

@@ -10,7 +10,7 @@ import { until } from "../namespaces.ts";
 import { Daemon, type DaemonSession, familiesOf, type LearnedRoute, type OriginatedRoute } from "./daemon.ts";
 import { gobgpConfig } from "./gobgp-config.ts";
 import { parseGobgpRoutes } from "./gobgp-show.ts";
-import { mrtDump } from "./mrt-dump.ts";
+import { mrtRecords } from "./mrt-dump.ts";
 
 const run = promisify(execFile);
 const MAX_OUTPUT = 64 * 1024 * 1024;
@@ -74,7 +74,8 @@ export class Gobgp extends Daemon {
     const injected = this.ask("mrt", "inject", "global", path);
     const pipe = await open(path, "w");
     try {
-      await pipe.writeFile(mrtDump(routes, { ipv4: address, ipv6: address6 }));
+      // It takes half a record for a whole one, so each goes into the pipe at once (pipe(7): atomic up to 4096 bytes).
+      for (const record of mrtRecords(routes, { ipv4: address, ipv6: address6 })) await pipe.write(record);
       const { prefix } = routes.at(-1)!;
       const family = gobgpFamily(prefix.includes(":") ? Family.ipv6Unicast : Family.ipv4Unicast);
       await until(`gobgpd to have ${prefix}`, () =>

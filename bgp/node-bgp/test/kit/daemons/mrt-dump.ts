@@ -15,6 +15,7 @@ const AS_SEQUENCE = 2;
 const WELL_KNOWN = 0x40;
 const OPTIONAL = 0x80;
 const OPTIONAL_TRANSITIVE = 0xc0;
+const EXTENDED_LENGTH = 0x10;
 const ORIGINS = ["igp", "egp", "incomplete"];
 
 /** Next hops of the routes; gobgp takes none that is unspecified. */
@@ -23,14 +24,15 @@ export interface MrtNextHops {
   readonly ipv6: string;
 }
 
-export function mrtDump(routes: readonly OriginatedRoute[], nextHops: MrtNextHops): Buffer {
+/** One after the other they are the file. */
+export function mrtRecords(routes: readonly OriginatedRoute[], nextHops: MrtNextHops): Buffer[] {
   const peers = Buffer.concat([u32(1), u16(0), u16(1), u8(AS4), u32(1), u32(1), u32(0)]);
-  return Buffer.concat([
+  return [
     record(PEER_INDEX_TABLE, peers),
     ...routes.map((route, i) =>
       record(route.prefix.includes(":") ? RIB_IPV6_UNICAST : RIB_IPV4_UNICAST, rib(i, route, nextHops)),
     ),
-  ]);
+  ];
 }
 
 function record(subtype: number, body: Buffer): Buffer {
@@ -79,7 +81,8 @@ function attributesOf(route: OriginatedRoute, nlri: Buffer, nextHops: MrtNextHop
 
 function attribute(flags: number, type: number, ...values: readonly Buffer[]): Buffer {
   const value = Buffer.concat(values);
-  return Buffer.concat([u8(flags), u8(type), u8(value.length), value]);
+  if (value.length < 256) return Buffer.concat([u8(flags), u8(type), u8(value.length), value]);
+  return Buffer.concat([u8(flags | EXTENDED_LENGTH), u8(type), u16(value.length), value]);
 }
 
 function addressBytes(address: string): Buffer {
