@@ -243,8 +243,7 @@ export class Speaker implements AsyncDisposable {
       peer.reconfigure(config);
       return;
     }
-    this.#remove(peer, cease(Cease.otherConfigurationChange));
-    this.#add(config);
+    peer.restart(config, cease(Cease.otherConfigurationChange));
   }
 
   /**

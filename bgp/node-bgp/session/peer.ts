@@ -14,7 +14,7 @@ import type { Connection } from "../transport/transport.ts";
 import { type ConnectionEnd, notification, type StopReason } from "./connection-fsm.ts";
 import { MessageTally } from "./message-tally.ts";
 import type { MonitoredSession } from "./monitor.ts";
-import type { Negotiated, SessionConfig } from "./negotiation.ts";
+import type { Negotiated } from "./negotiation.ts";
 import type { NeighborConfig } from "./neighbor-config.ts";
 import {
   type Direction,
@@ -27,6 +27,7 @@ import { NeighborLog } from "./neighbor-log.ts";
 import type { PeerEnvironment } from "./peer-environment.ts";
 import { PeerRoutes } from "./peer-routes.ts";
 import { Session, type SessionOwner } from "./session.ts";
+import { sessionConfig } from "./session-config.ts";
 
 const STOP_REASONS: Record<Extract<NeighborFsmAction, { do: "close" }>["why"], StopReason> = {
   collision: {
@@ -127,6 +128,22 @@ export class Peer implements SessionOwner {
     this.#config = config;
     if (this.#isWanted) this.start();
     this.#routes.reconfigure(config);
+  }
+
+  /**
+   * Settings that need a new session: ends this one and begins another. The routes stay over the gap where graceful restart allows it, on both
+   * sides.
+   */
+  restart(config: NeighborConfig, sent: NotificationMessage): void {
+    const wasWanted = this.#isWanted;
+    const isSomebodyElse = config.asn !== this.#config.asn || config.localAsn !== this.#config.localAsn;
+    this.#giveUp();
+    for (const session of [...this.#sessions.values()]) session.stop({ notification: sent });
+    if (isSomebodyElse || config.gracefulRestartTime === 0) this.#routes.drop();
+    this.#config = config;
+    this.#routes.reconfigure(config);
+    if (wasWanted) this.start();
+    else this.#update();
   }
 
   accept(connection: Connection): void {
@@ -366,43 +383,10 @@ export class Peer implements SessionOwner {
 
   #open(id: number, direction: Direction, connection: Connection): void {
     const { clock, random, reading } = this.#env;
-    const config = this.#sessionConfig();
+    const config = sessionConfig(this.#config, this.#env);
     const session = new Session({ id, direction, connection, config, owner: this, clock, random, reading });
     this.#sessions.set(id, session);
     session.start();
-  }
-
-  #sessionConfig(): SessionConfig {
-    const { localAsn, asn, holdTime, keepaliveTime, sendHoldTime, delayOpenTime, families } = this.#config;
-    const { enhancedRefresh, extendedMessages } = this.#config;
-    const { gracefulRestartTime, notificationRestart } = this.#config;
-    const restarting = this.#env.restarting && !this.#env.met.has(this.#config.address);
-    const { routerId, forwardingPreserved } = this.#env;
-    const gracefulRestart =
-      gracefulRestartTime === 0
-        ? undefined
-        : {
-            restartTime: gracefulRestartTime,
-            restarting,
-            forwardingPreserved,
-            notification: notificationRestart,
-            longLivedStaleTime: 0,
-          };
-    return {
-      localAsn,
-      asn,
-      routerId,
-      holdTime,
-      keepaliveTime,
-      sendHoldTime,
-      delayOpenTime,
-      families,
-      gracefulRestart,
-      addPath: { receive: false, send: false },
-      extendedMessages,
-      extendedNextHop: false,
-      enhancedRefresh,
-    };
   }
 
   /** Reports the state when it is another. */

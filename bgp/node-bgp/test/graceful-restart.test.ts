@@ -192,6 +192,27 @@ describe("a NOTIFICATION between neighbors with the N bit (RFC 8538)", () => {
     assert.deepEqual(prefixesOf(c), [BLOCK_A]);
   });
 
+  it("costs no route where new settings need a new session", async () => {
+    const lab = new Lab();
+    const [a, b] = await pair(lab);
+    const before = [a.changes.length, b.changes.length] as const;
+    a.updateNeighbor({ address: B, asn: 64512, connectRetryTime: 1, holdTime: 30 });
+    lab.advance(0.001);
+    assert.deepEqual([routeOf(a, BLOCK_B)?.stale, routeOf(b, BLOCK_A)?.stale], [true, true]);
+    lab.advance(5);
+    assert.deepEqual([a.neighbor(B)?.holdTime, a.neighbor(B)?.established], [30, 2]);
+    assert.deepEqual([changed(a, before[0]), changed(b, before[1])], [0, 0]);
+    assert.equal(b.neighbor(A)?.lastSessionError?.text, "Cease/Other Configuration Change");
+  });
+
+  it("keeps nothing of a neighbor that is another one by its new settings", async () => {
+    const lab = new Lab();
+    const [a] = await pair(lab);
+    a.updateNeighbor({ address: B, asn: 64513, connectRetryTime: 1 });
+    lab.advance(0.1);
+    assert.deepEqual(prefixesOf(a), [BLOCK_A]);
+  });
+
   it("tells of a graceful stop, and why", async () => {
     const lab = new Lab();
     const [a, b] = await pair(lab);
