@@ -1,138 +1,101 @@
 /**
- * BGPFilter: a user's own import and export rules (calico.md 2.14, 4.7). The first matching rule of a filter
- * decides; filters run in the order a BGPPeer lists them; no match in any of them leaves the decision to the
- * default policy. Pure.
- *
- * Rules are compiled once per change and run per route and neighbor group: nothing is parsed there.
+ * BGPFilter: a user's own import and export rules (calico.md 2.14, 4.7), as policies of node-bgp. The first matching rule of a filter
+ * decides; filters run in the order a BGPPeer lists them; no match in any of them leaves the decision to the default
+ * policy. Pure.
  */
 
+import { type Edits, isCommunity, type Match, type PolicyRule, type PolicyRules } from "node-bgp";
 import type { BGPFilter } from "../crd-schemas/index.ts";
-import { type Cidr, contains, parseCidr, prefixLength } from "../net/cidr.ts";
-import { globPattern } from "./glob.ts";
-import { localPrefOf, priorityOf } from "./priority.ts";
+import { parseCidr, prefixLength } from "../net/cidr.ts";
+import { localPrefOf, NORMAL_PRIORITY } from "./priority.ts";
 
-export interface FilterRoute {
-  readonly prefix: Cidr;
-  readonly localPref: number | undefined;
-  readonly communities: readonly string[];
-  readonly largeCommunities: readonly string[];
-  /** AS numbers from the nearest on. */
-  readonly asPath: readonly number[];
-  readonly learned: boolean;
-  readonly interfaceName: string | undefined;
-}
-
-export interface FilterPeer {
-  readonly external: boolean;
-}
-
-export interface FilterEdits {
-  readonly addCommunities: readonly string[];
-  readonly prependAsPath: readonly number[];
-  readonly localPref: number | undefined;
-}
-
-export type FilterVerdict =
-  | { readonly action: "accept"; readonly edits: FilterEdits }
-  | { readonly action: "reject" };
+/** A filter's four lists of rules. */
+export type FilterPolicies = Readonly<Record<"exportV4" | "importV4" | "exportV6" | "importV6", PolicyRules>>;
 
 type FilterSpec = NonNullable<BGPFilter["spec"]>;
 type FilterRule = NonNullable<FilterSpec["exportV4"]>[number] & NonNullable<FilterSpec["importV4"]>[number];
 
-type Criterion = (route: FilterRoute, peer: FilterPeer) => boolean;
+const NEVER: Match = { any: [] };
 
-export interface CompiledRule {
-  readonly criteria: readonly Criterion[];
-  readonly verdict: FilterVerdict;
-}
-
-/** A filter's four lists of rules. */
-export type CompiledFilter = Readonly<
-  Record<"exportV4" | "importV4" | "exportV6" | "importV6", readonly CompiledRule[]>
->;
-
-export function compileFilter(filter: BGPFilter): CompiledFilter {
+/** Rules ask for interfaces by `custom: { interface: GLOB }`, which whoever compiles the policies has to answer. */
+export function filterPolicies(filter: BGPFilter): FilterPolicies {
   const { exportV4 = [], importV4 = [], exportV6 = [], importV6 = [] } = filter.spec ?? {};
-  const compiled = (rules: readonly unknown[]) => rules.map(rule => compileRule(rule as FilterRule));
+  const policy = (rules: readonly unknown[]): PolicyRules => ({
+    name: filter.metadata.name,
+    rules: rules.map(rule => policyRule(rule as FilterRule)),
+  });
   return {
-    exportV4: compiled(exportV4),
-    importV4: compiled(importV4),
-    exportV6: compiled(exportV6),
-    importV6: compiled(importV6),
+    exportV4: policy(exportV4),
+    importV4: policy(importV4),
+    exportV6: policy(exportV6),
+    importV6: policy(importV6),
   };
 }
 
-/** Undefined: no rule matched. */
-export function evaluateFilters(
-  filters: readonly (readonly CompiledRule[])[],
-  route: FilterRoute,
-  peer: FilterPeer,
-): FilterVerdict | undefined {
-  for (const rules of filters) {
-    for (const { criteria, verdict } of rules) {
-      if (criteria.every(criterion => criterion(route, peer))) return verdict;
-    }
-  }
-  return undefined;
+function policyRule(rule: FilterRule): PolicyRule {
+  const match: Match = { all: criteria(rule) };
+  return rule.action === "Reject"
+    ? { match, action: "reject" }
+    : { match, action: "accept", set: edits(rule) };
 }
 
-function compileRule(rule: FilterRule): CompiledRule {
-  const criteria: Criterion[] = [];
-  if (rule.cidr !== undefined) criteria.push(cidrCriterion(rule));
-  if (rule.source === "RemotePeers") criteria.push(route => route.learned);
-  if (rule.interface !== undefined) {
-    const glob = globPattern(rule.interface);
-    criteria.push(route => glob.test(route.interfaceName ?? ""));
-  }
-  if (rule.peerType !== undefined) {
-    const external = rule.peerType === "eBGP";
-    criteria.push((_route, peer) => peer.external === external);
-  }
+function criteria(rule: FilterRule): Match[] {
+  const all: Match[] = [];
+  if (rule.cidr !== undefined) all.push(cidrMatch(rule));
+  if (rule.source === "RemotePeers") all.push({ not: { source: "local" } });
+  if (rule.interface !== undefined) all.push({ custom: { interface: rule.interface } });
+  if (rule.peerType !== undefined)
+    all.push({ neighborType: rule.peerType === "eBGP" ? "external" : "internal" });
   const communities = rule.communities?.values ?? [];
-  if (communities.length > 0) {
-    const carries = (route: FilterRoute, community: string) =>
-      route.communities.includes(community) || route.largeCommunities.includes(community);
-    criteria.push(route => communities.some(community => carries(route, community)));
-  }
-  const path = (rule.asPathPrefix ?? []).map(Number);
-  if (path.length > 0) criteria.push(route => path.every((asn, i) => route.asPath[i] === asn));
+  if (communities.length > 0) all.push({ communities: communities.filter(isCommunity) });
+  const startsWith = (rule.asPathPrefix ?? []).map(Number);
+  if (startsWith.length > 0) all.push(startsWith.every(isAsn) ? { asPath: { startsWith } } : NEVER);
   const { priority } = rule;
-  if (priority !== undefined) criteria.push(route => priorityOf(route.localPref) === priority);
-  const verdict: FilterVerdict =
-    rule.action === "Reject" ? { action: "reject" } : { action: "accept", edits: editsOf(rule) };
-  return { criteria, verdict };
+  if (priority !== undefined) {
+    const localPref = localPrefOf(priority);
+    // A route without LOCAL_PREF is as good as any.
+    all.push({ localPref: priority === NORMAL_PRIORITY ? [localPref, "absent"] : localPref });
+  }
+  return all;
 }
 
-function cidrCriterion(rule: FilterRule): Criterion {
-  const cidr = parseCidr(rule.cidr ?? "");
-  if (cidr === undefined) return () => false;
-  const { min = 0, max = 128 } = rule.prefixLength ?? {};
-  const isInside = (prefix: Cidr) => {
-    const length = prefixLength(prefix);
-    return length >= min && length <= max && contains(cidr, prefix);
-  };
-  switch (rule.matchOperator) {
+function cidrMatch({ cidr: text = "", matchOperator, prefixLength: range = {} }: FilterRule): Match {
+  const cidr = parseCidr(text);
+  if (cidr === undefined) return NEVER;
+  const longest = cidr.includes(":") ? 128 : 32;
+  const min = Math.max(range.min ?? 0, prefixLength(cidr));
+  const max = Math.min(range.max ?? longest, longest);
+  const inside: Match = min > max ? NEVER : { prefixes: `${cidr} ge ${min} le ${max}` };
+  switch (matchOperator) {
     case "Equal":
-      return ({ prefix }) => prefix === cidr;
+      return { prefixes: cidr };
     case "NotEqual":
-      return ({ prefix }) => prefix !== cidr;
+      return { not: { prefixes: cidr } };
     case "In":
-      return ({ prefix }) => isInside(prefix);
+      return inside;
     case "NotIn":
-      return ({ prefix }) => !isInside(prefix);
+      return { not: inside };
     default:
-      return () => false;
+      return NEVER;
   }
 }
 
-function editsOf(rule: FilterRule): FilterEdits {
-  const addCommunities: string[] = [];
-  const prependAsPath: number[] = [];
+function edits(rule: FilterRule): Edits {
+  const add: string[] = [];
+  const prepend: number[] = [];
   let localPref: number | undefined;
   for (const operation of rule.operations ?? []) {
-    if (operation.addCommunity) addCommunities.push(operation.addCommunity.value);
-    if (operation.prependASPath) prependAsPath.unshift(...operation.prependASPath.prefix.map(Number));
+    if (operation.addCommunity) add.push(operation.addCommunity.value);
+    if (operation.prependASPath) prepend.unshift(...operation.prependASPath.prefix.map(Number));
     if (operation.setPriority) localPref = localPrefOf(operation.setPriority.value);
   }
-  return { addCommunities, prependAsPath, localPref };
+  return {
+    communities: { add: add.filter(isCommunity) },
+    prepend: prepend.filter(asn => isAsn(asn) && asn > 0),
+    ...(localPref !== undefined && { localPref }),
+  };
+}
+
+function isAsn(value: number): boolean {
+  return Number.isInteger(value) && value >= 0 && value <= 0xffff_ffff;
 }

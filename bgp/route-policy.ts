@@ -6,16 +6,21 @@
  * transit.
  */
 
-import { type AsPathSegment, acceptAll, type PolicyNeighbor, type Route, type RoutePolicy } from "node-bgp";
+import {
+  acceptAll,
+  type CompiledPolicy,
+  type Condition,
+  compilePolicy,
+  formatPrefix,
+  isCommunity,
+  type PolicyNeighbor,
+  type PolicyRule,
+  type Route,
+  type RoutePolicy,
+} from "node-bgp";
 import type { BGPConfiguration, BGPFilter } from "../crd-schemas/index.ts";
 import { type Cidr, cidrVersion, contains, parseCidr } from "../net/cidr.ts";
-import {
-  type CompiledFilter,
-  compileFilter,
-  evaluateFilters,
-  type FilterEdits,
-  type FilterRoute,
-} from "./filter.ts";
+import { type FilterPolicies, filterPolicies } from "./filter.ts";
 import { globPattern } from "./glob.ts";
 import type { NextHop } from "./next-hops.ts";
 import { type BlockLookup, blockLookup, type Origin } from "./origination.ts";
@@ -38,7 +43,7 @@ export interface PolicyInput {
 /** {@link PolicyInput}, with everything parsed that is asked per route. */
 export interface PolicyView {
   readonly pools: readonly PoolView[];
-  readonly filters: ReadonlyMap<string, CompiledFilter>;
+  readonly filters: ReadonlyMap<string, FilterPolicies>;
   /** What each filter says of what is let in, as text to compare. */
   readonly importRules: ReadonlyMap<string, string>;
   /** Some filter lets out routes, and so perhaps what does not leave by default. */
@@ -47,7 +52,8 @@ export interface PolicyView {
   readonly asksInterface: boolean;
   /** Prefixes of services that we reflect. */
   readonly reflected: readonly Cidr[];
-  readonly advertisements: readonly { readonly cidr: Cidr; readonly communities: readonly string[] }[];
+  /** Adds the communities of prefixAdvertisements. */
+  readonly advertised: RoutePolicy;
   readonly blockOf: BlockLookup;
   readonly normalPriority: NormalPriority;
   /** Of interfaces that lead into tunnels of felix: their routes are told to no internal neighbor. */
@@ -61,7 +67,7 @@ export const EMPTY_VIEW: PolicyView = {
   acceptsMore: false,
   asksInterface: false,
   reflected: [],
-  advertisements: [],
+  advertised: acceptAll,
   blockOf: () => undefined,
   normalPriority: () => NORMAL_PRIORITY,
   tunnels: [],
@@ -83,7 +89,6 @@ const FELIX_TUNNELS = ["*.cali", "*.calico"];
 export function policyView(input: PolicyInput): PolicyView {
   const { pools, filters, configuration, reflector, blocks, normalPriority, programmed } = input;
   const { serviceLoadBalancerIPs = [], serviceExternalIPs = [] } = configuration;
-  const named = new Map((configuration.communities ?? []).map(({ name, value }) => [name, value]));
   const services = reflector ? [...serviceLoadBalancerIPs, ...serviceExternalIPs] : [];
   const exportRules = [...filters.values()].flatMap(({ spec }) => [
     ...(spec?.exportV4 ?? []),
@@ -92,55 +97,114 @@ export function policyView(input: PolicyInput): PolicyView {
   const tunnels = programmed.has("ipip") ? FELIX_TUNNELS : [...FELIX_TUNNELS, "tunl0"];
   return {
     pools,
-    filters: new Map([...filters].map(([name, filter]) => [name, compileFilter(filter)])),
+    filters: new Map([...filters].map(([name, filter]) => [name, filterPolicies(filter)])),
     importRules: new Map(
       [...filters].map(([name, { spec }]) => [name, JSON.stringify([spec?.importV4, spec?.importV6])]),
     ),
     acceptsMore: exportRules.some(({ action }) => action === "Accept"),
     asksInterface: exportRules.some(rule => rule.interface !== undefined),
     reflected: services.map(({ cidr }) => parseCidr(cidr ?? "")).filter(cidr => cidr !== undefined),
-    advertisements: (configuration.prefixAdvertisements ?? []).flatMap(({ cidr: text, communities = [] }) => {
-      const cidr = parseCidr(text ?? "");
-      const values = communities.map(value => named.get(value) ?? value);
-      return cidr === undefined ? [] : [{ cidr, communities: values }];
-    }),
+    advertised: advertisedCommunities(configuration),
     blockOf: blockLookup(blocks),
     normalPriority,
     tunnels: tunnels.map(globPattern),
   };
 }
 
+function advertisedCommunities({
+  communities: names = [],
+  prefixAdvertisements = [],
+}: PolicyInput["configuration"]): RoutePolicy {
+  const named = new Map(names.map(({ name, value }) => [name, value]));
+  const rules = prefixAdvertisements.flatMap(({ cidr: text, communities = [] }): PolicyRule[] => {
+    const cidr = parseCidr(text ?? "");
+    if (cidr === undefined) return [];
+    const add = communities.map(value => named.get(value) ?? value).filter(isCommunity);
+    const prefixes = `${cidr} le ${cidr.includes(":") ? 128 : 32}`;
+    return [{ match: { prefixes }, action: "next", set: { communities: { add } } }];
+  });
+  return compilePolicy({ rules, otherwise: "accept" });
+}
+
 /** The policies look at `sources` at each call, so that a change of the datastore needs a refresh, not new functions. */
 export function exportPolicy(sources: PolicySources, filterNames: readonly string[]): RoutePolicy {
-  return (route, neighbor) => {
-    const view = sources.view();
+  const compiled = compiledFilters(sources, filterNames, "export", view => (route, neighbor) => {
     const prefix = route.prefix as Cidr;
-    const origin = route.source === "local" ? sources.origin(prefix) : undefined;
+    const origin = originOf(sources, route.source, prefix);
+    if (!(origin ? isExported(view, origin, neighbor) : isPassedOn(view, route, neighbor))) return null;
+    // A filter that accepts has the last word, as in Calico: no communities are added after it.
+    return view.advertised(route, neighbor);
+  });
+  return (route, neighbor) => {
+    const origin = originOf(sources, route.source, route.prefix as Cidr);
     const ours =
       origin && route.localPref !== origin.localPref ? { ...route, localPref: origin.localPref } : route;
-    const verdict = verdictOf(view, filterNames, ours, "export", neighbor, () =>
-      origin ? origin.interfaceName : sources.interfaceTowards(route.nextHops[0] as NextHop),
-    );
-    if (verdict?.action === "reject") return null;
-    // A filter that accepts has the last word, as in Calico: no communities are added after it.
-    if (verdict) return withEdits(ours, verdict.edits);
-    if (!(origin ? isExported(view, origin, neighbor) : isPassedOn(view, route, neighbor))) return null;
-    const advertised = view.advertisements.filter(({ cidr }) => contains(cidr, prefix));
-    return withCommunities(
-      ours,
-      advertised.flatMap(({ communities }) => communities),
-    );
+    return compiled(route.family)(ours, neighbor);
   };
 }
 
 /** Without filters everything comes in as it is. */
 export function importPolicy(sources: PolicySources, filterNames: readonly string[]): RoutePolicy {
   if (filterNames.length === 0) return acceptAll;
-  return (route, neighbor) => {
-    const verdict = verdictOf(sources.view(), filterNames, route, "import", neighbor, () => undefined);
-    if (verdict === undefined) return route;
-    return verdict.action === "reject" ? null : withEdits(route, verdict.edits);
+  const compiled = compiledFilters(sources, filterNames, "import", () => acceptAll);
+  const policy = (route: Route, neighbor: PolicyNeighbor) => compiled(route.family)(route, neighbor);
+  const prepare: RoutePolicy["prepare"] = (paths, neighbor) =>
+    compiled(paths.family).prepare!(paths, neighbor);
+  return Object.assign(policy, { prepare });
+}
+
+/** The filters of a peering, compiled anew when the view is another; `undecided` is asked about what is in none of them. */
+function compiledFilters(
+  sources: PolicySources,
+  names: readonly string[],
+  way: "import" | "export",
+  undecided: (view: PolicyView) => RoutePolicy,
+): (family: Route["family"]) => CompiledPolicy {
+  const conditions = {
+    interface: (glob: unknown) =>
+      way === "import" ? isNowhere(String(glob)) : leadsOver(sources, String(glob)),
   };
+  let of: PolicyView | undefined;
+  let policies = new Map<Route["family"], CompiledPolicy>();
+  return family => {
+    const view = sources.view();
+    if (view !== of) policies = new Map();
+    of = view;
+    let policy = policies.get(family);
+    if (policy === undefined) {
+      const field = `${way}${family === "ipv4-unicast" ? "V4" : "V6"}` as const;
+      // A filter that does not exist (yet) is reported with the peering and decides nothing.
+      const chain = names.flatMap(name => view.filters.get(name)?.[field] ?? []);
+      policy = compilePolicy({ chain }, { conditions, undecided: undecided(view) });
+      policies.set(family, policy);
+    }
+    return policy;
+  };
+}
+
+/** Ours by the interface of their origin, others by where packets to their next hop leave. */
+function leadsOver(sources: PolicySources, glob: string): Condition {
+  const pattern = globPattern(glob);
+  const fits = (name: string | undefined) => pattern.test(name ?? "");
+  return ({ attributes, family, source }) => {
+    const towards = () => sources.interfaceTowards(attributes.nextHop as NextHop);
+    if (source !== "local") return fits(towards());
+    return (bytes, offset, length) => {
+      const address = bytes.subarray(offset, offset + (family === "ipv4-unicast" ? 4 : 16));
+      const origin = sources.origin(formatPrefix({ family, address, length }) as Cidr);
+      return fits(origin ? origin.interfaceName : towards());
+    };
+  };
+}
+
+/** What comes in has no interface. */
+function isNowhere(glob: string): Condition {
+  const answer = globPattern(glob).test("");
+  return () => answer;
+}
+
+function originOf(sources: PolicySources, source: Route["source"], prefix: Cidr): Origin | undefined {
+  return source === "local" ? sources.origin(prefix) : undefined;
 }
 
 /** Of our own, what is for the kernel of this host alone stays here. */
@@ -169,62 +233,4 @@ function isPassedOn(view: PolicyView, route: Route, { type }: PolicyNeighbor): b
 function isElevated(view: PolicyView, { localPref }: Route, prefix: Cidr): boolean {
   const priority = priorityOf(localPref);
   return priority > 0 && priority < view.normalPriority(cidrVersion(prefix));
-}
-
-function verdictOf(
-  view: PolicyView,
-  names: readonly string[],
-  route: Route,
-  way: "import" | "export",
-  neighbor: PolicyNeighbor,
-  interfaceName: () => string | undefined,
-) {
-  if (names.length === 0) return undefined;
-  const field = `${way}${route.family === "ipv4-unicast" ? "V4" : "V6"}` as const;
-  // A filter that does not exist (yet) is reported with the peering and decides nothing.
-  const rules = names.map(name => view.filters.get(name)?.[field] ?? []);
-  return evaluateFilters(rules, filterView(route, interfaceName), { external: neighbor.type === "external" });
-}
-
-function filterView(route: Route, interfaceName: () => string | undefined): FilterRoute {
-  return {
-    prefix: route.prefix as Cidr,
-    localPref: route.localPref,
-    communities: route.communities ?? [],
-    largeCommunities: route.largeCommunities ?? [],
-    asPath: route.asPath.flatMap(segment => segment.asns),
-    learned: route.source !== "local",
-    get interfaceName() {
-      return interfaceName();
-    },
-  };
-}
-
-function withEdits(route: Route, edits: FilterEdits): Route {
-  let result = withCommunities(route, edits.addCommunities);
-  if (edits.prependAsPath.length > 0) {
-    const [first, ...rest] = result.asPath;
-    const asPath: AsPathSegment[] =
-      first?.type === "sequence"
-        ? [{ type: "sequence", asns: [...edits.prependAsPath, ...first.asns] }, ...rest]
-        : [{ type: "sequence", asns: edits.prependAsPath }, ...result.asPath];
-    result = { ...result, asPath };
-  }
-  return edits.localPref === undefined ? result : { ...result, localPref: edits.localPref };
-}
-
-/** `a:b` is a community (RFC 1997), `a:b:c` a large one (RFC 8092). */
-function withCommunities(route: Route, values: readonly string[]): Route {
-  if (values.length === 0) return route;
-  const added = [...new Set(values)];
-  const plain = added.filter(value => value.split(":").length === 2 && !route.communities?.includes(value));
-  const large = added.filter(
-    value => value.split(":").length === 3 && !route.largeCommunities?.includes(value),
-  );
-  if (plain.length === 0 && large.length === 0) return route;
-  return {
-    ...route,
-    ...(plain.length > 0 && { communities: [...(route.communities ?? []), ...plain] }),
-    ...(large.length > 0 && { largeCommunities: [...(route.largeCommunities ?? []), ...large] }),
-  };
 }

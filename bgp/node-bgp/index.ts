@@ -1,6 +1,6 @@
 /** node-bgp: BGP-4 for Node.js. See README.md. */
 
-export { canonicalAddress } from "./address.ts";
+export { canonicalAddress, formatPrefix, type Prefix, parsePrefix } from "./address.ts";
 export {
   Bfd,
   type BfdEvent,
@@ -60,7 +60,7 @@ export {
 export type * from "./neighbor.ts";
 export type { NeighborEventsOptions } from "./neighbor-events.ts";
 export { compileAsPathPattern } from "./policy/as-path-pattern.ts";
-export { WELL_KNOWN_COMMUNITIES } from "./policy/community.ts";
+export { isCommunity, WELL_KNOWN_COMMUNITIES } from "./policy/community.ts";
 export {
   type CompiledPolicy,
   compilePolicy,

@@ -62,6 +62,16 @@ export function parseCommunity(value: unknown, path: string): Community {
   throw new OptionError(path, value, EXPECTED);
 }
 
+/** One that {@link Edits.communities} can add. */
+export function isCommunity(value: unknown): boolean {
+  try {
+    parseCommunity(value, "");
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** Tests for the patterns, those without a `*` or range of one kind put together. Throws {@link OptionError}, naming `path`. */
 export function parseCommunityPatterns(value: unknown, path: string): CommunityTest[] {
   const exact = new Map<CommunityKind, Set<string>>();

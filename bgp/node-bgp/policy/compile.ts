@@ -17,6 +17,7 @@ import {
   type ConditionOptions,
   type CustomCondition,
 } from "./conditions.ts";
+import { acceptAll, rejectAll } from "./constant.ts";
 import { type CustomChange, compileEdits, type Edit } from "./edits.ts";
 import type { Policy, PolicyAction } from "./policy.ts";
 import type { PrefixTest } from "./prefix-list.ts";
@@ -29,6 +30,8 @@ export interface PolicyOptions extends ConditionOptions {
   readonly conditions?: Readonly<Record<string, CustomCondition>>;
   /** Changes for `set.custom`, by name. */
   readonly changes?: Readonly<Record<string, CustomChange>>;
+  /** Asked about what no rule has accepted or rejected, with the changes so far. Default {@link rejectAll}. */
+  readonly undecided?: RoutePolicy;
 }
 
 export interface PolicyExplanation {
@@ -39,7 +42,8 @@ export interface PolicyExplanation {
 }
 
 export interface CompiledPolicy extends RoutePolicy {
-  readonly prepare: NonNullable<RoutePolicy["prepare"]>;
+  /** Always, but for an `undecided` that has none. */
+  readonly prepare?: NonNullable<RoutePolicy["prepare"]>;
   /** The same answer, with the rules that led to it. */
   readonly explain: (route: Route, neighbor: PolicyNeighbor) => PolicyExplanation;
 }
@@ -60,19 +64,37 @@ const ALWAYS: Condition = () => true;
  * Keep what it returns: neighbors share an update group only where they share the function.
  */
 export function compilePolicy(policy: Policy, options: PolicyOptions = {}): CompiledPolicy {
+  const { undecided = rejectAll } = options;
   const rules = new Reader(options).policy(policy, "");
-  const decide = (route: Route, neighbor: PolicyNeighbor) => evaluate(rules, route, neighbor);
-  const prepare = (paths: PolicyPaths, neighbor: PolicyNeighbor) => new Prepared(rules, paths, neighbor);
+  const decide = (route: Route, neighbor: PolicyNeighbor) => evaluate(rules, undecided, route, neighbor);
   const explain = (route: Route, neighbor: PolicyNeighbor): PolicyExplanation => {
     const matched: string[] = [];
-    const result = evaluate(rules, route, neighbor, ({ where }) => matched.push(where));
+    const result = evaluate(rules, undecided, route, neighbor, ({ where }) => matched.push(where));
     return { result, matched };
   };
-  return Object.assign(decide, { prepare, explain });
+  const rest = preparationOf(undecided);
+  if (rest === undefined) return Object.assign(decide, { explain });
+  const prepare = (paths: PolicyPaths, neighbor: PolicyNeighbor) =>
+    new Prepared(rules, rest, paths, neighbor);
+  return Object.assign(decide, { explain, prepare });
+}
+
+type Prepare = NonNullable<RoutePolicy["prepare"]>;
+
+/** Undefined for a policy that must be asked route by route. */
+function preparationOf(policy: RoutePolicy): Prepare | undefined {
+  if (policy === acceptAll) return ({ attributes }) => constant(attributes);
+  if (policy === rejectAll) return () => constant(null);
+  return policy.prepare;
+}
+
+function constant(answer: PolicyAnswer): PreparedPolicy {
+  return { answer, decide: () => answer };
 }
 
 function evaluate(
   rules: readonly Rule[],
+  undecided: RoutePolicy,
   route: Route,
   neighbor: PolicyNeighbor,
   onMatch?: (rule: Rule) => void,
@@ -90,7 +112,7 @@ function evaluate(
     if (edited === null || rule.action === "accept") return edited;
     current = edited;
   }
-  return null;
+  return undecided(current, neighbor);
 }
 
 function applyRule(
@@ -103,11 +125,16 @@ function applyRule(
   return edit === undefined ? attributes : edit(attributes, family, neighbor);
 }
 
-/** A leaf says the answer, an inner node what to ask the prefix; `yes` and `no` are grown when a prefix first goes there. */
+/**
+ * A leaf says the answer, or who else is to be asked; an inner node what to ask the prefix. `yes` and `no` are grown when a prefix first
+ * goes there.
+ */
 type Outcome =
   | { readonly answer: PolicyAnswer }
+  | { readonly answer: undefined; readonly rest: PreparedPolicy }
   | {
       readonly answer: undefined;
+      readonly rest?: undefined;
       readonly test: PrefixTest;
       readonly attributes: NonNullable<PolicyAnswer>;
       /** Where the walk goes on. */
@@ -120,12 +147,14 @@ const REJECTED: Outcome = { answer: null };
 
 class Prepared implements PreparedPolicy {
   readonly #rules: readonly Rule[];
+  readonly #undecided: Prepare;
   readonly #paths: PolicyPaths;
   readonly #neighbor: PolicyNeighbor;
   readonly #root: Outcome;
 
-  constructor(rules: readonly Rule[], paths: PolicyPaths, neighbor: PolicyNeighbor) {
+  constructor(rules: readonly Rule[], undecided: Prepare, paths: PolicyPaths, neighbor: PolicyNeighbor) {
     this.#rules = rules;
+    this.#undecided = undecided;
     this.#paths = paths;
     this.#neighbor = neighbor;
     this.#root = this.#walk(0, paths.attributes);
@@ -138,6 +167,7 @@ class Prepared implements PreparedPolicy {
   decide(address: Uint8Array, offset: number, length: number): PolicyAnswer {
     let outcome = this.#root;
     while (outcome.answer === undefined) {
+      if (outcome.rest !== undefined) return outcome.rest.decide(address, offset, length);
       if (outcome.test(address, offset, length)) {
         outcome.yes ??= this.#apply(outcome.at, outcome.attributes);
         outcome = outcome.yes;
@@ -155,7 +185,8 @@ class Prepared implements PreparedPolicy {
       if (test === true) return this.#apply(at, attributes);
       if (test !== false) return { answer: undefined, test, attributes, at, yes: undefined, no: undefined };
     }
-    return REJECTED;
+    const rest = this.#undecided({ ...this.#paths, attributes }, this.#neighbor);
+    return rest.answer === undefined ? { answer: undefined, rest } : { answer: rest.answer };
   }
 
   /** The rule matches. */

@@ -102,7 +102,6 @@ function prependEdit(value: unknown, path: string): Edit {
       if (!isUint32(item) || item === 0) throw new OptionError(itemPath, item, "an AS number");
     });
     const asns = value as readonly number[];
-    if (asns.length > MAX_PREPEND) throw new OptionError(path, value, `at most ${MAX_PREPEND} AS numbers`);
     if (asns.length === 0) return attributes => attributes;
     return attributes => ({ ...attributes, asPath: prependAll(attributes.asPath, asns) });
   }

@@ -1,29 +1,63 @@
 import assert from "node:assert/strict";
-import { compileFilter, evaluateFilters, type FilterRoute } from "../../../bgp/filter.ts";
-import { cidr } from "../../../net/cidr.ts";
+import { compilePolicy, type PolicyNeighbor, type Route } from "node-bgp";
+import { filterPolicies } from "../../../bgp/filter.ts";
+import { globPattern } from "../../../bgp/glob.ts";
 import { bgpFilter } from "./resources.ts";
 
 type Rule = Record<string, unknown>;
 
-const ROUTE: FilterRoute = {
-  prefix: cidr("10.65.1.0/26"),
+const ROUTE: Route = {
+  prefix: "10.65.1.0/26",
+  family: "ipv4-unicast",
+  source: "10.0.0.3",
+  sourceType: "internal",
+  nextHops: ["10.0.0.3"],
+  stale: false,
+  origin: "igp",
   localPref: 2_147_482_623,
   communities: ["64512:100"],
   largeCommunities: ["64512:1:2"],
-  asPath: [65000, 65001],
-  learned: true,
-  interfaceName: undefined,
+  asPath: [{ type: "sequence", asns: [65000, 65001] }],
 };
+const INTERNAL: PolicyNeighbor = { address: "10.0.0.2", asn: 64512, localAsn: 64512, type: "internal" };
+const EXTERNAL: PolicyNeighbor = { address: "10.0.0.254", asn: 65000, localAsn: 64512, type: "external" };
 
-const rulesOf = (...rules: Rule[]) => compileFilter(bgpFilter("f", { exportV4: rules } as never)).exportV4;
+const rulesOf = (...rules: Rule[]) => filterPolicies(bgpFilter("f", { exportV4: rules } as never)).exportV4;
 
-function matches(rule: Rule, route: Partial<FilterRoute> = {}, external = false): boolean {
-  const verdict = evaluateFilters(
-    [rulesOf({ ...rule, action: "Reject" })],
-    { ...ROUTE, ...route },
-    { external },
-  );
-  return verdict !== undefined;
+/** What the filters have decided; undefined: nothing. */
+function decide(
+  filters: readonly (readonly Rule[])[],
+  route: Partial<Route> = {},
+  neighbor = INTERNAL,
+  interfaceName?: string,
+): Route | null | undefined {
+  const left: Route[] = [];
+  const undecided = (rest: Route) => {
+    left.push(rest);
+    return rest;
+  };
+  const conditions = {
+    interface: (glob: unknown) => () => globPattern(String(glob)).test(interfaceName ?? ""),
+  };
+  const chain = filters.map(rules => rulesOf(...rules));
+  const asked = { ...ROUTE, ...route };
+  const result = compilePolicy({ chain }, { conditions, undecided })(asked, neighbor);
+  if (left.length === 0) return result;
+  assert.equal(result, asked, "what is undecided is unchanged");
+  return undefined;
+}
+
+function matches(
+  rule: Rule,
+  route: Partial<Route> = {},
+  neighbor = INTERNAL,
+  interfaceName?: string,
+): boolean {
+  return decide([[{ ...rule, action: "Reject" }]], route, neighbor, interfaceName) === null;
+}
+
+function routeTo(prefix: string): Partial<Route> {
+  return { prefix, family: prefix.includes(":") ? "ipv6-unicast" : "ipv4-unicast" };
 }
 
 describe("bgp/filter", () => {
@@ -51,31 +85,32 @@ describe("bgp/filter", () => {
     const range = prefixLength ? ` ${JSON.stringify(prefixLength)}` : "";
     it(`${prefix} ${expected ? "matches" : "does not match"} ${matchOperator} ${block}${range}`, () => {
       const rule = { cidr: block, matchOperator, ...(prefixLength && { prefixLength }) };
-      assert.equal(matches(rule, { prefix: cidr(prefix) }), expected);
+      assert.equal(matches(rule, routeTo(prefix)), expected);
     });
   }
 
   it("RemotePeers are routes we have learned", () => {
     assert.equal(matches({ source: "RemotePeers" }), true);
-    assert.equal(matches({ source: "RemotePeers" }, { learned: false }), false);
+    assert.equal(matches({ source: "RemotePeers" }, { source: "local", sourceType: "local" }), false);
   });
 
   it("interfaces match by name or with a * for the rest, other characters being just themselves", () => {
-    assert.equal(matches({ interface: "*.cali" }, { interfaceName: "vxlan.cali" }), true);
-    assert.equal(matches({ interface: "*.cali" }, { interfaceName: "vxlanxcali" }), false);
-    assert.equal(matches({ interface: "eth0" }, { interfaceName: "eth0" }), true);
-    assert.equal(matches({ interface: "eth" }, { interfaceName: "eth0" }), false);
-    assert.equal(matches({ interface: "eth*" }, { interfaceName: undefined }), false);
-    assert.equal(matches({ interface: "*" }, { interfaceName: undefined }), true);
+    const at = (glob: string, name: string | undefined) => matches({ interface: glob }, {}, INTERNAL, name);
+    assert.equal(at("*.cali", "vxlan.cali"), true);
+    assert.equal(at("*.cali", "vxlanxcali"), false);
+    assert.equal(at("eth0", "eth0"), true);
+    assert.equal(at("eth", "eth0"), false);
+    assert.equal(at("eth*", undefined), false);
+    assert.equal(at("*", undefined), true);
   });
 
   it("the peer type is that of the session", () => {
     assert.deepEqual(
-      [true, false].map(external => matches({ peerType: "eBGP" }, {}, external)),
+      [EXTERNAL, INTERNAL].map(neighbor => matches({ peerType: "eBGP" }, {}, neighbor)),
       [true, false],
     );
     assert.deepEqual(
-      [true, false].map(external => matches({ peerType: "iBGP" }, {}, external)),
+      [EXTERNAL, INTERNAL].map(neighbor => matches({ peerType: "iBGP" }, {}, neighbor)),
       [false, true],
     );
   });
@@ -84,12 +119,18 @@ describe("bgp/filter", () => {
     assert.equal(matches({ communities: { values: ["1:1", "64512:100"] } }), true);
     assert.equal(matches({ communities: { values: ["64512:1:2"] } }), true);
     assert.equal(matches({ communities: { values: ["64512:101"] } }), false);
+    assert.equal(
+      matches({ communities: { values: ["99999:1"] } }),
+      false,
+      "none, though the schema lets it pass",
+    );
   });
 
   it("the AS path begins with what is given, numbers or texts", () => {
     assert.equal(matches({ asPathPrefix: [65000] }), true);
     assert.equal(matches({ asPathPrefix: ["65000", 65001] }), true);
     assert.equal(matches({ asPathPrefix: [65001] }), false);
+    assert.equal(matches({ asPathPrefix: ["rack"] }), false);
     assert.equal(matches({ asPathPrefix: [65000, 65001, 65002] }), false);
   });
 
@@ -107,42 +148,34 @@ describe("bgp/filter", () => {
   });
 
   it("operations add up, in their order", () => {
-    const rules = rulesOf({
-      action: "Accept",
-      operations: [
-        { addCommunity: { value: "1:1" } },
-        { prependASPath: { prefix: [1, "2"] } },
-        { addCommunity: { value: "1:2:3" } },
-        { prependASPath: { prefix: [3] } },
-        { setPriority: { value: 512 } },
-      ],
-    });
-    assert.deepEqual(evaluateFilters([rules], ROUTE, { external: false }), {
-      action: "accept",
-      edits: { addCommunities: ["1:1", "1:2:3"], prependAsPath: [3, 1, 2], localPref: 2_147_483_135 },
-    });
+    const operations = [
+      { addCommunity: { value: "1:1" } },
+      { prependASPath: { prefix: [1, "2"] } },
+      { addCommunity: { value: "1:2:3" } },
+      { prependASPath: { prefix: [3] } },
+      { setPriority: { value: 512 } },
+    ];
+    const result = decide([[{ action: "Accept", operations }]]);
+    assert.deepEqual(result?.communities, ["64512:100", "1:1"]);
+    assert.deepEqual(result?.largeCommunities, ["64512:1:2", "1:2:3"]);
+    assert.deepEqual(result?.asPath, [{ type: "sequence", asns: [3, 1, 2, 65000, 65001] }]);
+    assert.equal(result?.localPref, 2_147_483_135);
   });
 
   it("the first rule that matches decides, in the first filter that has one; otherwise nobody has", () => {
     const accept = { action: "Accept" };
     const reject = { action: "Reject" };
     const never = { source: "RemotePeers", priority: 1, action: "Reject" };
-    const decide = (...filters: Rule[][]) =>
-      evaluateFilters(
-        filters.map(rules => rulesOf(...rules)),
-        ROUTE,
-        { external: false },
-      )?.action;
-    assert.equal(decide([never, accept, reject]), "accept");
-    assert.equal(decide([never], [reject], [accept]), "reject");
-    assert.equal(decide([never], []), undefined);
-    assert.equal(decide(), undefined);
+    assert.ok(decide([[never, accept, reject]]));
+    assert.equal(decide([[never], [reject], [accept]]), null);
+    assert.equal(decide([[never], []]), undefined);
+    assert.equal(decide([]), undefined);
   });
 
   it("has lists of its own for each way and IP version", () => {
-    const compiled = compileFilter(bgpFilter("f", { importV6: [{ action: "Reject" }] }));
+    const policies = filterPolicies(bgpFilter("f", { importV6: [{ action: "Reject" }] }));
     assert.deepEqual(
-      Object.entries(compiled).map(([field, rules]) => [field, rules.length]),
+      Object.entries(policies).map(([field, { rules }]) => [field, rules.length]),
       [
         ["exportV4", 0],
         ["importV4", 0],

@@ -306,6 +306,25 @@ describe("bgp/route-policy: import", () => {
     assert.equal(imported(learned, ["missing"]), learned);
   });
 
+  it("can be asked once for all the routes of one attribute set", () => {
+    let view = viewOf({ filters });
+    const policy = importPolicy(
+      sourcesOf(() => view),
+      ["f"],
+    );
+    const attributes = { origin: "igp", asPath: [] } as const;
+    const answer = () =>
+      policy.prepare!(
+        { attributes, family: "ipv4-unicast", source: "10.0.0.3", sourceType: "external" },
+        EXTERNAL,
+      );
+    assert.equal(answer().answer, undefined);
+    assert.equal(answer().decide(Uint8Array.of(0, 0, 0, 0), 0, 0), null);
+    assert.equal(answer().decide(Uint8Array.of(10, 0, 0, 0), 0, 8), attributes);
+    view = viewOf();
+    assert.equal(answer().answer, attributes);
+  });
+
   it("rejects and changes as filters say, by IP version", () => {
     assert.equal(imported(route("0.0.0.0/0"), ["f"]), null);
     assert.equal(imported(route("fd00::/64"), ["f"]), null);
