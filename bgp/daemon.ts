@@ -32,6 +32,7 @@ import { poolViews, programmedByBgp } from "./pool-view.ts";
 import { NORMAL_PRIORITY, type NormalPriority } from "./priority.ts";
 import type { BgpSource, NeighborOrigin } from "./queries.ts";
 import { EMPTY_VIEW, type PolicyView, policyView } from "./route-policy.ts";
+import { type ServiceSource, type ServiceState, serviceCidrs, serviceRoutes } from "./services.ts";
 import { BgpState, merged, NOTHING, type Touched } from "./state.ts";
 
 /** How long routes of an earlier run outlive neighbors that are not there: the usual restart time. */
@@ -40,6 +41,9 @@ const SWEEP_CHECK_MS = 1000;
 
 /** Passwords are files that somebody mounts: they appear and change without an event of the datastore. */
 const SECRETS_CHECK_MS = 10_000;
+
+/** How long a start waits for the services. */
+const SERVICES_WAIT_MS = 10_000;
 
 const NO_PREFIXES: ReadonlySet<Cidr> = new Set();
 
@@ -60,6 +64,10 @@ export interface BgpDaemonOptions {
   readonly onLogSeverity?: (severity: string | undefined) => void;
   /** Where passwords are: `<directory>/<secret name>/<key>`. */
   readonly secretsDirectory: string;
+  /** Kubernetes services, where there are any. */
+  readonly services?: ServiceSource | undefined;
+  /** CALICO_K8S_NODE_REF: what endpoints of services call this node; default its name. */
+  readonly kubernetesNodeName?: string | undefined;
   /** Default: one on TCP sockets. */
   readonly createSpeaker?: (options: SpeakerOptions) => Speaker;
 }
@@ -93,6 +101,8 @@ export class BgpDaemon implements BgpSource {
   };
   #origins: ReadonlyMap<Cidr, Origin> = new Map();
   #inSync = false;
+  #services: ServiceState | undefined;
+  readonly #servicesKnown = Promise.withResolvers<void>();
   #restarting = false;
   /** Every neighbor has told this speaker all it has, or has had the time to: what it does not know is no route. */
   #complete = false;
@@ -121,7 +131,7 @@ export class BgpDaemon implements BgpSource {
       queries: BgpState.queries(options.nodeName),
       onUpdates: updates => this.#onUpdates(updates),
       onStatus: status => {
-        if (status === "in-sync") this.#onInSync();
+        if (status === "in-sync") void this.#servicesKnown.promise.then(() => this.#onInSync());
       },
       logger: options.logger,
       clock: options.clock,
@@ -137,6 +147,7 @@ export class BgpDaemon implements BgpSource {
     });
     this.#restarting = this.#kernel.hasRoutes;
     void this.#watchSecrets();
+    this.#watchServices(signal);
     try {
       await this.#reflector.run(signal);
     } finally {
@@ -193,6 +204,38 @@ export class BgpDaemon implements BgpSource {
   #onUpdates(updates: readonly Update[]): void {
     const touched = this.#state.apply(updates);
     if (this.#inSync) this.#react(touched);
+  }
+
+  /**
+   * What services announce must be known before a neighbor asks, or a restart would look like a withdrawal. But a list of
+   * services that cannot be had holds up nothing else for long.
+   */
+  #watchServices(signal: AbortSignal): void {
+    const { services, clock } = this.#options;
+    if (!services) {
+      this.#servicesKnown.resolve();
+      return;
+    }
+    const onState = (state: ServiceState) => {
+      this.#services = state;
+      this.#servicesKnown.resolve();
+      if (this.#inSync) this.#react({ ...NOTHING, origination: true });
+    };
+    services
+      .run(onState, signal)
+      .catch(error => this.#log.error({ err: error }, "services are not followed"));
+    void clock.sleep(SERVICES_WAIT_MS, this.#stop.signal).then(this.#servicesKnown.resolve, () => {});
+  }
+
+  #serviceRoutes(): ReadonlySet<Cidr> {
+    if (!this.#services) return NO_PREFIXES;
+    const { nodeName, kubernetesNodeName = nodeName } = this.#options;
+    return serviceRoutes({
+      ...this.#services,
+      configuration: this.#configuration,
+      nodeName: kubernetesNodeName,
+      labels: this.#state.nodes.get(nodeName)?.metadata.labels ?? {},
+    });
   }
 
   #onInSync(): void {
@@ -277,7 +320,7 @@ export class BgpDaemon implements BgpSource {
     const policies = { ...shared, filters, configuration, reflector, blocks };
     const forwarding = {
       ...shared,
-      rejected: NO_PREFIXES,
+      rejected: new Set([...serviceCidrs(configuration), ...this.#serviceRoutes()]),
       subnet: own?.ipv4Address === undefined ? undefined : parseCidr(own.ipv4Address),
       wireguardPeers: wireguardPeers(nodes, nodeName),
     };
@@ -417,7 +460,7 @@ export class BgpDaemon implements BgpSource {
     const { origins, blackholes } = computeOrigination({
       blocks: [...this.#state.blocks],
       localRoutes: this.#kernel.localRoutes(),
-      services: [],
+      services: this.#serviceRoutes(),
       hostAddresses: this.#kernel.hostAddresses,
       pools: this.#view.pools,
       normalPriority: this.#view.normalPriority,

@@ -39,6 +39,7 @@ export function runDatastoreMode(): void {
         onLogSeverity: configured => {
           logger.level = levelOf(severity ?? configured ?? "Info");
         },
+        kubernetesNodeName: env["CALICO_K8S_NODE_REF"] || undefined,
         secretsDirectory: env["CALYX_SECRETS_DIR"] ?? "/etc/calyx/secrets",
         kernel: new Kernel({
           interfacePrefixes: interfacePrefixes(new Map(), nodeName, interfacePrefix),

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { ServiceSource, ServiceState } from "../../../bgp/services.ts";
 import { DatastoreError, DatastoreErrorCode } from "../../../datastore/errors.ts";
 import { RouteProtocol } from "../../../linux/rtnetlink.ts";
 import { cidr } from "../../../net/cidr.ts";
@@ -22,6 +23,31 @@ async function mesh(size = 2): Promise<{ lab: DaemonLab; hosts: Host[]; a: Host;
   for (const host of hosts) host.start();
   await lab.pass(5);
   return { lab, hosts, a: hosts[0]!, b: hosts[1]! };
+}
+
+/** One service with externalTrafficPolicy Local. */
+class FakeServices implements ServiceSource {
+  #onState: (state: ServiceState) => void = () => {};
+
+  async run(onState: (state: ServiceState) => void): Promise<void> {
+    this.#onState = onState;
+  }
+
+  /** Where its ready endpoints are. */
+  tell(nodes: string[]): void {
+    const spec = { clusterIP: "10.96.0.10", externalTrafficPolicy: "Local" };
+    const labels = { "kubernetes.io/service-name": "web" };
+    this.#onState({
+      services: [{ metadata: { namespace: "shop", name: "web" }, spec }],
+      endpointSlices: [
+        {
+          metadata: { namespace: "shop", name: "web-1", labels },
+          addressType: "IPv4",
+          endpoints: nodes.map(nodeName => ({ nodeName, conditions: { ready: true } })),
+        },
+      ],
+    });
+  }
 }
 
 const A_ROUTES = ["10.65.2.0/26 via 10.0.0.2", "blackhole 10.65.1.0/26"];
@@ -150,6 +176,45 @@ describe("bgp/daemon: announces besides blocks", () => {
     await lab.delete("BGPFilter", "bridges");
     await lab.pass(1);
     assert.deepEqual(b.kernel.bgpRoutes, B_ROUTES);
+  });
+
+  it("services of the cluster, as they come and go, from the nodes that are to", async () => {
+    const lab = new DaemonLab();
+    const hosts = [await lab.host("a", "10.0.0.1"), await lab.host("b", "10.0.0.2")] as const;
+    const [a, b] = hosts;
+    await lab.put(
+      "BGPConfiguration",
+      "default",
+      bgpConfiguration({ serviceClusterIPs: [{ cidr: "10.96.0.0/12" }] }),
+    );
+    const sources = hosts.map(() => new FakeServices());
+    a.start({ services: sources[0], kubernetesNodeName: "ip-10-0-0-1" });
+    b.start({ services: sources[1] });
+    await lab.pass(1);
+    assert.match(a.notReady ?? "", /waiting for the datastore/);
+    for (const source of sources) source.tell([]);
+    await lab.pass(3);
+    assert.deepEqual([a.status.announced, b.status.announced], [["10.96.0.0/12"], ["10.96.0.0/12"]]);
+    for (const source of sources) source.tell(["ip-10-0-0-1"]);
+    await lab.pass(1);
+    assert.deepEqual(a.status.announced, ["10.96.0.0/12", "10.96.0.10/32"]);
+    assert.deepEqual(b.status.announced, ["10.96.0.0/12"]);
+    // Outside all pools, and nevertheless let out; where the range itself leads is kube-proxy's business.
+    assert.deepEqual(b.kernel.bgpRoutes, ["10.96.0.10/32 via 10.0.0.1"]);
+    const excluded = { "node.kubernetes.io/exclude-from-external-load-balancers": "true" };
+    await lab.put("Node", "a", node("a", { ipv4Address: "10.0.0.1/24" }, excluded));
+    await lab.pass(1);
+    assert.deepEqual([a.status.announced, b.kernel.bgpRoutes], [[], []]);
+    assert.deepEqual(a.kernel.bgpRoutes, []);
+  });
+
+  it("what it has besides services, when nobody tells it of services in time", async () => {
+    const lab = new DaemonLab();
+    const a = await lab.host("a", "10.0.0.1");
+    await lab.block(a, "10.65.1.0/26");
+    a.start({ services: new FakeServices() });
+    await lab.pass(12);
+    assert.deepEqual(a.status.announced, ["10.65.1.0/26"]);
   });
 
   it("no subnet of an ignored interface", async () => {
