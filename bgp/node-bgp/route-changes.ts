@@ -51,7 +51,9 @@ export class RouteChanges {
     for (const { prefix, family, kind } of changes) {
       if (this.#family !== undefined && family !== this.#family) continue;
       const isNew = this.#pending.get(prefix)?.isNew ?? kind === "added";
-      this.#pending.set(prefix, { family, isNew });
+      // What the reader has never seen need not be remembered when it is gone: else prefixes that come and go would fill the memory.
+      if (isNew && kind === "removed") this.#pending.delete(prefix);
+      else this.#pending.set(prefix, { family, isNew });
     }
     this.queue.wake();
   }

@@ -3,14 +3,12 @@
  * session/ (who is up) and rib/ (what is best, who is told).
  */
 
-import { canonicalAddress, parseAddress, withoutZone } from "./address.ts";
 import { Bfd, type BfdStatus } from "./bfd/bfd.ts";
 import { type Clock, systemClock } from "./clock.ts";
-import { DynamicNeighbors, dynamicSetting } from "./dynamic-neighbors.ts";
 import { BgpError } from "./errors.ts";
 import { localAttributes, localPrefix } from "./local-route.ts";
-import { Cease, NotificationCode } from "./message/constants.ts";
-import { encodeShutdownText, type NotificationMessage } from "./message/notification.ts";
+import { Cease } from "./message/constants.ts";
+import { cease } from "./message/notification.ts";
 import type {
   DynamicNeighborsOptions,
   DynamicNeighborsStatus,
@@ -19,27 +17,19 @@ import type {
   NeighborStatus,
 } from "./neighbor.ts";
 import { NeighborEvents, type NeighborEventsOptions } from "./neighbor-events.ts";
+import { NeighborTable } from "./neighbor-table.ts";
 import type { PullQueue } from "./pull-queue.ts";
 import { RoutingTable } from "./rib/routing-table.ts";
 import type { Family, LocalRoute, Route, RouteChange } from "./route.ts";
 import { RouteChanges, type RouteChangesOptions } from "./route-changes.ts";
 import type { SessionMonitor } from "./session/monitor.ts";
-import {
-  checkSpeakerOptions,
-  DEFAULT_PORT,
-  multipathSettings,
-  type NeighborConfig,
-  needsNewSession,
-  neighborConfig,
-} from "./session/neighbor-config.ts";
-import { Peer } from "./session/peer.ts";
+import { checkSpeakerOptions, DEFAULT_PORT, multipathSettings } from "./session/neighbor-config.ts";
 import type { PeerEnvironment } from "./session/peer-environment.ts";
 import { SelectionDeferral } from "./session/selection-deferral.ts";
 import type { ReconfigureOptions, SpeakerOptions, StartOptions, StopOptions } from "./speaker-options.ts";
-import { ListenerKeys } from "./transport/listener-keys.ts";
 import { type ListenAddresses, Listening } from "./transport/listening.ts";
 import { tcpTransport } from "./transport/tcp.ts";
-import type { Connection, Transport } from "./transport/transport.ts";
+import type { Transport } from "./transport/transport.ts";
 import { TurnBudget } from "./turn-budget.ts";
 import { passwordRoomText, type SpeakerWarning } from "./warning.ts";
 
@@ -47,10 +37,6 @@ import { passwordRoomText, type SpeakerWarning } from "./warning.ts";
 const READING_MS_PER_TURN = 4;
 const DEFAULT_ESTABLISH_WAIT = 5;
 const DEFAULT_DEFERRAL_TIME = 30;
-
-type SocketSettings =
-  | Pick<NeighborConfig, "password" | "ttlSecurity" | "interface">
-  | DynamicNeighborsOptions;
 
 type Phase = "new" | "starting" | "running" | "stopped";
 
@@ -65,11 +51,8 @@ export class Speaker implements AsyncDisposable {
   readonly #clock: Clock;
   readonly #transport: Transport;
   readonly #table: RoutingTable;
-  readonly #environment: PeerEnvironment;
+  readonly #neighbors: NeighborTable;
   readonly #listening: Listening;
-  readonly #keys = new ListenerKeys((peers, password) => this.#listening.setPassword(peers, password));
-  readonly #dynamic: DynamicNeighbors;
-  readonly #peers = new Map<string, Peer>();
   readonly #routeListeners = new Set<(changes: readonly RouteChange[]) => void>();
   readonly #neighborListeners = new Set<(event: NeighborEvent) => void>();
   readonly #warningListeners = new Set<(warning: SpeakerWarning) => void>();
@@ -102,19 +85,16 @@ export class Speaker implements AsyncDisposable {
       },
     });
     this.#listening = new Listening(this.#transport, this.#clock, {
-      onConnection: connection => this.#onIncoming(connection),
+      onConnection: connection => this.#neighbors.accept(connection),
       onPending: (address, { message }) => this.#warn({ code: "ListenPending", address, text: message }),
       onPasswordRoom: room => this.#warn({ code: "PasswordRoom", ...room, text: passwordRoomText(room) }),
     });
-    this.#dynamic = new DynamicNeighbors(this.#clock, {
+    this.#neighbors = new NeighborTable({
+      environment: this.#createEnvironment(),
+      listening: this.#listening,
       speakerOptions: () => this.#options,
-      secure: (connection, setting) => this.#secure(connection, setting.options),
-      adopt: (config, connection) => this.#add(config).accept(connection),
-      isQuiet: address => this.#peer(address).isQuiet,
-      remove: address => this.#removeForGood(this.#peer(address), deconfigured()),
-      warn: warning => this.#warn(warning),
+      onEvent: event => this.#tellNeighbor(event),
     });
-    this.#environment = this.#createEnvironment();
   }
 
   get #isRestart(): boolean {
@@ -161,10 +141,7 @@ export class Speaker implements AsyncDisposable {
     if (!this.#isIn("starting")) throw stateError(this.#phase, "stopped while it was starting");
     this.#phase = "running";
     this.#startDeferral();
-    for (const peer of this.#peers.values()) {
-      this.#deferral?.neighborAdded(peer.config.address);
-      peer.start();
-    }
+    this.#neighbors.start();
   }
 
   /**
@@ -176,12 +153,11 @@ export class Speaker implements AsyncDisposable {
     this.#phase = "stopped";
     this.#ignoreSignal?.();
     this.#deferral?.stop();
-    this.#dynamic.stop();
     const { graceful = false, message } = options;
-    for (const peer of this.#peers.values()) {
+    this.#neighbors.stop(peer => {
       if (graceful) peer.leave(cease(Cease.administrativeReset, message));
       else peer.stop(cease(Cease.administrativeShutdown, message));
-    }
+    });
     this.#table.close();
     for (const reader of [...this.#readers]) reader.close();
     await Promise.all([this.#listening.change(undefined), this.#bfd?.close()]);
@@ -201,7 +177,7 @@ export class Speaker implements AsyncDisposable {
     checkSpeakerOptions({ ...this.#options, clusterId, ...(listen === undefined ? {} : { listen }) });
     if (clusterId !== this.#clusterId) {
       this.#clusterId = clusterId;
-      for (const peer of this.#peers.values()) {
+      for (const peer of this.#neighbors) {
         peer.reconfigure(peer.config);
         // What was refused for the old one may pass now, and the other way round.
         peer.requestRefresh();
@@ -219,15 +195,7 @@ export class Speaker implements AsyncDisposable {
    * makes way.
    */
   addNeighbor(options: NeighborOptions): void {
-    const config = neighborConfig(options, this.#options);
-    const { address } = config;
-    const known = this.#peers.get(address);
-    if (known !== undefined && known.config.dynamic === undefined) {
-      throw new BgpError({ code: "NeighborExists", address }, `neighbor ${address} exists already`);
-    }
-    this.#prepareListeners(address, config);
-    if (known !== undefined) this.#remove(known, cease(Cease.otherConfigurationChange));
-    this.#add(config);
+    this.#neighbors.add(options);
   }
 
   /**
@@ -235,15 +203,7 @@ export class Speaker implements AsyncDisposable {
    * {@link addNeighbor} does, or `NeighborUnknown`; then the neighbor is as it was.
    */
   updateNeighbor(options: NeighborOptions): void {
-    const config = neighborConfig(options, this.#options);
-    const peer = this.#peers.get(config.address);
-    if (peer === undefined || peer.config.dynamic !== undefined) throw unknownNeighbor(config.address);
-    this.#prepareListeners(config.address, config);
-    if (!needsNewSession(peer.config, config)) {
-      peer.reconfigure(config);
-      return;
-    }
-    peer.restart(config, cease(Cease.otherConfigurationChange));
+    this.#neighbors.update(options);
   }
 
   /**
@@ -251,19 +211,12 @@ export class Speaker implements AsyncDisposable {
    * `NeighborUnknown`.
    */
   removeNeighbor(address: string, message?: string): void {
-    this.#removeForGood(this.#peer(address), deconfigured(message));
+    this.#neighbors.remove(address, message);
   }
 
   /** Accepts neighbors from a prefix. Throws {@link OptionError}, `DynamicExists`, or as {@link start} does for the password. */
   addDynamicNeighbors(options: DynamicNeighborsOptions): void {
-    const setting = dynamicSetting(options, this.#options);
-    this.#dynamic.add(setting);
-    try {
-      this.#prepareListeners(setting.prefix, options);
-    } catch (error) {
-      this.#dynamic.remove(setting.prefix);
-      throw error;
-    }
+    this.#neighbors.addDynamic(options);
   }
 
   /**
@@ -271,33 +224,29 @@ export class Speaker implements AsyncDisposable {
    * has to dial again. Throws as {@link addDynamicNeighbors} does, or `DynamicUnknown`.
    */
   updateDynamicNeighbors(options: DynamicNeighborsOptions): void {
-    const setting = dynamicSetting(options, this.#options);
-    this.#dynamic.get(setting.prefix);
-    this.#prepareListeners(setting.prefix, options);
-    for (const address of this.#dynamic.update(setting)) {
-      const peer = this.#peer(address);
-      const config = this.#dynamic.configOf(setting, address, peer.config.asn);
-      if (config !== undefined && !needsNewSession(peer.config, config)) peer.reconfigure(config);
-      else this.#removeForGood(peer, cease(Cease.otherConfigurationChange));
-    }
+    this.#neighbors.updateDynamic(options);
   }
 
   /** Ends the neighbors of the prefix as {@link removeNeighbor} does, and accepts no more. Throws `DynamicUnknown`. */
   removeDynamicNeighbors(prefix: string, message?: string): void {
-    const canonical = localPrefix(prefix);
-    for (const address of this.#dynamic.remove(canonical)) {
-      this.#removeForGood(this.#peer(address), deconfigured(message));
-    }
-    this.#keys.delete(canonical);
+    this.#neighbors.removeDynamic(prefix, message);
   }
 
   dynamicNeighbors(): DynamicNeighborsStatus[] {
-    return this.#dynamic.status();
+    return this.#neighbors.dynamicStatus();
+  }
+
+  /**
+   * Moves traffic away from a session before it is shut down, or back (RFC 8326), as `gracefulShutdown` does in its options; an operator's switch, which
+   * updates of the options leave as it is. Throws `NeighborUnknown`.
+   */
+  setGracefulShutdown(address: string, on: boolean): void {
+    this.#neighbors.setGracefulShutdown(address, on);
   }
 
   /** Ends the session with Cease/Administrative Reset; it comes back by itself. Throws `NeighborUnknown`. */
   resetNeighbor(address: string, message?: string): void {
-    this.#peer(address).reset(cease(Cease.administrativeReset, message));
+    this.#neighbors.get(address).reset(cease(Cease.administrativeReset, message));
   }
 
   /** Originates a route, or replaces the one of the same prefix. Sent at the end of this turn of the event loop. Throws {@link OptionError}. */
@@ -326,7 +275,7 @@ export class Speaker implements AsyncDisposable {
 
   /** Watches sessions and what they receive, as {@link BmpExporter} does. Returns the function that ends it. */
   monitor(monitor: SessionMonitor): () => void {
-    for (const { monitored } of this.#peers.values()) if (monitored !== undefined) monitor.up(monitored);
+    for (const { monitored } of this.#neighbors) if (monitored !== undefined) monitor.up(monitored);
     return subscribe(this.#monitors, monitor);
   }
 
@@ -363,7 +312,7 @@ export class Speaker implements AsyncDisposable {
   async established(address: string, options: NeighborEventsOptions = {}): Promise<NeighborStatus> {
     await using events = this.neighborEvents(options);
     for (;;) {
-      const status = this.#peer(address).status();
+      const status = this.#neighbors.get(address).status();
       if (status.state === "Established") return status;
       const { done } = await events.next();
       if (done) throw stateError(this.#phase, "stopped while waiting for a neighbor");
@@ -371,7 +320,7 @@ export class Speaker implements AsyncDisposable {
   }
 
   neighbors(): NeighborStatus[] {
-    return [...this.#peers.values()].map(peer => peer.status());
+    return Array.from(this.#neighbors, peer => peer.status());
   }
 
   /** The BFD thread: how it runs, what it drops. Undefined where no neighbor has needed it yet. */
@@ -380,7 +329,7 @@ export class Speaker implements AsyncDisposable {
   }
 
   neighbor(address: string): NeighborStatus | undefined {
-    return this.#peers.get(canonicalAddress(address) ?? address)?.status();
+    return this.#neighbors.find(address)?.status();
   }
 
   /** The best routes. */
@@ -400,18 +349,18 @@ export class Speaker implements AsyncDisposable {
 
   /** What a neighbor has been, or is being, told. */
   advertised(address: string): IterableIterator<Route> {
-    return this.#peer(address).advertised();
+    return this.#neighbors.get(address).advertised();
   }
 
   /** The export policy answers differently now: evaluates it again, and sends what changed. */
   refreshExports(address?: string): void {
     if (address === undefined) this.#table.refreshExports();
-    else this.#peer(address).refreshExports();
+    else this.#neighbors.get(address).refreshExports();
   }
 
   /** The import policy answers differently now: asks the neighbors to send everything again (ROUTE-REFRESH). */
   refreshImports(address?: string): void {
-    for (const peer of address === undefined ? this.#peers.values() : [this.#peer(address)])
+    for (const peer of address === undefined ? this.#neighbors : [this.#neighbors.get(address)])
       peer.requestRefresh();
   }
 
@@ -453,9 +402,7 @@ export class Speaker implements AsyncDisposable {
   }
 
   #tellNeighbor(event: NeighborEvent): void {
-    const { address, state } = event;
-    const dynamic = this.#peers.get(address)?.config.dynamic;
-    if (dynamic !== undefined) this.#dynamic.noteState(address, dynamic, state === "Established");
+    this.#neighbors.noteState(event);
     for (const listener of this.#neighborListeners) listener(event);
   }
 
@@ -471,63 +418,6 @@ export class Speaker implements AsyncDisposable {
     });
     if (this.#isIn("stopped")) queue.close();
     return queue;
-  }
-
-  #peer(address: string): Peer {
-    const peer = this.#peers.get(canonicalAddress(address) ?? address);
-    if (peer !== undefined) return peer;
-    throw unknownNeighbor(address);
-  }
-
-  #add(config: NeighborConfig): Peer {
-    const peer = new Peer(this.#environment, config, parseAddress(withoutZone(config.address))!);
-    this.#peers.set(config.address, peer);
-    if (this.#isIn("running")) {
-      this.#deferral?.neighborAdded(config.address);
-      peer.start();
-    }
-    return peer;
-  }
-
-  /** Nothing of it stays, but its key: it comes back with other options. */
-  #remove(peer: Peer, sent: NotificationMessage): void {
-    const { address, dynamic } = peer.config;
-    peer.remove(sent);
-    this.#peers.delete(address);
-    this.#deferral?.removed(address);
-    if (dynamic !== undefined) this.#dynamic.forget(address, dynamic);
-  }
-
-  #removeForGood(peer: Peer, sent: NotificationMessage): void {
-    const { address, dynamic } = peer.config;
-    this.#remove(peer, sent);
-    if (dynamic === undefined) this.#keys.delete(address);
-    this.#tellNeighbor({ address, state: "Idle", previous: "Idle", since: this.#clock.now(), removed: true });
-  }
-
-  /** What the listeners have to know of neighbors before they come. Whatever can fail for a neighbor fails here. */
-  #prepareListeners(peers: string, { password, ttlSecurity }: SocketSettings): void {
-    if (ttlSecurity !== undefined) this.#listening.expectTtlSecurity();
-    this.#keys.set(peers, password);
-  }
-
-  #onIncoming(connection: Connection): void {
-    const isRunning = this.#isIn("running");
-    const peer = isRunning ? this.#peers.get(connection.remoteAddress) : undefined;
-    if (peer === undefined) {
-      if (!isRunning || !this.#dynamic.accept(connection)) connection.destroy();
-    } else if (this.#secure(connection, peer.config)) peer.accept(connection);
-    else connection.destroy();
-  }
-
-  /** What cannot be protected as configured is not accepted. */
-  #secure(connection: Connection, { ttlSecurity, interface: name }: SocketSettings): boolean {
-    try {
-      this.#transport.secure?.(connection, { ttlSecurity, interface: name });
-      return true;
-    } catch {
-      return false;
-    }
   }
 
   #startDeferral(): void {
@@ -556,20 +446,6 @@ function listenAddresses(listen: SpeakerOptions["listen"]): ListenAddresses | un
   return { port, addresses, interface: name };
 }
 
-function unknownNeighbor(address: string): BgpError {
-  return new BgpError({ code: "NeighborUnknown", address }, `there is no neighbor ${address}`);
-}
-
 function stateError(phase: Phase, text: string): BgpError {
   return new BgpError({ code: "SpeakerState", phase }, text);
-}
-
-/** Only a shutdown or a reset may have a text (RFC 9003 2). */
-function deconfigured(message?: string): NotificationMessage {
-  return message === undefined ? cease(Cease.peerDeconfigured) : cease(Cease.administrativeShutdown, message);
-}
-
-function cease(subcode: number, message?: string): NotificationMessage {
-  const data = message === undefined ? new Uint8Array(0) : encodeShutdownText(message);
-  return { code: NotificationCode.cease, subcode, data };
 }

@@ -91,6 +91,12 @@ export function decodeNotification(body: Uint8Array): NotificationMessage {
   return { code: body[0] ?? 0, subcode: body[1] ?? 0, data: body.slice(2) };
 }
 
+/** A Cease, with a text for the other side's operator where there is one (RFC 9003: in a shutdown or a reset). */
+export function cease(subcode: number, text?: string): NotificationMessage {
+  const data = text === undefined ? new Uint8Array(0) : encodeShutdownText(text);
+  return { code: NotificationCode.cease, subcode, data };
+}
+
 /** Cease data of RFC 9003: one length byte and UTF-8, cut at a character boundary within 255 bytes. */
 export function encodeShutdownText(text: string): Uint8Array {
   const buffer = new Uint8Array(255);

@@ -1,7 +1,15 @@
 /** What a reader at its own pace gets: routeChanges(), neighborEvents(), established(). */
 
 import assert from "node:assert/strict";
-import { type Family, type NeighborEvent, type PullQueue, type RouteChange, Speaker } from "../index.ts";
+import {
+  type Family,
+  type NeighborEvent,
+  type PullQueue,
+  type Route,
+  type RouteChange,
+  Speaker,
+} from "../index.ts";
+import { RouteChanges } from "../route-changes.ts";
 import { Lab, type LabSpeaker } from "./kit/lab.ts";
 
 const A = "10.0.0.1";
@@ -17,7 +25,8 @@ async function pair(lab: Lab): Promise<[LabSpeaker, LabSpeaker]> {
   return [a, b];
 }
 
-const told = ({ prefix, best }: RouteChange) => `${best === null ? "-" : "+"}${prefix}`;
+const SIGN = { added: "+", changed: "~", removed: "-" } as const;
+const told = ({ prefix, kind }: RouteChange) => `${SIGN[kind]}${prefix}`;
 
 /** What can be had without waiting for the speaker. */
 async function drain<T>(lab: Lab, queue: PullQueue<T>): Promise<T[]> {
@@ -99,8 +108,41 @@ describe("routeChanges()", () => {
     }
     lab.advance(1);
     const got = await drain(lab, changes);
-    assert.deepEqual(got.map(told), ["+10.1.0.0/16", "-10.2.0.0/16"]);
+    assert.deepEqual(got.map(told), ["+10.1.0.0/16"], "the other one it has never seen");
     assert.equal(got[0]?.best?.med, 999);
+  });
+
+  it("says whether a prefix is new to the reader, changed or gone", async () => {
+    const lab = new Lab();
+    const a = lab.speaker(A, 64512);
+    await lab.start(a);
+    for (const prefix of ["10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16"]) a.announce({ prefix });
+    lab.advance(1);
+    const changes = a.routeChanges();
+    a.announce({ prefix: "10.1.0.0/16", med: 1 });
+    a.withdraw("10.2.0.0/16");
+    a.withdraw("10.3.0.0/16");
+    a.announce({ prefix: "10.4.0.0/16" });
+    lab.advance(1);
+    a.announce({ prefix: "10.3.0.0/16", med: 1 });
+    lab.advance(1);
+    const got = (await drain(lab, changes)).map(told);
+    assert.deepEqual(got.sort(), ["+10.4.0.0/16", "-10.2.0.0/16", "~10.1.0.0/16", "~10.3.0.0/16"]);
+  });
+
+  it("keeps no more for a reader that never reads than the prefixes there are", async () => {
+    const lab = new Lab();
+    const a = lab.speaker(A, 64512);
+    await lab.start(a);
+    const table = { routes: (): Iterator<Route> => [].values(), best: () => undefined };
+    const reader = new RouteChanges(table, lab.clock, {});
+    a.onRoutes(changes => reader.add(changes));
+    for (let i = 0; i < 5000; i++) {
+      a.announce({ prefix: `10.${i >> 8}.${i & 255}.0/24` });
+      if (i >= 10) a.withdraw(`10.${(i - 10) >> 8}.${(i - 10) & 255}.0/24`);
+      lab.clock.settle();
+    }
+    assert.equal(reader.size, 10);
   });
 
   it("lets the event loop turn under a reader that never has to wait", async () => {
