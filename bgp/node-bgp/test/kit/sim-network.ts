@@ -23,6 +23,7 @@ export class SimNetwork {
   /** Nothing passes between these hosts; nobody is told. */
   readonly cuts = new Set<string>();
   dials = 0;
+  readonly #lost: (() => void)[] = [];
 
   constructor(clock: SimClock) {
     this.clock = clock;
@@ -50,8 +51,15 @@ export class SimNetwork {
     this.cuts.add(`${a} ${b}`).add(`${b} ${a}`);
   }
 
+  /** Bytes that were under way arrive now, as TCP sends them again; of connections closed meanwhile nothing does. */
   heal(): void {
     this.cuts.clear();
+    for (const deliver of this.#lost.splice(0)) deliver();
+  }
+
+  /** Did not get through, and is to be sent again. */
+  lose(deliver: () => void): void {
+    this.#lost.push(deliver);
   }
 
   isCut(a: string, b: string): boolean {
@@ -188,14 +196,18 @@ export class SimConnection implements Connection {
 
   #transmit(bytes: Uint8Array): void {
     const peer = this.#peer;
-    this.#later(() => {
+    const deliver = () => {
       if (peer !== undefined) peer.#deliver(bytes);
+    };
+    this.#later(deliver, () => {
+      if (!this.isClosed) deliver();
     });
   }
 
-  #later(action: () => void): void {
+  #later(action: () => void, again?: () => void): void {
     this.#network.clock.setTimeout(() => {
       if (!this.#network.isCut(this.localAddress, this.remoteAddress)) action();
+      else if (again !== undefined) this.#network.lose(again);
     }, this.#network.latency);
   }
 
