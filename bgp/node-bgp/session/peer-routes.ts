@@ -83,8 +83,8 @@ export class PeerRoutes {
   established(session: Session, negotiated: Negotiated): void {
     const { table } = this.#env;
     this.#session = session;
-    this.#reading = this.#readingTerms(session);
     this.#disabledFamilies.clear();
+    this.#reading = this.#readingTerms(session);
     this.#complete.clear();
     this.#limit.forget();
     table.updateSource(this.#source, { routerId: parseRouterId(negotiated.remoteRouterId)! });
