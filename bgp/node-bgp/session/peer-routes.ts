@@ -186,7 +186,9 @@ export class PeerRoutes {
       this.#env.table.join(member, family, this.#exportRule(session));
     }
     const importChanged =
-      before.importPolicy !== config.importPolicy || before.allowedLocalAs !== config.allowedLocalAs;
+      before.importPolicy !== config.importPolicy ||
+      before.allowedLocalAs !== config.allowedLocalAs ||
+      before.gracefulShutdown !== config.gracefulShutdown;
     if (importChanged) this.requestRefresh();
   }
 

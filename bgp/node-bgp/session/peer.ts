@@ -222,7 +222,7 @@ export class Peer implements SessionOwner {
 
   onEstablished(session: Session, negotiated: Negotiated): void {
     this.#established = session;
-    this.#env.met.add(this.#config.address);
+    if (this.#env.restarting) this.#env.met.add(this.#config.address);
     this.#step({ type: "established", id: session.id });
     this.#routes.established(session, negotiated);
     this.#monitored = this.#monitoredSession(session, negotiated);

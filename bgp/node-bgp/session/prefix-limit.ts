@@ -28,8 +28,9 @@ export class PrefixLimit {
   }
 
   change(setting: MaxPrefixes | undefined): void {
+    const isOther = setting?.limit !== this.#setting?.limit || setting?.warnAt !== this.#setting?.warnAt;
     this.#setting = setting;
-    this.forget();
+    if (isOther) this.forget();
   }
 
   /** A new session. */

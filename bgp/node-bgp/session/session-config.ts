@@ -18,10 +18,10 @@ export function sessionConfig(config: NeighborConfig, speaker: Speaker): Session
     delayOpenTime,
     families,
     gracefulRestart: gracefulRestart(config, speaker),
-    // Not offered before the routing table can take several paths, and IPv6 next hops.
+    // Not offered before the routing table can take several paths.
     addPath: { receive: false, send: false },
     extendedMessages: config.extendedMessages,
-    extendedNextHop: false,
+    extendedNextHop: config.extendedNextHop,
     enhancedRefresh: config.enhancedRefresh,
   };
 }

@@ -141,6 +141,24 @@ describe("two speakers", () => {
     assert.deepEqual(routeOf(a, BLOCK)?.nextHops, [B]);
   });
 
+  it("carry IPv4 over an IPv6 session by IPv6 next hops (RFC 8950), unless one does not want them", async () => {
+    for (const wanted of [true, false]) {
+      const lab = new Lab();
+      const [x, y] = ["fd00::1", "fd00::2"] as const;
+      const a = lab.speaker(x, 64512, { routerId: A });
+      const b = lab.speaker(y, 64512, { routerId: B });
+      const families = Object.values(Family);
+      a.addNeighbor({ address: y, asn: 64512, families, extendedNextHop: wanted });
+      b.addNeighbor({ address: x, asn: 64512, families });
+      await lab.start(a, b);
+      b.announce({ prefix: BLOCK });
+      b.announce({ prefix: "fd00:2::/64" });
+      lab.advance(1);
+      assert.deepEqual(prefixesOf(a), wanted ? [BLOCK, "fd00:2::/64"] : ["fd00:2::/64"]);
+      if (wanted) assert.equal(routeOf(a, BLOCK)?.nextHop, y);
+    }
+  });
+
   it("refuse each other's wrong AS and say so, ever more rarely", async () => {
     const lab = new Lab();
     const a = lab.speaker(A, 64512);
