@@ -275,6 +275,14 @@ export interface MessageCounters {
   readonly routeRefresh: number;
 }
 
+export interface PrefixCounters {
+  /** Taken: what loop checks and the import policy have let through. */
+  readonly received: number;
+  /** Of these, kept for a neighbor that is restarting. */
+  readonly stale: number;
+  readonly advertised: number;
+}
+
 /** JSON-safe snapshot of one neighbor. */
 export interface NeighborStatus {
   readonly address: string;
@@ -289,6 +297,11 @@ export interface NeighborStatus {
   readonly since: number;
   /** How often it has been Established. */
   readonly established: number;
+  /** How often it was Established and then no longer. */
+  readonly flaps: number;
+  /** When it last became Established, and when it last ceased to be. Milliseconds since the epoch; absent: never. */
+  readonly lastUp?: number | undefined;
+  readonly lastDown?: number | undefined;
   /** Why the last session or attempt ended. */
   readonly lastError?: NeighborError | undefined;
   /** Why the last session that was Established ended. */
@@ -314,5 +327,9 @@ export interface NeighborStatus {
   readonly bfd?: BfdSessionStatus | undefined;
   /** Since the neighbor was configured. */
   readonly problems: ProblemCounters;
-  readonly prefixes: { readonly received: number; readonly stale: number; readonly advertised: number };
+  /** UPDATEs per second over the last 10 seconds. */
+  readonly updateRate: { readonly sent: number; readonly received: number };
+  /** Bytes that wait for the neighbor to read. */
+  readonly sendQueue: number;
+  readonly prefixes: PrefixCounters & { readonly byFamily: Readonly<Record<Family, PrefixCounters>> };
 }

@@ -20,7 +20,7 @@ import { NeighborEvents, type NeighborEventsOptions } from "./neighbor-events.ts
 import { NeighborTable } from "./neighbor-table.ts";
 import type { PullQueue } from "./pull-queue.ts";
 import { RoutingTable } from "./rib/routing-table.ts";
-import type { Family, LocalRoute, Route, RouteChange } from "./route.ts";
+import { FAMILIES, type Family, type LocalRoute, type Route, type RouteChange } from "./route.ts";
 import { RouteChanges, type RouteChangesOptions } from "./route-changes.ts";
 import type { SessionMonitor } from "./session/monitor.ts";
 import { checkSpeakerOptions, DEFAULT_PORT, multipathSettings } from "./session/neighbor-config.ts";
@@ -345,6 +345,14 @@ export class Speaker implements AsyncDisposable {
   /** Every path to a prefix, the best one first. */
   paths(prefix: string): Route[] {
     return this.#table.views.paths(localPrefix(prefix));
+  }
+
+  /** What a neighbor has sent, as its import policy left it (Adj-RIB-In). Throws `NeighborUnknown`. */
+  received(address: string, family?: Family): IterableIterator<Route> {
+    const peer = this.#neighbors.get(address);
+    return (function* () {
+      for (const each of family === undefined ? FAMILIES : [family]) yield* peer.received(each);
+    })();
   }
 
   /** What a neighbor has been, or is being, told. */

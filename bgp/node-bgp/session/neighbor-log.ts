@@ -32,6 +32,8 @@ export class NeighborLog {
   #state: NeighborState = "Idle";
   #since: number;
   #established = 0;
+  #lastUp: number | undefined;
+  #lastDown: number | undefined;
   #lastError: NeighborError | undefined;
   #lastSessionError: NeighborError | undefined;
   /** Why the attempt or session that is over is over; for the transition that follows. */
@@ -55,6 +57,20 @@ export class NeighborLog {
   /** How often it has been Established. */
   get established(): number {
     return this.#established;
+  }
+
+  /** How often it has been Established and no longer was. */
+  get flaps(): number {
+    return this.#state === "Established" ? this.#established - 1 : this.#established;
+  }
+
+  /** When it last became Established, ms. */
+  get lastUp(): number | undefined {
+    return this.#lastUp;
+  }
+
+  get lastDown(): number | undefined {
+    return this.#lastDown;
   }
 
   get lastError(): NeighborError | undefined {
@@ -95,7 +111,11 @@ export class NeighborLog {
     const at = this.#clock.now();
     this.#state = state;
     this.#since = at;
-    if (state === "Established") this.#established++;
+    if (state === "Established") {
+      this.#established++;
+      this.#lastUp = at;
+    }
+    if (previous === "Established") this.#lastDown = at;
     const isEnd = state === "Idle" || state === "Active" || previous === "Established";
     if (state === "Established" || isEnd) this.#remember(previous, state, at);
     const error = state === "Established" ? undefined : this.#lastError;

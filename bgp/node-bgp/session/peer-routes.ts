@@ -9,7 +9,7 @@ import { afiSafiOf, familyOf, RefreshSubtype } from "../message/constants.ts";
 import type { RouteRefreshMessage } from "../message/route-refresh.ts";
 import { decodeUpdate, type Update } from "../message/update.ts";
 import type { UpdateScanContext } from "../message/update-scanner.ts";
-import type { NeighborStatus, ProblemCounters } from "../neighbor.ts";
+import type { NeighborStatus, PrefixCounters, ProblemCounters } from "../neighbor.ts";
 import type { ExportRule } from "../rib/exporter.ts";
 import type { ImportContext } from "../rib/import.ts";
 import type { Importer } from "../rib/importer.ts";
@@ -212,15 +212,24 @@ export class PeerRoutes {
 
   status(): Pick<NeighborStatus, "restarting" | "synchronized" | "prefixes" | "problems"> {
     const { table } = this.#env;
-    const counts = FAMILIES.map(family => table.pathCount(this.#source, family));
     const families = this.#session?.negotiated?.families;
+    const byFamily = Object.fromEntries(
+      FAMILIES.map(family => {
+        const { paths, stale } = table.pathCount(this.#source, family);
+        const member = this.#members.get(family);
+        const advertised = member === undefined ? 0 : table.advertisedTo(member);
+        return [family, { received: paths, stale, advertised }];
+      }),
+    ) as Record<Family, PrefixCounters>;
+    const sumOf = (name: keyof PrefixCounters) => sum(FAMILIES.map(family => byFamily[family][name]));
     return {
       restarting: this.#helper.isKeeping,
       synchronized: families?.every(family => this.#complete.has(family)) ?? false,
       prefixes: {
-        received: sum(counts.map(({ paths }) => paths)),
-        stale: sum(counts.map(({ stale }) => stale)),
-        advertised: sum([...this.#members.values()].map(member => table.advertisedTo(member))),
+        received: sumOf("received"),
+        stale: sumOf("stale"),
+        advertised: sumOf("advertised"),
+        byFamily,
       },
       problems: { ...this.#problems } satisfies ProblemCounters,
     };

@@ -9,7 +9,7 @@ import { Cease, type MessageType, NotificationCode } from "../message/constants.
 import { describeNotification, type NotificationMessage } from "../message/notification.ts";
 import type { RouteRefreshMessage } from "../message/route-refresh.ts";
 import type { NeighborState, NeighborStatus } from "../neighbor.ts";
-import type { Route } from "../route.ts";
+import type { Family, Route } from "../route.ts";
 import type { Connection } from "../transport/transport.ts";
 import { type ConnectionEnd, notification, type StopReason } from "./connection-fsm.ts";
 import { MessageTally } from "./message-tally.ts";
@@ -45,7 +45,7 @@ export class Peer implements SessionOwner {
   #config: NeighborConfig;
   readonly #routes: PeerRoutes;
   readonly #log: NeighborLog;
-  readonly #tally = new MessageTally();
+  readonly #tally: MessageTally;
   readonly #bfd: NeighborWatch;
   #fsm = INITIAL_NEIGHBOR;
   readonly #sessions = new Map<number, Session>();
@@ -64,6 +64,7 @@ export class Peer implements SessionOwner {
     this.#config = config;
     this.#routes = new PeerRoutes(env, config, addressBytes);
     this.#log = new NeighborLog(env.clock, config.address);
+    this.#tally = new MessageTally(env.clock);
     this.#bfd = new NeighborWatch(() => env.bfd(), {
       onPathUp: () => this.#onPathUp(),
       onPathDown: why => this.#onPathDown(why),
@@ -164,9 +165,14 @@ export class Peer implements SessionOwner {
     return this.#routes.advertised();
   }
 
+  received(family: Family): IterableIterator<Route> {
+    return this.#routes.received(family);
+  }
+
   status(): NeighborStatus {
     const { address, asn, localAsn, type, description, families, policyMissing, dynamic } = this.#config;
-    const { state, since, established, lastError, lastSessionError, history } = this.#log;
+    const { state, since, established, flaps, lastUp, lastDown } = this.#log;
+    const { lastError, lastSessionError, history } = this.#log;
     const negotiated = this.#established?.negotiated;
     return {
       address,
@@ -178,6 +184,9 @@ export class Peer implements SessionOwner {
       state,
       since,
       established,
+      flaps,
+      lastUp,
+      lastDown,
       lastError,
       lastSessionError,
       history,
@@ -191,6 +200,8 @@ export class Peer implements SessionOwner {
       bfd: this.#bfd.status(),
       sent: this.#tally.snapshot("sent"),
       received: this.#tally.snapshot("received"),
+      updateRate: this.#tally.updateRate(),
+      sendQueue: this.#established?.writableLength ?? 0,
       ...this.#routes.status(),
     };
   }

@@ -7,6 +7,9 @@ import { shortTime } from "../../../../bgp/bird/reply.ts";
 import type { NeighborAnswer } from "../../../../bgp/queries.ts";
 import { parseProtocols } from "../../../../calctl/commands/node/bird-client.ts";
 
+const PREFIXES = { received: 5, stale: 0, advertised: 7 };
+const NONE = { received: 0, stale: 0, advertised: 0 };
+
 const NOW = new Date(2026, 10, 21, 12, 0, 0).getTime();
 const AT = new Date(2026, 10, 21, 9, 8, 7).getTime();
 const COUNTERS = { open: 1, update: 2, notification: 0, keepalive: 3, routeRefresh: 0 };
@@ -26,7 +29,10 @@ function neighbor(address: string, more: Partial<NeighborAnswer> = {}): Neighbor
     synchronized: true,
     sent: COUNTERS,
     received: COUNTERS,
-    prefixes: { received: 5, stale: 0, advertised: 7 },
+    flaps: 1,
+    updateRate: { sent: 0, received: 0 },
+    sendQueue: 0,
+    prefixes: { ...PREFIXES, byFamily: { "ipv4-unicast": PREFIXES, "ipv6-unicast": NONE } },
     remoteRouterId: "10.0.0.2",
     localAddress: "10.0.0.1",
     holdTime: 90,
