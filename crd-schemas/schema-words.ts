@@ -99,11 +99,17 @@ export function resolve(root: unknown, pointer: string): { path: Path; value: un
 
 /** What to say instead of a field that does not exist: the one that was probably meant, or those there are. */
 export function insteadOf(field: string, names: readonly string[]): string {
-  const near = names.filter(name => name.toLowerCase() === field.toLowerCase() || distance(name, field) <= 2);
+  const near = nearFields(field, names);
   if (near.length > 0) return near.join(" or ");
   return names.length <= 20
     ? `one of ${names.join(", ")}`
     : `one of the ${names.length} fields of the schema`;
+}
+
+/** Those that were probably meant: two letters wrong, fewer in a short word. */
+export function nearFields(field: string, names: readonly string[]): string[] {
+  const limit = Math.min(2, Math.ceil(field.length / 3));
+  return names.filter(name => name.toLowerCase() === field.toLowerCase() || distance(name, field) <= limit);
 }
 
 /** Levenshtein's distance: how many letters to insert, drop or change. */

@@ -34,7 +34,10 @@ export interface Plan {
   readonly routes: ReadonlyMap<string, LocalRoute>;
 }
 
-/** @param readPassword the key in a file; throws where it cannot be read */
+/**
+ * @param configuration what the schema lets through; lists may have holes where it did not
+ * @param readPassword the key in a file; throws where it cannot be read
+ */
 export function planOf(
   configuration: Configuration,
   readPassword: (file: string) => string,
@@ -42,26 +45,32 @@ export function planOf(
   const problems: Problem[] = [];
   const report: Report = (path, message, expected) => problems.push({ path, message, expected });
   const speaker = speakerOptions(configuration);
-  attempt([], report, () => checkSpeakerOptions(speaker));
+  judge([], report, speaker, checkSpeakerOptions);
   const neighbors = new Map<string, PlannedNeighbor>();
   for (const [index, peer] of (configuration.peers ?? []).entries()) {
+    if (peer === undefined) continue;
     const path = ["peers", index];
-    const address = canonicalAddress(peer.address) ?? peer.address;
-    if (neighbors.has(address)) {
+    const address = canonicalAddress(peer.address);
+    if (address === undefined) {
+      const shown = JSON.stringify(peer.address);
+      report([...path, "address"], `${shown} is not an IPv4 or IPv6 address`, "an IPv4 or IPv6 address");
+    }
+    if (address !== undefined && neighbors.has(address)) {
       report([...path, "address"], `there is already a peer ${address}`, "every address once");
       continue;
     }
     const planned = planPeer(configuration, peer, path, report, readPassword);
-    if (planned === undefined) continue;
-    attempt(path, report, () => checkNeighborOptions(planned.options, speaker));
+    if (planned === undefined || address === undefined) continue;
+    judge(path, report, planned.options, options => checkNeighborOptions(options, speaker));
     neighbors.set(address, planned);
   }
   const routes = new Map<string, LocalRoute>();
   for (const [index, network] of (configuration.networks ?? []).entries()) {
+    if (network === undefined) continue;
     const path = ["networks", index];
     const route = typeof network === "string" ? { prefix: network } : network;
     if (routes.has(route.prefix)) report(path, `${route.prefix} is already announced`, "every prefix once");
-    attempt(typeof network === "string" ? "whole" : path, report, () => checkLocalRoute(route), path);
+    judge(path, report, route, checkLocalRoute, typeof network === "string");
     routes.set(route.prefix, route);
   }
   return { plan: { speaker, neighbors, routes }, problems };
@@ -152,16 +161,33 @@ const FILE_NAMES: Readonly<Record<string, string>> = {
   reflectorClient: "rrClient",
 };
 
-/** node-bgp's own verdict. Where the file has one value for the whole thing, that is what is wrong. */
-function attempt(base: Path | "whole", report: Report, check: () => void, whole: Path = []): void {
-  try {
-    check();
-  } catch (error) {
-    if (!(error instanceof OptionError)) throw error;
-    const { option, message } = error;
-    const [first = "", ...rest] = option.split(".");
-    const path = base === "whole" ? whole : [...base, FILE_NAMES[first] ?? first, ...rest];
-    const [, text = message, expected = "another value"] = /^[^:]*: (.* is not (.*))$/s.exec(message) ?? [];
-    report(path, text, expected);
+/**
+ * node-bgp's own verdict. It stops at the first thing that is wrong, so it is asked again without that, until it has nothing to say or what is wrong
+ * cannot be left out. `whole`: the file has one value for all of it, and that is what is wrong.
+ */
+function judge<T extends object>(
+  path: Path,
+  report: Report,
+  options: T,
+  check: (options: T) => void,
+  whole = false,
+): void {
+  for (let rest = options; ; ) {
+    try {
+      check(rest);
+      return;
+    } catch (error) {
+      if (!(error instanceof OptionError)) throw error;
+      const { option, message } = error;
+      const [first = "", ...deeper] = option.split(".");
+      const [, text = message, expected = "another value"] = /^[^:]*: (.* is not (.*))$/s.exec(message) ?? [];
+      report(whole ? path : [...path, FILE_NAMES[first] ?? first, ...deeper], text, expected);
+      if (!Object.hasOwn(rest, first) || NEEDED.has(first)) return;
+      const { [first as keyof T]: _wrong, ...others } = rest;
+      rest = others as T;
+    }
   }
 }
+
+/** Without these nothing else can be judged. */
+const NEEDED: ReadonlySet<string> = new Set(["address", "asn", "routerId", "prefix"]);

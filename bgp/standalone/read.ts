@@ -5,8 +5,9 @@
  * places when there is something to say. The three passes: the text, the schema, what the schema cannot say (plan.ts).
  */
 
+import type { ErrorObject } from "ajv";
 import type { Path, Problem as PathProblem } from "../../crd-schemas/problem.ts";
-import { firstOfEach, insteadOf, problemOf } from "../../crd-schemas/schema-words.ts";
+import { firstOfEach, nearFields, problemOf } from "../../crd-schemas/schema-words.ts";
 import type { Located, Source } from "../../input/parse.ts";
 import { type Problem, problemText } from "../../input/problem.ts";
 import type { Configuration } from "./configuration.ts";
@@ -39,21 +40,60 @@ export async function readConfiguration(
   const quick = parseJson(source.text);
   const located = quick === undefined ? await parseLocated(source) : undefined;
   const value = quick ?? located!.value;
-  const fail = async (problems: readonly PathProblem[]): Promise<never> => {
-    const { locate } = located ?? (await parseLocated(source));
-    throw new ConfigurationError(problems.map(problem => ({ ...problem, place: locate(problem.path) })));
-  };
   const validate = validator();
-  if (!validate(value)) {
-    const problems = (validate.errors ?? []).map(error =>
-      hideSecret(problemOf(value, error, expectedFields)),
-    );
-    await fail(firstOfEach(problems));
-  }
-  const configuration = value as Configuration;
-  const { plan, problems } = planOf(configuration, readPassword);
-  if (problems.length > 0) await fail(problems);
-  return { configuration, plan };
+  const found = validate(value) ? [] : schemaProblems(value, validate.errors ?? []);
+  // What is wrong with the fields must not hide what is wrong between those that are right.
+  const { plan, problems } = planOf(
+    found.length === 0 ? (value as Configuration) : without(value, found),
+    readPassword,
+  );
+  const all = [...found, ...problems.filter(({ path }) => !isKnown(path, found))];
+  if (all.length === 0) return { configuration: value as Configuration, plan };
+  const { locate } = located ?? (await parseLocated(source));
+  throw new ConfigurationError(all.map(problem => ({ ...problem, place: locate(problem.path) })));
+}
+
+function schemaProblems(value: unknown, errors: readonly ErrorObject[]): PathProblem[] {
+  return firstOfEach(errors.map(error => hideSecret(fieldProblem(value, error))));
+}
+
+function fieldProblem(value: unknown, error: ErrorObject): PathProblem {
+  const problem = problemOf(value, error, () => "");
+  if (error.keyword !== "additionalProperties") return problem;
+  const field = String(problem.path.at(-1));
+  const names = fieldsAt(problem.path.slice(0, -1));
+  const [near] = nearFields(field, names);
+  if (near !== undefined)
+    return { ...problem, message: `unknown field ${field}, did you mean ${near}?`, expected: near };
+  return { ...problem, message: `unknown field ${field}`, expected: `one of ${names.join(", ")}` };
+}
+
+/**
+ * A copy without what is wrong, for the passes after the schema's: peers and networks that cannot even be named are missing in their lists; of
+ * other lists with a wrong element nothing is left; what must be there and is not is there.
+ */
+function without(value: unknown, problems: readonly PathProblem[]): Configuration {
+  const copy: Record<string, unknown> =
+    typeof value === "object" && value !== null && !Array.isArray(value)
+      ? (structuredClone(value as object) as never)
+      : {};
+  for (const { path } of problems) remove(copy, path);
+  return { as: 1, routerId: "0.0.0.1", ...copy } as Configuration;
+}
+
+function remove(root: unknown, path: Path): void {
+  const isElement = typeof path.at(-1) === "number" && path.length > 2;
+  const isName = path.length === 3 && (path[2] === "address" || path[2] === "prefix");
+  const end = isElement || isName ? path.length - 2 : path.length - 1;
+  // biome-ignore lint/suspicious/noExplicitAny: whatever somebody has written
+  let parent: any = root;
+  for (const step of path.slice(0, end)) parent = parent?.[step];
+  if (typeof parent === "object" && parent !== null) delete parent[path[end]!];
+}
+
+/** Something at or above this place has been said already. */
+function isKnown(path: Path, problems: readonly PathProblem[]): boolean {
+  return problems.some(known => known.path.every((step, i) => step === path[i]));
 }
 
 /** Undefined where the text is no JSON mapping. */
@@ -79,8 +119,8 @@ async function parseLocated(source: Source): Promise<Located> {
   return document;
 }
 
-/** What may stand where an unknown field was found. */
-function expectedFields(path: Path, field: string): string {
+/** The names of the fields there may be. */
+function fieldsAt(path: Path): string[] {
   let node: SchemaNode | undefined = SCHEMA;
   for (const step of path) {
     if (typeof step === "number") node = node?.items;
@@ -90,7 +130,7 @@ function expectedFields(path: Path, field: string): string {
         properties?.[step] ?? (typeof additionalProperties === "object" ? additionalProperties : undefined);
     }
   }
-  return insteadOf(field, Object.keys(node?.properties ?? {}));
+  return Object.keys(node?.properties ?? {});
 }
 
 /** Messages go to logs. */

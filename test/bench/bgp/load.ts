@@ -44,6 +44,9 @@ export function tablePrefixes(count: number): Prefixes {
   return { addresses, lengths };
 }
 
+/** A path with our own AS in it would be a loop. */
+const foreignAs = (asn: number) => (asn === ASN ? asn + 1 : asn);
+
 export const tableNumber = (address: number): number => (address - TABLE_BASE) >>> 8;
 
 /** 1 to 19 prefixes share their attributes, 10 on average; path of 1 to 6, MED 30 %, communities 60 %. Ends where each set ends. */
@@ -57,7 +60,7 @@ export function tableSets(count: number, nextHop: number): { ends: number[]; att
     ends.push(end);
     attributes.push({
       nextHop,
-      asPath: Array.from({ length: upTo(6) }, () => upTo(400_000)),
+      asPath: Array.from({ length: upTo(6) }, () => foreignAs(upTo(400_000))),
       ...(next() < 0.3 && { med: upTo(1000) }),
       ...(next() < 0.6 && { communities: Array.from({ length: upTo(4) }, () => upTo(0x7fffffff)) }),
     });

@@ -122,7 +122,7 @@ peers:
     assert.deepEqual((await complaints(text)).sort(), [
       'rr.yaml:1:1: as: "none" is not an integer',
       "rr.yaml:4:5: peers[0].address: address is missing; expected a value",
-      "rr.yaml:4:5: peers[0].adress: field in document is not recognized or is in the wrong location: adress; expected address",
+      "rr.yaml:4:5: peers[0].adress: unknown field adress, did you mean address?",
       'rr.yaml:6:16: peers[0].families[0]: "ipv4" is not one of ipv4-unicast, ipv6-unicast',
     ]);
   });
@@ -130,12 +130,13 @@ peers:
   it("is told what node-bgp would refuse, under the file's names", async () => {
     const text = `${HEAD}peers:
   - {address: 192.0.2.2, as: 64513, rrClient: true}
-  - {address: 192.0.2.3, as: 64512, holdTime: 2}
+  - {address: 192.0.2.3, as: 64512, holdTime: 2, localAddress: here}
   - {address: 192.0.2.300, as: 64512}
 networks: [10.0.0.0/33]
 `;
     assert.deepEqual(await complaints(text), [
       "rr.yaml:4:37: peers[0].rrClient: true is not possible with AS 64513, which is not ours (64512)",
+      'rr.yaml:5:50: peers[1].localAddress: "here" is not an IPv4 or IPv6 address',
       "rr.yaml:5:37: peers[1].holdTime: 2 is not 0 or 3 to 65535 seconds",
       'rr.yaml:6:6: peers[2].address: "192.0.2.300" is not an IPv4 or IPv6 address',
       'rr.yaml:7:12: networks[0]: "10.0.0.0/33" is not a prefix such as 10.0.0.0/26',
@@ -157,6 +158,35 @@ networks: [10.0.0.0/33]
       "rr.yaml:8:50: peers[4].passwordFile: password and passwordFile exclude each other; expected one of them",
       "rr.yaml:8:50: peers[4].passwordFile: cannot read the password: no such file; expected a readable file",
     ]);
+  });
+
+  it("is told at once what is wrong with fields, between fields, and by node-bgp", async () => {
+    const text = `as: 64512
+routerid: 192.0.2.1
+peers:
+  - {address: 192.0.2.2, as: 64512, x: 1}
+  - {address: 300.0.0.1, as: x}
+  - {address: 192.0.2.4, as: 64512, group: racks, families: [ipv4-unicast, 5]}
+  - {address: 192.0.2.2, as: 64512}
+networks: [10.0.0.0/33]
+`;
+    const found = (await complaints(text)).map(line => line.replace(/; expected .*/, ""));
+    assert.deepEqual(found.sort(), [
+      "rr.yaml:1:1: routerId: routerId is missing",
+      "rr.yaml:2:1: routerid: unknown field routerid, did you mean routerId?",
+      "rr.yaml:4:37: peers[0].x: unknown field x",
+      'rr.yaml:5:26: peers[1].as: "x" is not an integer',
+      'rr.yaml:5:6: peers[1].address: "300.0.0.1" is not an IPv4 or IPv6 address',
+      "rr.yaml:6:37: peers[2].group: there is no group racks",
+      "rr.yaml:6:76: peers[2].families[1]: 5 is not text",
+      "rr.yaml:7:6: peers[3].address: there is already a peer 192.0.2.2",
+      'rr.yaml:8:12: networks[0]: "10.0.0.0/33" is not a prefix such as 10.0.0.0/26',
+    ]);
+  });
+
+  it("is told the fields there are where one is not near any", async () => {
+    const [line] = await complaints(`${HEAD}networks: [{prefix: 10.0.0.0/8, x: 1}]`);
+    assert.match(line!, /networks\[0\]\.x: unknown field x; expected one of prefix, nextHop, /);
   });
 
   it("has its lines also where it is JSON", async () => {
