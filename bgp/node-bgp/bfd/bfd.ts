@@ -91,7 +91,7 @@ export interface BfdSessionStatus {
   /** The longest time between two packets while Up, and by which a packet of ours was late. */
   readonly longestGap: number;
   readonly longestDelay: number;
-  /** What keeps it from sending. */
+  /** What keeps it from sending or receiving. */
   readonly trouble?: string | undefined;
 }
 
@@ -103,7 +103,7 @@ export interface BfdStatus {
   /** How often the thread has died, and the last time why. */
   readonly failures: number;
   readonly lastFailure?: string | undefined;
-  /** What keeps it from receiving: another program has the port. */
+  /** What keeps all sessions from working: another program has the port, or the thread has died. */
   readonly trouble?: string | undefined;
   /** Packets dropped, by reason. */
   readonly discarded: Readonly<Record<DiscardReason, number>>;
@@ -203,7 +203,7 @@ export class Bfd implements BfdService {
     if (this.#worker === undefined && this.#restartTimer === undefined) this.#start();
     else this.#add(entry);
     return {
-      status: () => sessionStatus(entry),
+      status: () => this.#status(entry),
       update: changes => {
         if (entry.isLeaving) return;
         entry.config = sessionConfig(changes);
@@ -219,7 +219,9 @@ export class Bfd implements BfdService {
   }
 
   sessions(): BfdSessionStatus[] {
-    return [...this.#entries.values()].filter(({ isLeaving }) => !isLeaving).map(sessionStatus);
+    return [...this.#entries.values()]
+      .filter(({ isLeaving }) => !isLeaving)
+      .map(entry => this.#status(entry));
   }
 
   status(): BfdStatus {
@@ -252,6 +254,10 @@ export class Bfd implements BfdService {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  #status(entry: Entry): BfdSessionStatus {
+    return sessionStatus(entry, this.#trouble ?? entry.trouble);
   }
 
   #start(): void {
@@ -298,6 +304,7 @@ export class Bfd implements BfdService {
     switch (notice.tell) {
       case "ready":
         if (this.#phase === "starting") this.#phase = "running";
+        this.#trouble = undefined;
         this.#priority = notice.priority;
         this.#wakeFd = notice.wakeFd;
         // Commands sent until now have told nobody.
@@ -339,7 +346,6 @@ export class Bfd implements BfdService {
     this.#port?.close();
     this.#port = undefined;
     this.#wakeFd = undefined;
-    this.#trouble = undefined;
     this.#closeDescriptors();
     for (const { id, isLeaving } of this.#entries.values()) if (isLeaving) this.#entries.delete(id);
     if (this.#phase === "closed") {
@@ -349,6 +355,7 @@ export class Bfd implements BfdService {
     this.#phase = "failed";
     this.#failures++;
     this.#lastFailure = error.message;
+    this.#trouble = `the BFD thread has died: ${error.message}`;
     const delay = Date.now() - this.#startedAt >= SOUND_AFTER_MS ? FIRST_RESTART_MS : this.#restartMs;
     this.#restartMs = Math.min(MAX_RESTART_MS, delay === 0 ? 1_000 : delay * 2);
     this.#restartTimer = setTimeout(() => this.#start(), delay);
@@ -374,7 +381,7 @@ function closeDescriptor(words: Uint32Array, word: number): void {
   if (descriptor >= 0) closeSync(descriptor);
 }
 
-function sessionStatus({ path, words, since, trouble }: Entry): BfdSessionStatus {
+function sessionStatus({ path, words, since }: Entry, trouble: string | undefined): BfdSessionStatus {
   const word = (name: keyof typeof SessionWord) => words[SessionWord[name]]!;
   const ms = (name: keyof typeof SessionWord) => word(name) / 1000;
   const last = ms("roundTrip");
