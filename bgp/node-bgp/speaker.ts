@@ -35,6 +35,7 @@ import { passwordRoomText, type SpeakerWarning } from "./warning.ts";
 
 /** With what the RIB takes in the same turn, below the 10 ms that keepalives can wait for. */
 const READING_MS_PER_TURN = 4;
+const CONNECTION_END_MS = 50;
 const DEFAULT_ESTABLISH_WAIT = 5;
 const DEFAULT_DEFERRAL_TIME = 30;
 
@@ -160,7 +161,18 @@ export class Speaker implements AsyncDisposable {
     });
     this.#table.close();
     for (const reader of [...this.#readers]) reader.close();
+    if (graceful) await this.#connectionsToEnd();
+    for (const peer of this.#neighbors) peer.unwatch();
     await Promise.all([this.#listening.change(undefined), this.#bfd?.close()]);
+  }
+
+  /** frr and bird take the AdminDown of BFD for a failure: their connection has to have ended before. */
+  async #connectionsToEnd(): Promise<void> {
+    if (!Array.from(this.#neighbors).some(peer => peer.isWatched)) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    // The end of a connection is sent with the I/O of the turn; the rest is for the way and for the neighbor.
+    this.#clock.setTimeout(() => this.#clock.setImmediate(resolve), CONNECTION_END_MS);
+    await promise;
   }
 
   /** `await using speaker = new Speaker(...)` stops it at the end of the block. */

@@ -90,12 +90,16 @@ export class Peer implements SessionOwner {
   /** Ends all connections. */
   stop(sent: NotificationMessage): void {
     this.#giveUp();
+    this.unwatch();
     for (const session of [...this.#sessions.values()]) session.stop({ notification: sent });
     this.#routes.drop();
     this.#update();
   }
 
-  /** Ends all connections so that the neighbor keeps our routes: without a word, unless it takes none amiss (RFC 8538). */
+  /**
+   * Ends all connections so that the neighbor keeps our routes: without a word, unless it takes none amiss (RFC 8538). BFD goes on until
+   * {@link unwatch}: a neighbor that took its end for a failure, while the session still stood for it, would drop the routes.
+   */
   leave(farewell: NotificationMessage): void {
     this.#giveUp();
     for (const session of [...this.#sessions.values()]) {
@@ -107,8 +111,16 @@ export class Peer implements SessionOwner {
 
   #giveUp(): void {
     this.#isWanted = false;
-    this.#bfd.follow(undefined);
     this.#step({ type: "stop" });
+  }
+
+  get isWatched(): boolean {
+    return this.#bfd.status() !== undefined;
+  }
+
+  /** No BFD any more; the neighbor is told that this is no failure. */
+  unwatch(): void {
+    this.#bfd.follow(undefined);
   }
 
   /** For ever: nothing of it stays in the routing table. */
@@ -303,6 +315,7 @@ export class Peer implements SessionOwner {
   // --- what BFD tells
 
   #onPathUp(): void {
+    if (!this.#isWanted) return;
     if (!this.#fsm.up) this.#step({ type: "start" });
     // There is nothing to wait for any more.
     else if (this.#sessions.size === 0) this.#step({ type: "reset" });

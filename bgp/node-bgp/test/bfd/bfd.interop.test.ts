@@ -4,8 +4,8 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { readdirSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
-import { BfdLab, WatchedSession } from "../kit/bfd-lab.ts";
-import { BFD_PEERS, type PeerSession } from "../kit/bfd-peers.ts";
+import { BfdLab, WatchedSession, whatIsMissing } from "../kit/bfd-lab.ts";
+import type { PeerSession } from "../kit/bfd-peers.ts";
 import { until } from "../kit/namespaces.ts";
 
 const IPV4: PeerSession = { ours: "10.99.0.1", theirs: "10.99.0.2" };
@@ -289,15 +289,4 @@ function openDescriptors(): string[] {
     }
   });
   return targets.map(target => target.replace(/\d+/, "")).sort();
-}
-
-function whatIsMissing(name: keyof typeof BFD_PEERS): string | undefined {
-  if (process.getuid?.() !== 0) return "root";
-  const [command, ...args] = BFD_PEERS[name].probe;
-  try {
-    execFileSync(command, args, { stdio: "ignore" });
-    return undefined;
-  } catch {
-    return name;
-  }
 }

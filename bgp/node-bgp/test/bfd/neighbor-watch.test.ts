@@ -138,6 +138,22 @@ describe("a neighbor watched by BFD", () => {
     assert.deepEqual(prefixesOf(a), [BLOCK_B]);
   });
 
+  it("hears the end of BFD after that of its session, when we go for a graceful restart", async () => {
+    await watching();
+    bfd.up(B);
+    const stopped = a.stop({ graceful: true });
+    assert.ok(bfd.sessions.has(B));
+    lab.advance(0.02);
+    assert.notEqual(stateOf(b, A), "Established");
+    assert.ok(bfd.sessions.has(B), "frr and bird would give up our routes");
+    bfd.down(B);
+    bfd.up(B);
+    lab.advance(0.1);
+    await stopped;
+    assert.equal(bfd.sessions.size, 0);
+    assert.equal(stateOf(a, B), "Idle", "and BFD brings nothing back");
+  });
+
   describe("strictly", () => {
     it("has no session before BFD is up, whoever dials", async () => {
       await watching({ strict: true });

@@ -124,3 +124,15 @@ export class BfdLab {
     }
   }
 }
+
+/** To run tests with that peer. */
+export function whatIsMissing(name: keyof typeof BFD_PEERS): string | undefined {
+  if (process.getuid?.() !== 0) return "root";
+  const [command, ...args] = BFD_PEERS[name].probe;
+  try {
+    execFileSync(command, args, { stdio: "ignore" });
+    return undefined;
+  } catch {
+    return name;
+  }
+}

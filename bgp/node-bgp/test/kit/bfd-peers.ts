@@ -37,6 +37,8 @@ export interface BfdPeer {
   change(session: PeerSession): Promise<void>;
   /** Its BFD is shut down, its BGP is not. */
   shutdown(session: PeerSession): Promise<void>;
+  /** Its BGP has this route. */
+  hasRoute(prefix: string): Promise<boolean>;
   /** Nothing is said to anybody. */
   kill(): Promise<void>;
   log(): string;
@@ -123,6 +125,10 @@ export class BirdBfd extends Process implements BfdPeer {
     this.#ask("disable", "bfd1");
   }
 
+  async hasRoute(prefix: string): Promise<boolean> {
+    return this.#ask("show", "route", prefix).includes(prefix);
+  }
+
   #row(session: PeerSession): string[] | undefined {
     const address = session.ours.replace(/%.*/, "");
     const rows = this.#ask("show", "bfd", "sessions")
@@ -169,7 +175,7 @@ export class BirdBfd extends Process implements BfdPeer {
       ${multihop ? "multihop 2" : "direct"};
       hold time 90;
       connect delay time 1; connect retry time 1; error wait time 1, 2;
-      bfd on;
+      bfd graceful; graceful restart on;
       ipv4 { import all; export all; next hop self; };
     }`;
   }
@@ -199,6 +205,7 @@ const FRR = "/usr/lib/frr";
 export class FrrBfd extends Process implements BfdPeer {
   readonly name = "frr";
   #bfdd: FrrVty | undefined;
+  #bgpd: FrrVty | undefined;
 
   async start({ sessions, bgp }: PeerSettings): Promise<void> {
     // zebra and bfdd insist on being the user that they were built for.
@@ -224,7 +231,7 @@ export class FrrBfd extends Process implements BfdPeer {
       " address-family ipv4 unicast",
       "  network 10.20.0.0/24",
     ];
-    (await this.#run("bgpd", lines.join("\n"), ["-z", zebra])).close();
+    this.#bgpd = await this.#run("bgpd", lines.join("\n"), ["-z", zebra]);
   }
 
   async state(session: PeerSession): Promise<string | undefined> {
@@ -246,8 +253,13 @@ export class FrrBfd extends Process implements BfdPeer {
     await this.#bfdd!.configure("bfd", ...command(session), "shutdown");
   }
 
+  async hasRoute(prefix: string): Promise<boolean> {
+    return (await this.#bgpd!.ask(`show bgp ipv4 unicast ${prefix}`)).includes("Paths:");
+  }
+
   override async kill(): Promise<void> {
     this.#bfdd?.close();
+    this.#bgpd?.close();
     await super.kill();
   }
 
