@@ -146,6 +146,7 @@ export class InteropLab {
   #leave: (() => void) | undefined;
   #daemons: Daemon[] = [];
   #speakers: LabSpeaker[] = [];
+  #kept: { kill(): Promise<void> }[] = [];
   readonly #addresses = new Set([1]);
 
   constructor(name: DaemonName) {
@@ -236,12 +237,19 @@ export class InteropLab {
     assert.notEqual(session.remoteRouterId, undefined);
   }
 
+  /** A process of ours that ends with the test. */
+  keep<T extends { kill(): Promise<void> }>(process: T): T {
+    this.#kept.push(process);
+    return process;
+  }
+
   mark(): { daemons: number; speakers: number } {
     return { daemons: this.#daemons.length, speakers: this.#speakers.length };
   }
 
   async endSince(mark: { daemons: number; speakers: number }): Promise<void> {
     for (const { speaker } of this.#speakers.splice(mark.speakers)) await speaker.stop();
+    for (const process of this.#kept.splice(0)) await process.kill();
     for (const daemon of this.#daemons.splice(mark.daemons)) await daemon.end();
   }
 

@@ -70,7 +70,10 @@ export class Frr extends Daemon {
 
   async applyNeighbors(): Promise<void> {
     const { asn, neighbors } = this.options;
-    const lines = neighbors.flatMap(neighbor => frrNeighbor(neighbor, this.options));
+    const names = new Set(neighbors.map(({ address }) => frrName(address)));
+    const there = Object.keys(JSON.parse(await this.ask("show bgp neighbors json")));
+    const gone = there.filter(name => !names.has(name)).map(name => `no neighbor ${name}`);
+    const lines = [...gone, ...neighbors.flatMap(neighbor => frrNeighbor(neighbor, this.options))];
     await this.#open.configure(`router bgp ${asn}`, ...lines);
   }
 

@@ -119,7 +119,9 @@ export class Gobgp extends Daemon {
   }
 
   async shutdown(neighbor: string, text?: string): Promise<void> {
-    await this.ask("neighbor", neighbor, "disable", ...(text === undefined ? [] : ["--reason", text]));
+    // `disable` drops the text.
+    if (text === undefined) await this.ask("neighbor", neighbor, "disable");
+    else await this.ask("neighbor", neighbor, "shutdown", "--reason", text);
   }
 
   async enable(neighbor: string): Promise<void> {
