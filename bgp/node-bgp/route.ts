@@ -32,7 +32,8 @@ export interface Aggregator {
 export interface RawAttribute {
   readonly flags: number;
   readonly type: number;
-  readonly value: Uint8Array;
+  /** Hexadecimal. */
+  readonly value: string;
 }
 
 /** The path attributes of RFC 4271, 1997, 4360, 4456, 6793 and 8092. Absent means not present on the wire. */

@@ -352,7 +352,11 @@ function keepUnknown(flags: number, type: number, value: Uint8Array, into: Decod
     );
   }
   if ((flags & AttributeFlag.transitive) === 0) return;
-  const kept: RawAttribute = { flags: flags & ~AttributeFlag.extendedLength, type, value: value.slice() };
+  const kept: RawAttribute = {
+    flags: flags & ~AttributeFlag.extendedLength,
+    type,
+    value: Buffer.from(value).toString("hex"),
+  };
   into.values.unknown = [...(into.values.unknown ?? []), kept];
 }
 

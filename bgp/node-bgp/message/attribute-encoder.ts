@@ -92,7 +92,7 @@ export function encodeAttributes(
     put(AttributeType.largeCommunities, OPTIONAL_TRANSITIVE);
   }
   for (const { flags, type, value: raw } of attributes.unknown ?? []) {
-    value.bytes(raw);
+    value.bytes(Buffer.from(raw, "hex"));
     put(type, flags | AttributeFlag.partial);
   }
   return writer.copy();

@@ -63,7 +63,8 @@ export type Capability =
   | { readonly kind: "enhanced-route-refresh" }
   /** RFC 9494. */
   | { readonly kind: "long-lived-graceful-restart"; readonly families: readonly LongLivedFamily[] }
-  | { readonly kind: "unknown"; readonly code: number; readonly value: Uint8Array };
+  /** `value` is hexadecimal. */
+  | { readonly kind: "unknown"; readonly code: number; readonly value: string };
 
 const RESTART_STATE = 0x8000;
 const GRACEFUL_NOTIFICATION = 0x4000;
@@ -126,7 +127,10 @@ export function encodeCapability(writer: Writer, capability: Capability): void {
       }
       return;
     case "unknown":
-      writer.u8(capability.code).u8(capability.value.length).bytes(capability.value);
+      writer
+        .u8(capability.code)
+        .u8(capability.value.length / 2)
+        .bytes(Buffer.from(capability.value, "hex"));
   }
 }
 
@@ -151,7 +155,7 @@ export function decodeCapabilities(bytes: Uint8Array): Capability[] {
 
 /** A known code with a value that cannot be is a capability we do not have: unknown (RFC 5492 3: ignored). */
 function decodeCapability(code: number, value: Uint8Array): Capability {
-  return decodeKnown(code, value) ?? { kind: "unknown", code, value: value.slice() };
+  return decodeKnown(code, value) ?? { kind: "unknown", code, value: Buffer.from(value).toString("hex") };
 }
 
 function decodeKnown(code: number, value: Uint8Array): Capability | undefined {

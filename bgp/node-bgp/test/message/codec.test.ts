@@ -45,7 +45,7 @@ describe("OPEN", () => {
         restartTime: 120,
         families: [{ afi: 1, safi: 1, forwardingPreserved: true }],
       },
-      { kind: "unknown", code: 73, value: bytes("0102") },
+      { kind: "unknown", code: 73, value: "0102" },
     ],
   };
   const wire =
@@ -127,7 +127,7 @@ describe("OPEN", () => {
       capabilities: Array.from({ length: count }, (_, i) => ({
         kind: "unknown" as const,
         code: 100 + i,
-        value: new Uint8Array(47).fill(i),
+        value: hex(new Uint8Array(47).fill(i)),
       })),
     });
     const fits = encodeOpen(openWith(5));
@@ -347,7 +347,7 @@ describe("UPDATE", () => {
     assert.deepEqual([...decodeUpdate(body, IBGP).announced[0]!.nlri], ["10.128.0.0/9"]);
   });
   it("carries unknown transitive attributes byte for byte, marked Partial", () => {
-    const unknown = [{ flags: 0xc0, type: 99, value: bytes("0102030405") }];
+    const unknown = [{ flags: 0xc0, type: 99, value: "0102030405" }];
     const wire = encodeAttributes({ ...attributes, unknown }, { fourOctetAs: true, withNextHop: true });
     assert.ok(hex(wire).endsWith("e063050102030405"));
   });
@@ -394,13 +394,16 @@ describe("UPDATE", () => {
       clusterList: some(ipv4),
       extendedCommunities: some(fc.uint8Array({ minLength: 8, maxLength: 8 }).map(hex)),
       largeCommunities: some(parts(3, 0xffffffff)),
-      unknown: fc.uint8Array({ maxLength: 300 }).map(value => [
-        {
-          flags: AttributeFlag.optional | AttributeFlag.transitive | AttributeFlag.partial,
-          type: 200,
-          value,
-        },
-      ]),
+      unknown: fc
+        .uint8Array({ maxLength: 300 })
+        .map(hex)
+        .map(value => [
+          {
+            flags: AttributeFlag.optional | AttributeFlag.transitive | AttributeFlag.partial,
+            type: 200,
+            value,
+          },
+        ]),
     },
     { requiredKeys: ["origin", "asPath", "nextHop"], noNullPrototype: true },
   );
@@ -467,7 +470,7 @@ describe("UPDATE", () => {
 describe("capabilities", () => {
   it("of a known code and an impossible length are kept as unknown", () => {
     const open = decodeOpen(bytes("04 fc00 005a 0a000001 05 02 03 02 01 00"));
-    const expected: Capability[] = [{ kind: "unknown", code: 2, value: bytes("00") }];
+    const expected: Capability[] = [{ kind: "unknown", code: 2, value: "00" }];
     assert.deepEqual(open.capabilities, expected);
   });
 });

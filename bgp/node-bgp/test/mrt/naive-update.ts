@@ -101,7 +101,7 @@ export function attributeLine(attributes: PathAttributes): string {
   put("clusters", attributes.clusterList?.join(" "));
   put("extended", attributes.extendedCommunities?.join(" "));
   for (const { type, flags, value } of attributes.unknown ?? [])
-    put(`type ${type}`, `${flags | 0x20} ${Buffer.from(value).toString("hex")}`);
+    put(`type ${type}`, `${flags | 0x20} ${value}`);
   return line(found);
 }
 
