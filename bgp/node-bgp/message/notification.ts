@@ -88,7 +88,7 @@ export function encodeNotification({ code, subcode, data }: NotificationMessage)
 
 /** The framing guarantees at least two bytes. */
 export function decodeNotification(body: Uint8Array): NotificationMessage {
-  return { code: body[0] ?? 0, subcode: body[1] ?? 0, data: body.slice(2) };
+  return { code: body[0] ?? 0, subcode: body[1] ?? 0, data: new Uint8Array(body.subarray(2)) };
 }
 
 /** A Cease, with a text for the other side's operator where there is one (RFC 9003: in a shutdown or a reset). */

@@ -6,8 +6,9 @@ import { decodeNotification, describeNotification } from "../../message/notifica
 import { decodeOpen } from "../../message/open.ts";
 import { decodeRouteRefresh } from "../../message/route-refresh.ts";
 import { decodeUpdate, encodeUpdate } from "../../message/update.ts";
-import { MALFORMED_CASES, updateBody } from "../kit/rfc7606-cases.ts";
+import { CORPUS } from "./corpus.ts";
 import { Mutator, Random } from "./mutator.ts";
+import { ScannerOracle } from "./scanner-oracle.ts";
 import { sessionVerdict } from "./update-oracle.ts";
 
 export interface FuzzOptions {
@@ -15,13 +16,19 @@ export interface FuzzOptions {
   readonly seed: number;
 }
 
-const CORPUS = MALFORMED_CASES.map(updateBody);
+export interface CodecFuzzResult {
+  readonly resets: number;
+  /** UPDATEs the scanner of the hot path took. */
+  readonly scanned: number;
+}
 
 /** Throws at the first input that is answered wrongly; it says which. */
-export function fuzzCodec({ inputs, seed }: FuzzOptions): { readonly resets: number } {
+export function fuzzCodec({ inputs, seed }: FuzzOptions): CodecFuzzResult {
   const random = new Random(seed);
   const mutator = new Mutator(random, CORPUS);
+  const scanner = new ScannerOracle();
   let resets = 0;
+  let scanned = 0;
   for (let i = 0; i < inputs; i++) {
     if (i % 8 === 7) {
       fuzzOthers(random, i);
@@ -33,14 +40,16 @@ export function fuzzCodec({ inputs, seed }: FuzzOptions): { readonly resets: num
       const update = decodeUpdate(body, context);
       // What has been understood can be said again.
       encodeUpdate(update, { fourOctetAs: true });
+      return "lives";
     }, body);
+    if (attempt(() => scanner.check(body, context.ebgp), body) === true) scanned++;
     const expected = sessionVerdict(body);
     if (outcome === "reset") resets++;
     if (expected !== "either" && outcome !== expected) {
       throw new Error(`input ${i} of seed ${seed}: ${outcome}, not ${expected}: ${hex(body)}`);
     }
   }
-  return { resets };
+  return { resets, scanned };
 }
 
 function fuzzOthers(random: Random, index: number): void {
@@ -61,13 +70,13 @@ function fuzzOthers(random: Random, index: number): void {
   }, stream);
 }
 
-function attempt(action: () => void, bytes: Uint8Array): "lives" | "reset" {
+/** What the action answers; `reset` for a {@link MessageError}. */
+function attempt<T>(action: () => T, bytes: Uint8Array): T | "reset" {
   try {
-    action();
-    return "lives";
+    return action();
   } catch (error) {
     if (error instanceof MessageError) return "reset";
-    throw new Error(`an answer that is no MessageError, to ${hex(bytes)}`, { cause: error });
+    throw new Error(`not what is answered to ${hex(bytes)}`, { cause: error });
   }
 }
 

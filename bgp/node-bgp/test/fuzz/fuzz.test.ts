@@ -13,8 +13,9 @@ describe("random input", () => {
   const seed = Number(process.env["FUZZ_SEED"] ?? 1);
 
   it("is answered by every decoder, and costs the session only where it must", () => {
-    const { resets } = fuzzCodec({ inputs: 40_000, seed });
+    const { resets, scanned } = fuzzCodec({ inputs: 40_000, seed });
     assert.ok(resets > 1000, "the inputs reach the places where sessions are reset");
+    assert.ok(scanned > 1000, "the inputs reach the hot path");
   });
 
   it("does a live session no harm, and nothing malformed is passed on", async () => {

@@ -10,10 +10,10 @@ import { AttributeFlag, MessageType } from "../../message/constants.ts";
 import { Framer, frame } from "../../message/framing.ts";
 import { encodeOpen } from "../../message/open.ts";
 import { decodeUpdate } from "../../message/update.ts";
-import { MALFORMED_CASES, updateBody } from "../kit/rfc7606-cases.ts";
 import { SimClock } from "../kit/sim-clock.ts";
 import { SimNetwork } from "../kit/sim-network.ts";
 import type { FuzzOptions } from "./codec-fuzz.ts";
+import { CORPUS } from "./corpus.ts";
 import { Mutator, Random } from "./mutator.ts";
 import { sessionVerdict } from "./update-oracle.ts";
 
@@ -76,7 +76,7 @@ export async function fuzzSession({ inputs, seed }: FuzzOptions): Promise<Sessio
 
   open(OBSERVER, bytes => observer.onData(bytes));
   let fuzzer = open(FUZZER, () => {});
-  const mutator = new Mutator(random, MALFORMED_CASES.map(updateBody));
+  const mutator = new Mutator(random, CORPUS);
   let resets = 0;
   for (let i = 0; i < inputs; i++) {
     const body = mutator.next();

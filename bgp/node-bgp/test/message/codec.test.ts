@@ -571,3 +571,25 @@ describe("framing", () => {
     );
   });
 });
+
+describe("what was decoded from a chunk of the socket (a Buffer, whose slice() copies nothing)", () => {
+  const decodes: Record<string, (chunk: Buffer) => unknown> = {
+    "an unknown capability": chunk => decodeCapabilities(chunk),
+    "a NOTIFICATION": chunk => decodeNotification(chunk),
+    "an unknown attribute": chunk => decodeUpdate(chunk, IBGP).announced.map(({ attributes }) => attributes),
+  };
+  const chunks: Record<string, string> = {
+    "an unknown capability": "7702 0102",
+    "a NOTIFICATION": "0602 0568656c6c6f",
+    "an unknown attribute": "0000 0013 400101 00 400200 400304 0a000001 c06302 0102 180a0000",
+  };
+  for (const [what, decode] of Object.entries(decodes)) {
+    it(`${what} stays when the chunk is used again`, () => {
+      const chunk = Buffer.from(bytes(chunks[what]!));
+      const decoded = decode(chunk);
+      const before = JSON.stringify(decoded);
+      chunk.fill(0xee);
+      assert.equal(JSON.stringify(decoded), before);
+    });
+  }
+});
