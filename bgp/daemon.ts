@@ -25,8 +25,10 @@ import { type ForwardingRoute, type ForwardingView, forwardingRoute } from "./fo
 import { effectiveConfiguration, type Identity, identityOf } from "./identity.ts";
 import { interfacePrefixes } from "./interface-prefixes.ts";
 import type { Kernel } from "./kernel.ts";
+import { LocalWorkloads } from "./local-workloads.ts";
 import { Neighbors } from "./neighbors.ts";
 import { computeOrigination, type Origin } from "./origination.ts";
+import type { PasswordSource } from "./passwords.ts";
 import { type PeeringInput, wireguardPeers } from "./peering.ts";
 import { poolViews, programmedByBgp } from "./pool-view.ts";
 import { NORMAL_PRIORITY, type NormalPriority } from "./priority.ts";
@@ -62,8 +64,7 @@ export interface BgpDaemonOptions {
   readonly interfacePrefix?: string | undefined;
   /** What BGPConfiguration logSeverityScreen says, whenever it may have changed. */
   readonly onLogSeverity?: (severity: string | undefined) => void;
-  /** Where passwords are: `<directory>/<secret name>/<key>`. */
-  readonly secretsDirectory: string;
+  readonly passwords: PasswordSource;
   /** Kubernetes services, where there are any. */
   readonly services?: ServiceSource | undefined;
   /** CALICO_K8S_NODE_REF: what endpoints of services call this node; default its name. */
@@ -102,6 +103,7 @@ export class BgpDaemon implements BgpSource {
   #origins: ReadonlyMap<Cidr, Origin> = new Map();
   #inSync = false;
   #services: ServiceState | undefined;
+  #workloads: { readonly index: LocalWorkloads; readonly stop: AbortController } | undefined;
   readonly #servicesKnown = Promise.withResolvers<void>();
   #restarting = false;
   /** Every neighbor has told this speaker all it has, or has had the time to: what it does not know is no route. */
@@ -119,7 +121,7 @@ export class BgpDaemon implements BgpSource {
     this.#kernel = options.kernel;
     this.#neighbors = new Neighbors({
       logger: options.logger,
-      secretsDirectory: options.secretsDirectory,
+      passwords: options.passwords,
       policies: {
         view: () => this.#view,
         origin: prefix => this.#origins.get(prefix),
@@ -188,12 +190,14 @@ export class BgpDaemon implements BgpSource {
       identity: this.#identity ?? null,
       kernelRoutes: this.#kernel.routeCount,
       announced: [...this.#origins].flatMap(([prefix, { byDefault }]) => (byDefault ? [prefix] : [])),
-      neighbors: this.#neighbors.peerings.map(({ name, type, passive, address }) => ({
-        name,
-        type,
-        passive,
-        ...this.#speaker?.neighbor(address),
-      })),
+      neighbors: [...this.#neighbors.peerings, ...this.#neighbors.waiting].map(
+        ({ name, type, passive, address }) => ({
+          name,
+          type,
+          passive,
+          ...(this.#speaker?.neighbor(address) ?? { address, state: "Idle" }),
+        }),
+      ),
       problems: [
         ...[...this.#state.invalid].map(([key, message]) => `${key}: ${message}`),
         ...this.#neighbors.problems,
@@ -281,6 +285,7 @@ export class BgpDaemon implements BgpSource {
     if (interfaces) this.#readInterfacePrefixes();
     if (peerings || exports || origination) this.#readViews();
     if (peerings) {
+      this.#followWorkloads();
       await this.#ensureSpeaker();
       this.#updateNeighbors();
     }
@@ -290,6 +295,32 @@ export class BgpDaemon implements BgpSource {
       this.#reinstall();
       this.#viewsChanged = false;
     }
+  }
+
+  /** All workloads of the cluster are a lot to be told of: only while there are BGPPeers that select some of ours. */
+  #followWorkloads(): void {
+    const needed = [...this.#state.peers.values()].some(({ spec }) => spec?.localWorkloadSelector);
+    if (!needed) {
+      this.#workloads?.stop.abort();
+      this.#workloads = undefined;
+    }
+    if (!needed || this.#workloads) return;
+    const { datastore, nodeName, clock, logger } = this.#options;
+    const index = new LocalWorkloads(nodeName);
+    const stop = new AbortController();
+    this.#workloads = { index, stop };
+    const reflector = new Reflector({
+      datastore,
+      queries: LocalWorkloads.queries,
+      onUpdates: updates => {
+        if (index.apply(updates) && !stop.signal.aborted) this.#react({ ...NOTHING, peerings: true });
+      },
+      logger,
+      clock,
+    });
+    void reflector
+      .run(AbortSignal.any([stop.signal, this.#stop.signal]))
+      .catch(error => this.#log.error({ err: error }, "workloads are not followed"));
   }
 
   #readInterfacePrefixes(): void {
@@ -334,7 +365,8 @@ export class BgpDaemon implements BgpSource {
 
   get #peeringInput(): PeeringInput {
     const { nodes, peers, configurations } = this.#state;
-    return { nodeName: this.#options.nodeName, nodes, peers, configurations };
+    const workloads = this.#workloads?.index.all() ?? [];
+    return { nodeName: this.#options.nodeName, nodes, peers, configurations, workloads };
   }
 
   async #ensureSpeaker(): Promise<void> {
@@ -427,7 +459,8 @@ export class BgpDaemon implements BgpSource {
     const { signal } = this.#stop;
     const deadline = clock.now() + STALE_MS;
     while (clock.now() < deadline) {
-      if (speaker.neighbors().every(neighbor => neighbor.synchronized)) break;
+      const waiting = this.#neighbors.waiting.length > 0;
+      if (!waiting && speaker.neighbors().every(neighbor => neighbor.synchronized)) break;
       await clock.sleep(SWEEP_CHECK_MS, signal).catch(() => {});
       if (speaker !== this.#speaker || signal.aborted) return;
     }
@@ -444,6 +477,12 @@ export class BgpDaemon implements BgpSource {
       if (reachableBy !== undefined) gateways.set(address, reachableBy);
     }
     this.#kernel.setPeerGateways(gateways);
+    const addresses = new Map<string, Ip[]>();
+    for (const { interfaceName, localAddress } of this.#neighbors.peerings) {
+      if (interfaceName === undefined || localAddress === undefined) continue;
+      addresses.set(interfaceName, [...(addresses.get(interfaceName) ?? []), localAddress]);
+    }
+    this.#kernel.setLinkAddresses(addresses);
   }
 
   async #watchSecrets(): Promise<void> {

@@ -14,6 +14,7 @@ import { determineNodeName } from "../node/node-name.ts";
 import { BgpDaemon } from "./daemon.ts";
 import { interfacePrefixes } from "./interface-prefixes.ts";
 import { Kernel } from "./kernel.ts";
+import { environmentPasswords, filePasswords, firstPassword } from "./passwords.ts";
 import { openWindows } from "./windows.ts";
 
 export function runDatastoreMode(): void {
@@ -40,7 +41,10 @@ export function runDatastoreMode(): void {
           logger.level = levelOf(severity ?? configured ?? "Info");
         },
         kubernetesNodeName: env["CALICO_K8S_NODE_REF"] || undefined,
-        secretsDirectory: env["CALYX_SECRETS_DIR"] ?? "/etc/calyx/secrets",
+        passwords: firstPassword(
+          filePasswords(env["CALYX_SECRETS_DIR"] ?? "/etc/calyx/secrets"),
+          environmentPasswords(env),
+        ),
         kernel: new Kernel({
           interfacePrefixes: interfacePrefixes(new Map(), nodeName, interfacePrefix),
           logger,

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import type { BGPConfiguration } from "../crd-schemas/index.ts";
 import { parseInterfaceAddress } from "../net/cidr.ts";
 import type { Ip } from "../net/ip.ts";
-import { DEFAULT_PORT, localAs, type PeeringInput } from "./peering.ts";
+import { DEFAULT_PORT, localAs, type PeeringInput, workloadPeeringAddresses } from "./peering.ts";
 
 export interface Identity {
   readonly asn: number;
@@ -27,7 +27,10 @@ export function identityOf(input: PeeringInput, routerId: string | undefined): I
     asn: localAs(input),
     routerId: (routerId === "hash" ? undefined : routerId || v4) ?? hashedRouterId(nodeName),
     port: listenPort ?? DEFAULT_PORT,
-    addresses: bindMode === "NodeIP" ? [v4, v6].filter(address => address !== undefined) : undefined,
+    addresses:
+      bindMode === "NodeIP"
+        ? [v4, v6, ...workloadPeeringAddresses(input.configurations)].filter(address => address !== undefined)
+        : undefined,
     clusterId: bgp?.routeReflectorClusterID || undefined,
   };
 }

@@ -54,6 +54,8 @@ export interface KernelOptions {
     | "scanRoutes"
     | "replaceRoutes"
     | "deleteRoutes"
+    | "replaceAddress"
+    | "deleteAddress"
     | "close"
   >;
   /** EventSubscription.open */
@@ -76,6 +78,8 @@ export class Kernel {
   #listener: KernelListener = {};
   readonly #stop = new AbortController();
 
+  #linkAddresses: ReadonlyMap<string, readonly Ip[]> = new Map();
+  readonly #addedAddresses = new Map<string, LinkAddress>();
   readonly #blackholes = new Set<Cidr>();
   /** Peers that are reached through a gateway we were told. */
   #peerGateways: ReadonlyMap<Cidr, Ip> = new Map();
@@ -200,6 +204,12 @@ export class Kernel {
     this.#workOff();
   }
 
+  /** Addresses of ours on interfaces of workloads, by their names; set as soon as such an interface is there. */
+  setLinkAddresses(wanted: ReadonlyMap<string, readonly Ip[]>): void {
+    this.#linkAddresses = wanted;
+    if (this.#applyLinkAddresses()) this.#follow(true);
+  }
+
   /** What was set is complete: stale routes of an earlier run go, once what was set is in. */
   sweep(): void {
     this.#sweepAfterQueue = true;
@@ -209,6 +219,42 @@ export class Kernel {
   /** Gives the kernel everything now, however long that takes. */
   flush(): void {
     while (!this.isIdle && !this.#stop.signal.aborted && !this.#readAgain) this.#writePortion();
+  }
+
+  /** Whether something was written. Of what is there only what we have put there is taken away. */
+  #applyLinkAddresses(): boolean {
+    const { rtnetlink, logger } = this.#options;
+    const wanted = new Map<string, LinkAddress>();
+    for (const [name, addresses] of this.#linkAddresses) {
+      const interfaceIndex = this.#local.indexOf(name);
+      if (interfaceIndex === undefined) continue;
+      for (const ip of addresses) {
+        const prefixLength = ipVersion(ip) === 4 ? 32 : 128;
+        wanted.set(`${interfaceIndex} ${ip}`, { interfaceIndex, ip, prefixLength, noDad: true });
+      }
+    }
+    let written = false;
+    const write = (action: () => void) => {
+      try {
+        action();
+        written = true;
+      } catch (error) {
+        // The interface may be gone by now; if not, the next second tries again.
+        logger.debug({ err: error }, "address of a workload's interface");
+      }
+    };
+    for (const [id, address] of this.#addedAddresses) {
+      if (wanted.has(id)) continue;
+      this.#addedAddresses.delete(id);
+      write(() => rtnetlink.deleteAddress(address));
+    }
+    for (const [id, address] of wanted) {
+      if (this.#local.hasAddress(address.interfaceIndex, address.ip)) continue;
+      write(() => rtnetlink.replaceAddress(address));
+      this.#addedAddresses.set(id, address);
+    }
+    if (written) this.#readAddresses();
+    return written;
   }
 
   #wish(prefix: Cidr): Wish {
@@ -301,6 +347,7 @@ export class Kernel {
       this.#read();
       return;
     }
+    if (this.#applyLinkAddresses()) this.#follow(true);
     const before = this.#routes.failing;
     if (before === 0 || this.#scheduled) return;
     this.#routes.retry(WRITE_PORTION);
@@ -363,6 +410,7 @@ export class Kernel {
       }
     }
     if (addressesTouched && this.#readAddresses()) localChanged = true;
+    if (this.#applyLinkAddresses()) localChanged = true;
     this.#follow(localChanged);
   }
 
@@ -467,6 +515,7 @@ export class Kernel {
     // Newer than what was read.
     for (const change of heard) this.#noteForeign(change);
     this.#readAddresses();
+    this.#applyLinkAddresses();
     this.#follow(true);
   }
 

@@ -105,6 +105,15 @@ export class LocalRoutes {
     return index === undefined ? undefined : this.#names.get(index);
   }
 
+  indexOf(name: string): number | undefined {
+    for (const [index, other] of this.#names) if (other === name) return index;
+    return undefined;
+  }
+
+  hasAddress(index: number, ip: Ip): boolean {
+    return this.#addresses.some(address => address.interfaceIndex === index && address.ip === ip);
+  }
+
   isWorkload(index: number | undefined): boolean {
     const name = this.nameOf(index);
     return name !== undefined && this.#workloadPrefixes.some(prefix => name.startsWith(prefix));

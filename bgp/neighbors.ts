@@ -3,12 +3,18 @@
  * reported, in the log once and in the status for as long as it lasts.
  */
 
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
-import type { NeighborOptions, RoutePolicy, Speaker } from "node-bgp";
+import {
+  acceptAll,
+  type NeighborBfdOptions,
+  type NeighborOptions,
+  type RoutePolicy,
+  rejectAll,
+  type Speaker,
+} from "node-bgp";
 import type { Logger } from "../daemon/log.ts";
 import type { Ip } from "../net/ip.ts";
-import { computePeerings, type Peering, type PeeringInput } from "./peering.ts";
+import type { PasswordSource } from "./passwords.ts";
+import { type BfdTimes, computePeerings, type Peering, type PeeringInput } from "./peering.ts";
 import { exportPolicy, importPolicy, type PolicySources } from "./route-policy.ts";
 
 /** Seconds between dials: hosts start together, and the one that dials first finds nobody listening yet. */
@@ -19,8 +25,7 @@ const PASSIVE_FALLBACK_SECONDS = 10;
 
 export interface NeighborsOptions {
   readonly logger: Logger;
-  /** Where passwords are: `<directory>/<secret name>/<key>`. */
-  readonly secretsDirectory: string;
+  readonly passwords: PasswordSource;
   readonly policies: PolicySources;
 }
 
@@ -39,6 +44,9 @@ export class Neighbors {
   readonly #policies = new Map<string, { export: RoutePolicy; import: RoutePolicy }>();
   readonly #problems = new Set<string>();
   #hasSecrets = false;
+  /** Peerings that wait for their password, and the passwords last read, by secret. */
+  readonly #waiting = new Map<Ip, Peering>();
+  readonly #passwords = new Map<string, string>();
 
   constructor(options: NeighborsOptions) {
     this.#options = options;
@@ -50,6 +58,11 @@ export class Neighbors {
 
   get problems(): string[] {
     return [...this.#problems];
+  }
+
+  /** Peerings that are not begun, as their password is not there. */
+  get waiting(): Peering[] {
+    return [...this.#waiting.values()];
   }
 
   /** Whether there are passwords, which may change or appear at any time. */
@@ -67,6 +80,7 @@ export class Neighbors {
     const { peerings, problems: found } = computePeerings(input);
     const problems = found.map(({ peer, message }) => `BGPPeer ${peer}: ${message}`);
     this.#hasSecrets = peerings.some(({ passwordSecret }) => passwordSecret !== undefined);
+    this.#waiting.clear();
     const wanted = new Set(peerings.map(({ address }) => address));
     for (const address of [...this.#known.keys()]) {
       if (wanted.has(address)) continue;
@@ -78,13 +92,14 @@ export class Neighbors {
       const problem = (text: string) => problems.push(`${peering.name}: ${text}`);
       for (const filter of peering.filters)
         if (!view.filters.has(filter)) problem(`BGPFilter ${filter} does not exist`);
+      const importRules = peering.filters.map(name => view.importRules.get(name)).join();
       const password = this.#password(peering, problem);
+      if (peering.passwordSecret && password === undefined) {
+        if (!this.#known.has(peering.address)) this.#waiting.set(peering.address, peering);
+        continue;
+      }
       try {
-        this.#set(speaker, {
-          peering,
-          password,
-          importRules: peering.filters.map(name => view.importRules.get(name)).join(),
-        });
+        this.#set(speaker, { peering, password, importRules });
       } catch (error) {
         problem((error as Error).message);
       }
@@ -116,15 +131,15 @@ export class Neighbors {
   }
 
   #neighborOptions({ peering, password }: Known): NeighborOptions {
-    const group = peering.filters.join(" ");
-    const policies = this.#policiesFor(group, peering.filters);
+    const group = `${peering.type === "workload" ? "workloads" : "routers"} ${peering.filters.join(" ")}`;
+    const policies = this.#policiesFor(group, peering);
     return {
       address: peering.address,
       asn: peering.asn,
       port: peering.port,
       localAsn: peering.localAsn,
       passive: peering.passive,
-      passiveFallback: PASSIVE_FALLBACK_SECONDS,
+      ...(peering.type !== "workload" && { passiveFallback: PASSIVE_FALLBACK_SECONDS }),
       connectRetryTime: CONNECT_RETRY_SECONDS,
       reflectorClient: peering.reflectorClient,
       nextHopMode: peering.nextHopMode,
@@ -133,6 +148,8 @@ export class Neighbors {
       exportGroup: group,
       description: peering.name,
       ...(peering.localAddress !== undefined && { localAddress: peering.localAddress }),
+      ...(peering.interfaceName !== undefined && { interface: peering.interfaceName }),
+      ...(peering.bfd && { bfd: bfdOptions(peering.bfd) }),
       ...(password !== undefined && { password }),
       ...(peering.ttlSecurity !== undefined && { ttlSecurity: peering.ttlSecurity }),
       ...(peering.allowedLocalAs !== undefined && { allowedLocalAs: peering.allowedLocalAs }),
@@ -144,28 +161,38 @@ export class Neighbors {
     };
   }
 
-  #policiesFor(group: string, filters: readonly string[]): { export: RoutePolicy; import: RoutePolicy } {
+  #policiesFor(group: string, { filters, type }: Peering): { export: RoutePolicy; import: RoutePolicy } {
     let policies = this.#policies.get(group);
     if (!policies) {
       const sources = this.#options.policies;
-      policies = { export: exportPolicy(sources, filters), import: importPolicy(sources, filters) };
+      // What a workload says is let in only as far as a filter says so: it is nobody's router by itself.
+      const otherwise = type === "workload" ? rejectAll : acceptAll;
+      policies = {
+        export: exportPolicy(sources, filters),
+        import: importPolicy(sources, filters, otherwise),
+      };
       this.#policies.set(group, policies);
     }
     return policies;
   }
 
+  /**
+   * No session is begun without the password it is to have, as it would be one that anybody can take part in (Calico begins it).
+   * One that is up stays as it is while its password cannot be read.
+   */
   #password({ passwordSecret }: Peering, problem: (text: string) => void): string | undefined {
     if (!passwordSecret) return undefined;
-    const path = join(this.#options.secretsDirectory, passwordSecret.name, passwordSecret.key);
-    try {
-      const password = readFileSync(path, "utf8").trimEnd();
-      if (password !== "") return password;
-      problem(`password ${path} is empty: the session runs without one`);
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      problem(`password ${path} is not readable (${code}): the session runs without one`);
+    const id = `${passwordSecret.name}/${passwordSecret.key}`;
+    const answer = this.#options.passwords(passwordSecret);
+    if (answer.password !== undefined) {
+      if (answer.problem !== undefined) problem(answer.problem);
+      this.#passwords.set(id, answer.password);
+      return answer.password;
     }
-    return undefined;
+    const last = this.#passwords.get(id);
+    const consequence = last === undefined ? "no session is begun without it" : "the last one stays in force";
+    problem(`${answer.problem}: ${consequence}`);
+    return last;
   }
 
   #report(problems: readonly string[]): void {
@@ -175,4 +202,8 @@ export class Neighbors {
     this.#problems.clear();
     for (const problem of problems) this.#problems.add(problem);
   }
+}
+
+function bfdOptions({ interval, multiplier }: BfdTimes): NeighborBfdOptions {
+  return { transmitInterval: interval, receiveInterval: interval, multiplier };
 }

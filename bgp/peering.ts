@@ -17,14 +17,17 @@ import {
 import { parseInterfaceAddress } from "../net/cidr.ts";
 import { AddressError, type Ip, ipVersion, parseIp } from "../net/ip.ts";
 import { parseSelector } from "../policy/selector/index.ts";
+import type { LocalWorkload } from "./local-workloads.ts";
+
+const LABELS = { global: "Global", node: "Node", workload: "Local_Workload" } as const;
 
 export const DEFAULT_AS = 64512;
 export const DEFAULT_PORT = 179;
 
-export type PeeringType = "mesh" | "node" | "global";
+export type PeeringType = "mesh" | "node" | "global" | "workload";
 
 export interface Peering {
-  /** `Mesh_10_0_0_2`, `Node_…`, `Global_…`: what operators know from BIRD. */
+  /** `Mesh_10_0_0_2`, `Node_…`, `Global_…`, `Local_Workload_…`: what operators know from BIRD. */
   readonly name: string;
   readonly type: PeeringType;
   readonly address: Ip;
@@ -46,7 +49,20 @@ export interface Peering {
   readonly restartSeconds: number | undefined;
   /** Gateway behind which the peer is reached. */
   readonly reachableBy: Ip | undefined;
+  /** The interface of a workload of ours: the session is over it and no other. */
+  readonly interfaceName: string | undefined;
+  readonly bfd: BfdTimes | undefined;
 }
+
+export interface BfdTimes {
+  /** Milliseconds between packets, both ways. */
+  readonly interval: number;
+  /** Packets missed until the peer is down. */
+  readonly multiplier: number;
+}
+
+/** On a BGPPeer, or on BGPConfiguration `default` for the mesh: `300x3`. Calico has no field for it. */
+export const BFD_ANNOTATION = "calyx.io/bfd";
 
 export interface PeeringInput {
   readonly nodeName: string;
@@ -54,6 +70,8 @@ export interface PeeringInput {
   readonly peers: ReadonlyMap<string, BGPPeer>;
   /** By name: `default` and `node.<name>`. */
   readonly configurations: ReadonlyMap<string, BGPConfiguration>;
+  /** Those of this node. */
+  readonly workloads: readonly LocalWorkload[];
 }
 
 export interface PeeringProblem {
@@ -85,6 +103,12 @@ export function computePeerings(input: PeeringInput): { peerings: Peering[]; pro
 
   const byAddress = new Map<Ip, Peering>();
   for (const peering of meshPeerings(self, speakers, input)) byAddress.set(peering.address, peering);
+  for (const resource of [input.configurations.get("default"), ...input.peers.values()]) {
+    const text = resource?.metadata.annotations?.[BFD_ANNOTATION];
+    if (resource === undefined || !text || bfdTimes(resource)) continue;
+    const message = `annotation ${BFD_ANNOTATION}: ${JSON.stringify(text)} is not milliseconds and packets as in 300x3: no BFD`;
+    problems.push({ peer: resource.metadata.name, message });
+  }
   const applicable: { peer: BGPPeer; type: "global" | "node" }[] = [];
   for (const peer of sortedByName(input.peers)) {
     try {
@@ -100,11 +124,12 @@ export function computePeerings(input: PeeringInput): { peerings: Peering[]; pro
   const portOf = new Map<Ip, number>();
   for (const { peer, type } of applicable) {
     const problem = (message: string) => problems.push({ peer: peer.metadata.name, message });
-    if (peer.spec?.localWorkloadSelector) {
-      problem("localWorkloadSelector: peering with workloads is not supported");
-      continue;
-    }
     try {
+      if (peer.spec?.localWorkloadSelector) {
+        for (const peering of workloadPeerings(peer, self, input, problem))
+          byAddress.set(peering.address, peering);
+        continue;
+      }
       for (const peering of explicitPeerings(peer, type, self, speakers)) {
         const { address, port } = peering;
         const other = portOf.get(address);
@@ -144,6 +169,7 @@ function speakerOf(
 
 function* meshPeerings(self: Speaker, speakers: readonly Speaker[], input: PeeringInput): Generator<Peering> {
   const configuration = input.configurations.get("default")?.spec;
+  const bfd = bfdTimes(input.configurations.get("default"));
   if (self.clusterId !== undefined || configuration?.nodeToNodeMeshEnabled === false) return;
   for (const other of speakers) {
     if (other.name === self.name || other.clusterId !== undefined) continue;
@@ -159,6 +185,7 @@ function* meshPeerings(self: Speaker, speakers: readonly Speaker[], input: Peeri
         reflectorClient: false,
         passwordSecret: secretOf(configuration?.nodeMeshPassword),
         restartSeconds: seconds(configuration?.nodeMeshMaxRestartTime),
+        bfd,
       };
     }
   }
@@ -247,6 +274,57 @@ function* explicitPeerings(
   });
 }
 
+/**
+ * Our workloads that a BGPPeer selects (calico.md 4.8). They dial, over their own interface, an address that is on all of
+ * these interfaces; we never do, as there is nothing to find out before they come.
+ */
+function* workloadPeerings(
+  peer: BGPPeer,
+  self: Speaker,
+  { workloads, configurations }: PeeringInput,
+  problem: (message: string) => void,
+): Generator<Peering> {
+  const spec = peer.spec ?? {};
+  const selected = parseSelector(spec.localWorkloadSelector as string);
+  const own = workloadPeeringAddresses(configurations);
+  const localAsn = Number(spec.localASNumber ?? self.asn);
+  const asn = Number(spec.asNumber ?? self.asn);
+  for (const { addresses, interfaceName, labels } of workloads) {
+    if (!selected.matches({ get: label => labels[label] })) continue;
+    for (const address of addresses) {
+      const localAddress = own.find(other => ipVersion(other) === ipVersion(address));
+      if (localAddress === undefined) {
+        const field = `localWorkloadPeeringIPV${ipVersion(address)}`;
+        problem(`${address}: BGPConfiguration ${field} is not set, so the workload has no address to dial`);
+        continue;
+      }
+      yield {
+        ...peeringWith(peer, {
+          type: "workload",
+          self,
+          address,
+          port: DEFAULT_PORT,
+          asn,
+          localAsn,
+          remote: undefined,
+        }),
+        localAddress,
+        passive: true,
+        interfaceName,
+        reachableBy: undefined,
+      };
+    }
+  }
+}
+
+/** Under which workloads reach this host's speaker. */
+export function workloadPeeringAddresses(configurations: PeeringInput["configurations"]): Ip[] {
+  const { localWorkloadPeeringIPV4, localWorkloadPeeringIPV6 } = configurations.get("default")?.spec ?? {};
+  return [localWorkloadPeeringIPV4, localWorkloadPeeringIPV6]
+    .map(text => parseIp(text ?? ""))
+    .filter(address => address !== undefined);
+}
+
 /** A Calico node that is the far side of somebody's BGPPeer peers back with the nodes that BGPPeer is for. */
 function* reversePeerings(peer: BGPPeer, self: Speaker, speakers: readonly Speaker[]): Generator<Peering> {
   const spec = peer.spec ?? {};
@@ -273,7 +351,7 @@ function* reversePeerings(peer: BGPPeer, self: Speaker, speakers: readonly Speak
 }
 
 interface Ends {
-  readonly type: "global" | "node";
+  readonly type: "global" | "node" | "workload";
   readonly self: Speaker;
   readonly address: Ip;
   readonly port: number;
@@ -288,7 +366,7 @@ function peeringWith(peer: BGPPeer, { type, self, address, port, asn, localAsn, 
   const own = ownAddress(self, address);
   const ibgp = asn === localAsn;
   return {
-    ...plain(type, type === "global" ? "Global" : "Node", address, port, remote?.port ?? DEFAULT_PORT),
+    ...plain(type, LABELS[type], address, port, remote?.port ?? DEFAULT_PORT),
     asn,
     localAsn,
     localAddress: spec.sourceAddress === "None" ? undefined : own,
@@ -303,7 +381,15 @@ function peeringWith(peer: BGPPeer, { type, self, address, port, asn, localAsn, 
     keepaliveSeconds: seconds(spec.keepaliveTime),
     restartSeconds: seconds(spec.maxRestartTime),
     reachableBy: spec.reachableBy ? parseIp(spec.reachableBy) : undefined,
+    bfd: bfdTimes(peer),
   };
+}
+
+/** None where the annotation makes no sense. */
+function bfdTimes(resource: BGPPeer | BGPConfiguration | undefined): BfdTimes | undefined {
+  const text = resource?.metadata.annotations?.[BFD_ANNOTATION] ?? "";
+  const [, interval, multiplier] = /^(\d{1,6})x(\d{1,3})$/.exec(text) ?? [];
+  return interval === undefined ? undefined : { interval: Number(interval), multiplier: Number(multiplier) };
 }
 
 function nextHopMode(spec: NonNullable<BGPPeer["spec"]>, ibgp: boolean): Peering["nextHopMode"] {
@@ -327,6 +413,8 @@ function plain(type: PeeringType, label: string, address: Ip, port: number, usua
     keepaliveSeconds: undefined,
     restartSeconds: undefined,
     reachableBy: undefined,
+    interfaceName: undefined,
+    bfd: undefined,
   } as const;
 }
 

@@ -143,10 +143,14 @@ export function exportPolicy(sources: PolicySources, filterNames: readonly strin
   };
 }
 
-/** Without filters everything comes in as it is. */
-export function importPolicy(sources: PolicySources, filterNames: readonly string[]): RoutePolicy {
-  if (filterNames.length === 0) return acceptAll;
-  const compiled = compiledFilters(sources, filterNames, "import", () => acceptAll);
+/** `otherwise`: about what no filter decides. By default everything comes in as it is. */
+export function importPolicy(
+  sources: PolicySources,
+  filterNames: readonly string[],
+  otherwise: RoutePolicy = acceptAll,
+): RoutePolicy {
+  if (filterNames.length === 0) return otherwise;
+  const compiled = compiledFilters(sources, filterNames, "import", () => otherwise);
   const policy = (route: Route, neighbor: PolicyNeighbor) => compiled(route.family)(route, neighbor);
   const prepare: RoutePolicy["prepare"] = (paths, neighbor) =>
     compiled(paths.family).prepare!(paths, neighbor);

@@ -6,6 +6,7 @@ import { BgpDaemon, type BgpDaemonOptions } from "../../../bgp/daemon.ts";
 import { Kernel } from "../../../bgp/kernel.ts";
 import { SimClock } from "../../../bgp/node-bgp/test/kit/sim-clock.ts";
 import { SimNetwork } from "../../../bgp/node-bgp/test/kit/sim-network.ts";
+import { filePasswords } from "../../../bgp/passwords.ts";
 import type { Clock } from "../../../daemon/clock.ts";
 import type { Value } from "../../../datastore/datastore.ts";
 import { type Kind, key } from "../../../datastore/key.ts";
@@ -64,7 +65,7 @@ export class Host {
       logger,
       clock,
       kernel: new Kernel({ interfacePrefixes: ["cali"], logger, clock, rtnetlink, subscribe }),
-      secretsDirectory: "/nonexistent",
+      passwords: filePasswords("/nonexistent"),
       createSpeaker: speakerOptions => {
         this.speakers.push(speakerOptions);
         this.#speaker = new Speaker({

@@ -2,13 +2,23 @@ import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { acceptAll, Speaker } from "node-bgp";
+import { filePasswords } from "../../../bgp/passwords.ts";
 import type { ServiceSource, ServiceState } from "../../../bgp/services.ts";
 import { DatastoreError, DatastoreErrorCode } from "../../../datastore/errors.ts";
 import { RouteProtocol } from "../../../linux/rtnetlink.ts";
 import { cidr } from "../../../net/cidr.ts";
 import { ip } from "../../../net/ip.ts";
 import { DaemonLab, type Host } from "./daemon-lab.ts";
-import { bgpConfiguration, bgpFilter, bgpPeer, felixConfiguration, ipPool, node } from "./resources.ts";
+import {
+  bgpConfiguration,
+  bgpFilter,
+  bgpPeer,
+  felixConfiguration,
+  ipPool,
+  node,
+  workloadEndpoint,
+} from "./resources.ts";
 
 /** Hosts a, b, … in a mesh, each with a block, a moment after their start. */
 async function mesh(size = 2): Promise<{ lab: DaemonLab; hosts: Host[]; a: Host; b: Host }> {
@@ -543,35 +553,138 @@ describe("bgp/daemon: follows its configuration", () => {
     });
     after(() => rmSync(secretsDirectory, { recursive: true }));
 
-    it("reads them from files, which may come late and change", async () => {
+    const password = (text: string) => {
+      mkdirSync(join(secretsDirectory, "bgp"), { recursive: true });
+      writeFileSync(join(secretsDirectory, "bgp", "mesh"), text, { mode: 0o600 });
+    };
+    const forget = () => rmSync(join(secretsDirectory, "bgp"), { recursive: true, force: true });
+    beforeEach(forget);
+
+    async function secured(): Promise<{ lab: DaemonLab; a: Host; b: Host }> {
       const lab = new DaemonLab();
-      const a = await lab.host("a", "10.0.0.1");
-      await lab.host("b", "10.0.0.2");
+      const [a, b] = [await lab.host("a", "10.0.0.1"), await lab.host("b", "10.0.0.2")];
+      await lab.put("IPPool", "pool", ipPool("10.65.0.0/16"));
+      for (const [i, host] of [a, b].entries()) await lab.block(host, `10.65.${i + 1}.0/26`);
       await lab.put(
         "BGPConfiguration",
         "default",
         bgpConfiguration({ nodeMeshPassword: { secretKeyRef: { name: "bgp", key: "mesh" } } }),
       );
-      a.start({ secretsDirectory });
-      await lab.pass(1);
-      assert.deepEqual([...a.passwords], []);
+      return { lab, a, b };
+    }
+
+    it("begins no session without the one it is to have, and all as soon as that is there", async () => {
+      const { lab, a, b } = await secured();
+      for (const host of [a, b]) host.start({ passwords: filePasswords(secretsDirectory) });
+      await lab.pass(15);
+      assert.deepEqual(a.neighborStates, { Mesh_10_0_0_2: "Idle" });
       assert.match(
         a.status.problems.join(),
-        /^Mesh_10_0_0_2: password .*bgp\/mesh is not readable \(ENOENT\)/,
+        /^Mesh_10_0_0_2: password .*bgp\/mesh is not readable \(ENOENT\): no session is begun without it/,
       );
-      mkdirSync(join(secretsDirectory, "bgp"));
-      writeFileSync(join(secretsDirectory, "bgp", "mesh"), "opensesame\n");
-      await lab.pass(11);
+      password("opensesame");
+      await lab.pass(25);
+      assert.deepEqual(a.neighborStates, { Mesh_10_0_0_2: "Established" });
       assert.deepEqual([...a.passwords], [["10.0.0.2", "opensesame"]]);
       assert.deepEqual(a.status.problems, []);
-      writeFileSync(join(secretsDirectory, "bgp", "mesh"), "x".repeat(81));
+      assert.deepEqual(a.kernel.bgpRoutes, A_ROUTES);
+    });
+
+    it("keeps the last one while it cannot be read, and follows a change", async () => {
+      const { lab, a } = await secured();
+      password("opensesame");
+      a.start({ passwords: filePasswords(secretsDirectory) });
+      await lab.pass(1);
+      forget();
+      await lab.pass(11);
+      assert.match(a.status.problems.join(), /ENOENT\): the last one stays in force/);
+      assert.deepEqual([...a.passwords], [["10.0.0.2", "opensesame"]]);
+      password("x".repeat(81));
       await lab.pass(11);
       assert.match(a.status.problems.join(), /Mesh_10_0_0_2: password: .*80 bytes/);
       assert.deepEqual([...a.passwords], [["10.0.0.2", "opensesame"]]);
-      writeFileSync(join(secretsDirectory, "bgp", "mesh"), "changed");
+      password("changed");
       await lab.pass(11);
       assert.deepEqual([...a.passwords], [["10.0.0.2", "changed"]]);
       assert.equal(a.status.problems.join().includes("changed"), false);
     });
+
+    it("leaves a session as it is that gets a password which cannot be read", async () => {
+      const { lab, a } = await mesh();
+      const nodeMeshPassword = { secretKeyRef: { name: "bgp", key: "mesh" } };
+      await lab.put("BGPConfiguration", "default", bgpConfiguration({ nodeMeshPassword }));
+      await lab.pass(15);
+      assert.deepEqual(a.neighborStates, { Mesh_10_0_0_2: "Established" });
+      assert.match(a.status.problems.join(), /no session is begun without it/);
+    });
+
+    it("keeps after a restart the routes of those it has no password for, as if they were down", async () => {
+      const { lab, a, b } = await secured();
+      password("opensesame");
+      for (const host of [a, b]) host.start({ passwords: filePasswords(secretsDirectory) });
+      await lab.pass(15);
+      assert.deepEqual(a.kernel.bgpRoutes, A_ROUTES);
+      await a.stop();
+      forget();
+      a.start({ passwords: filePasswords(secretsDirectory) });
+      await lab.pass(60);
+      assert.deepEqual(a.kernel.bgpRoutes, A_ROUTES);
+      await lab.pass(90);
+      assert.deepEqual(a.kernel.bgpRoutes, ["blackhole 10.65.1.0/26"]);
+    });
+  });
+});
+
+describe("bgp/daemon: peers with workloads of its own", () => {
+  it("over their interfaces, on an address that is on all of these, while they are selected", async () => {
+    const { lab, a } = await mesh();
+    a.kernel.addLink(7, "cali7");
+    a.kernel.addWorkload(7, "10.65.1.5/32");
+    const spec = { node: "a", ipNetworks: ["10.65.1.5/32"], interfaceName: "cali7" };
+    const endpoint = workloadEndpoint("r1", spec, { role: "router" });
+    const { name } = endpoint.metadata;
+    await lab.put("WorkloadEndpoint", name, endpoint, "default");
+    await lab.put(
+      "BGPConfiguration",
+      "default",
+      bgpConfiguration({ localWorkloadPeeringIPV4: "169.254.1.1" }),
+    );
+    const peer = { localWorkloadSelector: "role == 'router'", asNumber: 65010, filters: ["from-routers"] };
+    await lab.put("BGPPeer", "routers", bgpPeer("routers", peer));
+    const rule = { cidr: "172.30.0.0/16", matchOperator: "In", action: "Accept" } as const;
+    await lab.put("BGPFilter", "from-routers", bgpFilter("from-routers", { importV4: [rule] }));
+    await lab.pass(1);
+    assert.deepEqual(a.kernel.addresses, ["eth0 10.0.0.1/24", "cali7 169.254.1.1/32"]);
+    assert.equal(a.neighborStates["Local_Workload_10_65_1_5"], "Active");
+
+    const router = new Speaker({
+      asn: 65010,
+      routerId: "10.65.1.5",
+      listen: false,
+      clock: lab.sim,
+      random: () => 0.5,
+      transport: lab.network.host("10.65.1.5"),
+    });
+    // The simulated network knows no interfaces; over a real one it is 169.254.1.1 (test/interop/bgp).
+    router.addNeighbor({ address: "10.0.0.1", asn: 64512, importPolicy: acceptAll, exportPolicy: acceptAll });
+    router.announce({ prefix: "172.30.7.0/24" });
+    router.announce({ prefix: "0.0.0.0/0" });
+    await router.start();
+    await lab.pass(5);
+    assert.equal(a.neighborStates["Local_Workload_10_65_1_5"], "Established");
+    // What no filter lets in is nothing to this host.
+    assert.deepEqual(a.kernel.bgpRoutes, [...A_ROUTES, "172.30.7.0/24 via 10.65.1.5"].sort());
+    assert.deepEqual([...router.routes()].map(({ prefix }) => prefix).sort(), [
+      "0.0.0.0/0",
+      "10.65.1.0/26",
+      "10.65.2.0/26",
+      "172.30.7.0/24",
+    ]);
+    await lab.put("WorkloadEndpoint", name, workloadEndpoint("r1", spec, {}), "default");
+    await lab.pass(1);
+    assert.deepEqual(a.kernel.addresses, ["eth0 10.0.0.1/24"]);
+    assert.deepEqual(a.kernel.bgpRoutes, A_ROUTES);
+    assert.deepEqual(Object.keys(a.neighborStates), ["Mesh_10_0_0_2"]);
+    await router.stop();
   });
 });

@@ -62,6 +62,14 @@ export class FakeKernel {
       }
       return [];
     },
+    replaceAddress: (address: LinkAddress) => this.#addAddress(address, this.rtnetlink.portId),
+    deleteAddress: ({ interfaceIndex, ip }: LinkAddress) => {
+      const at = this.#addresses.findIndex(
+        other => other.interfaceIndex === interfaceIndex && other.ip === ip,
+      );
+      if (at >= 0) this.#addresses.splice(at, 1);
+      return at >= 0;
+    },
     close: () => {},
   };
 
@@ -87,9 +95,7 @@ export class FakeKernel {
   /** `ip addr add ADDRESS dev NAME`, with the connected route that comes with it. */
   addAddress(index: number, text: string): void {
     const { ip, prefixLength } = parseInterfaceAddress(text)!;
-    const address: LinkAddress = { interfaceIndex: index, ip, prefixLength } as LinkAddress;
-    this.#addresses.push(address);
-    this.emit({ type: "address", action: "new", address });
+    this.#addAddress({ interfaceIndex: index, ip, prefixLength }, undefined);
     this.setRoute({
       destination: cidrOf(ip, prefixLength),
       protocol: RouteProtocol.KERNEL,
@@ -97,6 +103,19 @@ export class FakeKernel {
       scope: "link",
       interfaceIndex: index,
     });
+  }
+
+  #addAddress(address: LinkAddress, by: number | undefined): void {
+    this.#addresses.push(address);
+    this.#emit([{ type: "address", action: "new", address }], by);
+  }
+
+  /** `cali7 169.254.1.1/32` */
+  get addresses(): string[] {
+    return this.#addresses.map(
+      ({ interfaceIndex, ip, prefixLength }) =>
+        `${this.#links.get(interfaceIndex)?.name} ${ip}/${prefixLength}`,
+    );
   }
 
   /** The last one of an interface takes all its routes with it, without events. */

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { filePasswords } from "../../../bgp/passwords.ts";
 import type { BGPConfiguration, BGPPeer } from "../../../crd-schemas/index.ts";
 import { DaemonLab, type Host } from "./daemon-lab.ts";
 import { bgpConfiguration, bgpFilter, bgpPeer, ipPool, node } from "./resources.ts";
@@ -34,7 +35,7 @@ async function peered(
   await lab.put("BGPPeer", "q", bgpPeer("q", back));
   for (const host of [a, b, c]) {
     await lab.block(host, `10.65.${host.address.at(-1)}.0/26`);
-    host.start({ secretsDirectory });
+    host.start({ passwords: filePasswords(secretsDirectory) });
   }
   await lab.pass(15);
   const since = (address: string) => {

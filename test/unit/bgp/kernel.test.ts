@@ -316,6 +316,28 @@ describe("bgp/kernel", () => {
     assert.equal(kernel.interfaceTowards(ip("10.9.0.2")), "eth0");
   });
 
+  it("puts addresses on workloads' interfaces as soon as they are there, and takes away only those", async () => {
+    const { fake, kernel, sim } = fixture();
+    const ours = [ip("169.254.1.1"), ip("fd00:ffff::1")];
+    kernel.setLinkAddresses(new Map([["cali7", ours]]));
+    assert.deepEqual(fake.addresses, ["eth0 10.0.0.1/24"]);
+    fake.addLink(7, "cali7");
+    fake.addAddress(7, "192.0.2.1/32");
+    await settled();
+    const present = [
+      "eth0 10.0.0.1/24",
+      "cali7 192.0.2.1/32",
+      "cali7 169.254.1.1/32",
+      "cali7 fd00:ffff::1/128",
+    ];
+    assert.deepEqual(fake.addresses, present);
+    sim.advance(30_000);
+    await settled();
+    assert.deepEqual(fake.addresses, present);
+    kernel.setLinkAddresses(new Map());
+    assert.deepEqual(fake.addresses, present.slice(0, 2));
+  });
+
   it("with 10,000 learned routes, an event costs what it touches", async () => {
     const { fake, kernel } = fixture();
     fake.setRoute(byDefault("10.0.0.254"));

@@ -1,21 +1,25 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import type { LocalWorkload } from "../../../bgp/local-workloads.ts";
 import { computePeerings, localAs, type Peering } from "../../../bgp/peering.ts";
 import type { BGPConfiguration, BGPPeer, Node } from "../../../crd-schemas/index.ts";
+import { ip } from "../../../net/ip.ts";
 import { bgpConfiguration, bgpPeer, byName, node } from "./resources.ts";
 
 interface Cluster {
   nodes: Node[];
   peers?: BGPPeer[];
   configurations?: BGPConfiguration[];
+  workloads?: LocalWorkload[];
 }
 
-function compute(nodeName: string, { nodes, peers = [], configurations = [] }: Cluster) {
+function compute(nodeName: string, { nodes, peers = [], configurations = [], workloads = [] }: Cluster) {
   const input = {
     nodeName,
     nodes: byName(...nodes),
     peers: byName(...peers),
     configurations: byName(...configurations),
+    workloads,
   };
   return computePeerings(input);
 }
@@ -58,6 +62,8 @@ describe("bgp/peering: the mesh", () => {
       keepaliveSeconds: undefined,
       restartSeconds: undefined,
       reachableBy: undefined,
+      interfaceName: undefined,
+      bfd: undefined,
     });
   });
 
@@ -83,7 +89,13 @@ describe("bgp/peering: the mesh", () => {
     assert.equal(peering?.asn, 65001);
     assert.equal(peering?.localAsn, 64999);
     const of = (nodeName: string, ...list: BGPConfiguration[]) =>
-      localAs({ nodeName, nodes: byName(A, own), peers: new Map(), configurations: byName(...list) });
+      localAs({
+        nodeName,
+        nodes: byName(A, own),
+        peers: new Map(),
+        configurations: byName(...list),
+        workloads: [],
+      });
     assert.deepEqual(
       [of("a"), of("a", ...configurations), of("b", ...configurations)],
       [64512, 64999, 65001],
@@ -306,6 +318,8 @@ describe("bgp/peering: BGPPeers", () => {
         keepaliveSeconds: 20,
         restartSeconds: 120,
         reachableBy: "10.0.0.253",
+        interfaceName: undefined,
+        bfd: undefined,
       },
     );
   });
@@ -335,7 +349,7 @@ describe("bgp/peering: BGPPeers", () => {
       bgpPeer("bad-ip", { peerIP: "10.0.0.300", asNumber: 65000 }),
       bgpPeer("bad-selector", { nodeSelector: "rack ==", peerIP: "10.0.0.9", asNumber: 1 }),
       bgpPeer("bad-peer-selector", { peerSelector: "((" }),
-      bgpPeer("workloads", { localWorkloadSelector: "all()", asNumber: 65001 }),
+      bgpPeer("workloads", { localWorkloadSelector: "role ==", asNumber: 65001 }),
       tor,
     ];
     const { peerings, problems } = compute("a", { nodes: [A], peers });
@@ -458,5 +472,97 @@ describe("bgp/peering: route reflectors", () => {
       found.map(p => p.reflectorClient),
       [false, true],
     );
+  });
+});
+
+describe("bgp/peering: with workloads of this node", () => {
+  const routers: LocalWorkload[] = [
+    { interfaceName: "cali1", addresses: [ip("10.65.1.5"), ip("fd65::5")], labels: { role: "router" } },
+    { interfaceName: "cali2", addresses: [ip("10.65.1.6")], labels: { role: "web" } },
+  ];
+  const both = bgpConfiguration({
+    nodeToNodeMeshEnabled: false,
+    localWorkloadPeeringIPV4: "169.254.1.1",
+    localWorkloadPeeringIPV6: "fd00:ffff::1",
+  });
+  const peer = (spec: object = {}) =>
+    bgpPeer("w", { localWorkloadSelector: "role == 'router'", asNumber: 65010, ...spec } as never);
+  const cluster = (spec: object = {}, configuration = both) => ({
+    nodes: [A, B],
+    peers: [peer(spec)],
+    configurations: [configuration],
+    workloads: routers,
+  });
+
+  it("is with each address of those that are selected, over their interface, and waits for them to dial", () => {
+    const peerings = peeringsOf("a", cluster({ filters: ["f"], keepaliveTime: "5s" }));
+    assert.deepEqual(
+      peerings.map(({ name, address, localAddress, interfaceName }) => [
+        name,
+        address,
+        localAddress,
+        interfaceName,
+      ]),
+      [
+        ["Local_Workload_10_65_1_5", "10.65.1.5", "169.254.1.1", "cali1"],
+        ["Local_Workload_fd65__5", "fd65::5", "fd00:ffff::1", "cali1"],
+      ],
+    );
+    const [{ type, passive, asn, localAsn, filters, keepaliveSeconds }] = peerings as [Peering];
+    assert.deepEqual(
+      { type, passive, asn, localAsn, filters, keepaliveSeconds },
+      { type: "workload", passive: true, asn: 65010, localAsn: 64512, filters: ["f"], keepaliveSeconds: 5 },
+    );
+  });
+
+  it("is on the nodes that the BGPPeer is for, and makes no peering back anywhere", () => {
+    assert.equal(peeringsOf("a", cluster({ node: "b" })).length, 0);
+    assert.equal(peeringsOf("a", cluster({ nodeSelector: "rack == '1'" })).length, 2);
+    assert.equal(peeringsOf("b", { ...cluster(), workloads: [] }).length, 0);
+  });
+
+  it("is iBGP where it says our AS number, and then with a client of ours on a reflector", () => {
+    const reflector = node("a", { ipv4Address: "10.0.0.1/24", routeReflectorClusterID: "1.0.0.1" });
+    const input = { ...cluster({ asNumber: 64512 }), nodes: [reflector] };
+    assert.deepEqual(
+      peeringsOf("a", input).map(({ reflectorClient }) => reflectorClient),
+      [true, true],
+    );
+  });
+
+  it("needs an address of ours in the same IP version, and says so where there is none", () => {
+    const only4 = bgpConfiguration({ nodeToNodeMeshEnabled: false, localWorkloadPeeringIPV4: "169.254.1.1" });
+    const { peerings, problems } = compute("a", cluster({}, only4));
+    assert.deepEqual(names(peerings), ["Local_Workload_10_65_1_5"]);
+    assert.match(problems[0]?.message ?? "", /fd65::5: BGPConfiguration localWorkloadPeeringIPV6 is not set/);
+  });
+
+  it("reports a selector that makes no sense", () => {
+    const { problems } = compute("a", cluster({ localWorkloadSelector: "role ==" }));
+    assert.equal(problems.length, 1);
+  });
+});
+
+describe("bgp/peering: BFD", () => {
+  const withBfd = <T extends BGPPeer | BGPConfiguration>(resource: T, text: string): T => ({
+    ...resource,
+    metadata: { ...resource.metadata, annotations: { "calyx.io/bfd": text } },
+  });
+
+  it("is asked for by an annotation: of a BGPPeer, or of the default BGPConfiguration for the mesh", () => {
+    const tor = withBfd(bgpPeer("tor", { peerIP: "10.0.0.254", asNumber: 65000 }), "300x3");
+    const configurations = [withBfd(bgpConfiguration({}), "1000x5")];
+    const peerings = peeringsOf("a", { nodes: [A, B], peers: [tor], configurations });
+    assert.deepEqual(Object.fromEntries(peerings.map(({ name, bfd }) => [name, bfd])), {
+      Global_10_0_0_254: { interval: 300, multiplier: 3 },
+      Mesh_10_0_0_2: { interval: 1000, multiplier: 5 },
+    });
+  });
+
+  it("that makes no sense is reported, and the peering does without", () => {
+    const tor = withBfd(bgpPeer("tor", { peerIP: "10.0.0.254", asNumber: 65000 }), "fast");
+    const { peerings, problems } = compute("a", { nodes: [A], peers: [tor] });
+    assert.equal(peerings[0]?.bfd, undefined);
+    assert.match(problems[0]?.message ?? "", /calyx\.io\/bfd: "fast" is not milliseconds and packets/);
   });
 });

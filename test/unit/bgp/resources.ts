@@ -7,6 +7,8 @@ import type {
   FelixConfiguration,
   IPPool,
   Node,
+  Profile,
+  WorkloadEndpoint,
 } from "../../../crd-schemas/index.ts";
 
 const apiVersion = "projectcalico.org/v3";
@@ -42,6 +44,22 @@ export function felixConfiguration(
 export function ipPool(cidr: string, spec: Partial<IPPool["spec"]> = {}): IPPool {
   const name = cidr.replace(/[./:]/g, "-");
   return { apiVersion, kind: "IPPool", metadata: { name }, spec: { cidr, ...spec } } as IPPool;
+}
+
+export function workloadEndpoint(
+  name: string,
+  spec: Partial<WorkloadEndpoint["spec"]>,
+  labels: Record<string, string> = {},
+): WorkloadEndpoint {
+  const identity = { orchestrator: "k8s", pod: name, endpoint: "eth0" };
+  const whole = { ...identity, ...spec };
+  const fullName = `${whole.node?.replaceAll("-", "--")}-k8s-${name}-eth0`;
+  const metadata = { name: fullName, namespace: "default", labels };
+  return { apiVersion, kind: "WorkloadEndpoint", metadata, spec: whole } as WorkloadEndpoint;
+}
+
+export function profile(name: string, labelsToApply: Record<string, string>): Profile {
+  return { apiVersion, kind: "Profile", metadata: { name }, spec: { labelsToApply } } as Profile;
 }
 
 export function byName<T extends { metadata: { name?: string } }>(...resources: T[]): Map<string, T> {
