@@ -3,6 +3,7 @@
 import type { BfdSessionStatus } from "./bfd/bfd.ts";
 import type { Capability } from "./message/capabilities.ts";
 import type { Family, PathAttributes, Route, RouteSource, SourceType } from "./route.ts";
+import type { StaleTimes } from "./speaker-options.ts";
 
 /** The state names of RFC 4271 8.2.2. */
 export type NeighborState = "Idle" | "Connect" | "Active" | "OpenSent" | "OpenConfirm" | "Established";
@@ -96,9 +97,10 @@ export interface NeighborOptions {
   readonly gracefulRestartTime?: number;
   /**
    * Seconds, 0..16777215, the neighbor should keep our routes after the restart time is over, as a last resort (RFC 9494); also says
-   * that we keep its routes for as long as it asks, at most this long. Default the speaker's; 0: no long-lived graceful restart.
+   * that we keep its routes for as long as it asks, at most this long. For all families or by family. Default the speaker's; 0: no long-lived
+   * graceful restart.
    */
-  readonly longLivedStaleTime?: number;
+  readonly longLivedStaleTime?: number | StaleTimes;
   /** Messages of up to 65535 bytes where the neighbor takes them (RFC 8654). Default true. */
   readonly extendedMessages?: boolean;
   /** Refreshes are bracketed, so that what was not sent again goes (RFC 7313). Default true. */

@@ -2,7 +2,11 @@
 
 import type { BfdService } from "./bfd/bfd.ts";
 import type { Clock } from "./clock.ts";
+import type { Family } from "./route.ts";
 import type { Transport } from "./transport/transport.ts";
+
+/** Seconds by family. */
+export type StaleTimes = Readonly<Partial<Record<Family, number>>>;
 
 export interface GracefulRestartOptions {
   /** Seconds neighbors are asked to keep our routes while we are away, at most 4095; default 120. */
@@ -11,8 +15,8 @@ export interface GracefulRestartOptions {
   readonly restarting?: boolean;
   /** Sessions ended by a NOTIFICATION restart gracefully too, except on a hard reset: the N bit (RFC 8538). Default true. */
   readonly notification?: boolean;
-  /** Seconds, 0..16777215, neighbors are asked to keep our routes beyond the restart time (RFC 9494); default 0: not long-lived. */
-  readonly longLivedStaleTime?: number;
+  /** Seconds, 0..16777215, neighbors are asked to keep our routes beyond the restart time (RFC 9494), for all families or by family; default 0: not long-lived. */
+  readonly longLivedStaleTime?: number | StaleTimes;
   /** The F bit: forwarding went on while we were away. Default true. */
   readonly forwardingPreserved?: boolean;
   /** Seconds after which route selection no longer waits for neighbors that are not yet Established; default 5. */

@@ -9,6 +9,7 @@ import { afiSafiOf, familyOf, NotificationCode, OpenError } from "../message/con
 import type { OpenMessage } from "../message/open.ts";
 import { Writer } from "../message/writer.ts";
 import { Family } from "../route.ts";
+import type { StaleTimes } from "../speaker-options.ts";
 
 /** Our side of a session. */
 export interface SessionConfig {
@@ -40,8 +41,8 @@ export interface LocalGracefulRestart {
   readonly forwardingPreserved: boolean;
   /** The N bit (RFC 8538). */
   readonly notification: boolean;
-  /** Seconds our routes may be kept after the restart time (RFC 9494); 0: that capability is not offered. */
-  readonly longLivedStaleTime: number;
+  /** Seconds our routes may be kept after the restart time (RFC 9494), by family; without any that capability is not offered. */
+  readonly longLivedStaleTime: StaleTimes;
 }
 
 /** What the neighbor promised about restarts, for the families both sides speak. */
@@ -77,6 +78,8 @@ export interface Negotiated {
   readonly gracefulRestart: RemoteGracefulRestart | undefined;
   /** What the neighbor asked for, for the families both sides speak; undefined where one side does not speak RFC 9494. */
   readonly longLived: ReadonlyMap<Family, LongLivedTerms> | undefined;
+  /** Routes with LLGR_STALE may be sent to it: it knows them, or we do not, and they are routes like others (RFC 9494 4.3). */
+  readonly takesLongLivedStale: boolean;
   /** Families whose NLRI come with path identifiers (RFC 7911), and those we send them for. */
   readonly addPathReceive: readonly Family[];
   readonly addPathSend: readonly Family[];
@@ -110,11 +113,11 @@ export function openMessage(config: SessionConfig): OpenMessage {
       config.gracefulRestart;
     const families = config.families.map(family => ({ ...afiSafiOf(family), forwardingPreserved }));
     capabilities.push({ kind: "graceful-restart", restarting, notification, restartTime, families });
-    if (longLivedStaleTime > 0) {
-      const staleTime = longLivedStaleTime;
-      const longLived = families.map(family => ({ ...family, staleTime }));
-      capabilities.push({ kind: "long-lived-graceful-restart", families: longLived });
-    }
+    const longLived = config.families.flatMap(family => {
+      const staleTime = longLivedStaleTime[family];
+      return staleTime === undefined ? [] : [{ ...afiSafiOf(family), forwardingPreserved, staleTime }];
+    });
+    if (longLived.length > 0) capabilities.push({ kind: "long-lived-graceful-restart", families: longLived });
   }
   capabilities.push({ kind: "four-octet-as", asn: config.localAsn });
   const { send, receive } = config.addPath;
@@ -156,6 +159,7 @@ export function negotiate(config: SessionConfig, open: OpenMessage): Negotiated 
     routeRefresh,
     gracefulRestart: remoteGracefulRestart(config, families, open.capabilities),
     longLived: longLivedTerms(config, families, open.capabilities),
+    takesLongLivedStale: !offersLongLived(config) || longLivedCapability(open.capabilities) !== undefined,
     ...addPathFamilies(config, families, open.capabilities),
     extendedMessages: config.extendedMessages && offers("extended-message"),
     extendedNextHop: extendedNextHopFamilies(config).filter(family =>
@@ -223,10 +227,8 @@ function longLivedTerms(
   common: readonly Family[],
   capabilities: readonly Capability[],
 ): ReadonlyMap<Family, LongLivedTerms> | undefined {
-  const capability = last(capabilities, "long-lived-graceful-restart");
-  // RFC 9494 3: without the graceful restart capability beside it, it is not there.
-  if (capability === undefined || last(capabilities, "graceful-restart") === undefined) return undefined;
-  if (!config.gracefulRestart?.longLivedStaleTime) return undefined;
+  const capability = longLivedCapability(capabilities);
+  if (capability === undefined || !offersLongLived(config)) return undefined;
   const terms = new Map<Family, LongLivedTerms>();
   for (const { afi, safi, forwardingPreserved, staleTime } of capability.families) {
     const family = familyOf(afi, safi);
@@ -234,6 +236,16 @@ function longLivedTerms(
       terms.set(family, { forwardingPreserved, staleTime });
   }
   return terms;
+}
+
+/** RFC 9494 3: without the graceful restart capability beside it, it is not there. */
+function longLivedCapability(capabilities: readonly Capability[]) {
+  const isBeside = last(capabilities, "graceful-restart") !== undefined;
+  return isBeside ? last(capabilities, "long-lived-graceful-restart") : undefined;
+}
+
+function offersLongLived({ gracefulRestart }: SessionConfig): boolean {
+  return Object.keys(gracefulRestart?.longLivedStaleTime ?? {}).length > 0;
 }
 
 /** RFC 7911 4: what one side sends the other must be able to receive. */

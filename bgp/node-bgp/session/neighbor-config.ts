@@ -20,7 +20,7 @@ import type {
 } from "../neighbor.ts";
 import { acceptAll, rejectAll } from "../policy/constant.ts";
 import { FAMILIES, Family } from "../route.ts";
-import type { MultipathOptions, SpeakerOptions } from "../speaker-options.ts";
+import type { MultipathOptions, SpeakerOptions, StaleTimes } from "../speaker-options.ts";
 
 export interface NeighborConfig {
   readonly address: string;
@@ -43,8 +43,8 @@ export interface NeighborConfig {
   readonly gracefulRestartTime: number;
   /** Seconds; 0: our OPEN goes out at once. */
   readonly delayOpenTime: number;
-  /** Seconds; 0: no long-lived graceful restart. */
-  readonly longLivedStaleTime: number;
+  /** Seconds, above 0; families without it have no long-lived graceful restart. */
+  readonly longLivedStaleTime: StaleTimes;
   /** RFC 8538. */
   readonly notificationRestart: boolean;
   readonly extendedMessages: boolean;
@@ -108,7 +108,6 @@ const SESSION_SETTINGS = [
   "keepaliveTime",
   "delayOpenTime",
   "gracefulRestartTime",
-  "longLivedStaleTime",
   "extendedMessages",
   "enhancedRefresh",
   "extendedNextHop",
@@ -179,15 +178,11 @@ export function neighborConfig(options: NeighborOptions, speaker: SpeakerOptions
             0,
             MAX_RESTART_TIME,
           ),
-    longLivedStaleTime:
-      restart === undefined
-        ? 0
-        : numberOption(
-            "longLivedStaleTime",
-            options.longLivedStaleTime ?? restart.longLivedStaleTime ?? 0,
-            0,
-            MAX_STALE_TIME,
-          ),
+    longLivedStaleTime: staleTimes(
+      "longLivedStaleTime",
+      restart && (options.longLivedStaleTime ?? restart.longLivedStaleTime),
+      families,
+    ),
     notificationRestart: restart?.notification ?? restart !== undefined,
     extendedMessages: options.extendedMessages ?? true,
     enhancedRefresh: options.enhancedRefresh ?? true,
@@ -217,6 +212,7 @@ export function needsNewSession(before: NeighborConfig, after: NeighborConfig): 
     SESSION_SETTINGS.some(name => before[name] !== after[name]) ||
     before.families.length !== after.families.length ||
     before.families.some(family => !after.families.includes(family)) ||
+    FAMILIES.some(family => before.longLivedStaleTime[family] !== after.longLivedStaleTime[family]) ||
     before.addPath.receive !== after.addPath.receive ||
     before.addPath.send !== after.addPath.send
   );
@@ -230,9 +226,9 @@ export function checkSpeakerOptions(options: SpeakerOptions): void {
   }
   if (options.holdTime !== undefined) holdTimeOption(options.holdTime);
   if (options.keepaliveTime !== undefined) numberOption("keepaliveTime", options.keepaliveTime, 1, 65535);
-  const { restartTime = 0, longLivedStaleTime = 0 } = options.gracefulRestart || {};
+  const { restartTime = 0, longLivedStaleTime } = options.gracefulRestart || {};
   numberOption("gracefulRestart.restartTime", restartTime, 0, MAX_RESTART_TIME);
-  numberOption("gracefulRestart.longLivedStaleTime", longLivedStaleTime, 0, MAX_STALE_TIME);
+  staleTimes("gracefulRestart.longLivedStaleTime", longLivedStaleTime, FAMILIES);
   const { port = DEFAULT_PORT, addresses } = options.listen || {};
   numberOption("listen.port", port, 0, 65535);
   if (addresses?.length === 0) throw new OptionError("listen.addresses", addresses, "one or more addresses");
@@ -241,6 +237,21 @@ export function checkSpeakerOptions(options: SpeakerOptions): void {
     throw new OptionError("listen.addresses", address, "an IPv4 or IPv6 address");
   }
   multipathSettings(options);
+}
+
+function staleTimes(
+  name: string,
+  option: number | StaleTimes | undefined,
+  families: readonly Family[],
+): StaleTimes {
+  const times: Partial<Record<Family, number>> = {};
+  for (const family of families) {
+    const isOne = typeof option === "number";
+    const seconds = (isOne ? option : option?.[family]) ?? 0;
+    numberOption(isOne ? name : `${name}.${family}`, seconds, 0, MAX_STALE_TIME);
+    if (seconds > 0) times[family] = seconds;
+  }
+  return times;
 }
 
 /** {@link MultipathOptions}, checked and completed. */

@@ -299,7 +299,7 @@ export class PeerRoutes {
         fourOctetAs: session.negotiated!.fourOctetAs,
         extendedNextHop: session.negotiated!.extendedNextHop.includes(Family.ipv4Unicast),
         extendedMessages: session.negotiated!.extendedMessages,
-        longLived: session.negotiated!.longLived !== undefined,
+        longLived: session.negotiated!.takesLongLivedStale,
         gracefulShutdown,
       },
       policy: this.#config.exportPolicy,

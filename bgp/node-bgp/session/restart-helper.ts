@@ -11,6 +11,7 @@
 
 import type { Clock, TimerHandle } from "../clock.ts";
 import type { Family } from "../route.ts";
+import type { StaleTimes } from "../speaker-options.ts";
 import type { Negotiated } from "./negotiation.ts";
 
 /** What the routing table does for it. */
@@ -62,16 +63,16 @@ export class RestartHelper {
 
   /**
    * The session is gone. `mayReturn`: the neighbor announced graceful restart, and nothing forbids to keep its routes. `longLivedLimit`: seconds
-   * we are ready to keep them beyond the restart time.
+   * we are ready to keep them beyond the restart time, by family.
    */
-  onLost(negotiated: Negotiated, mayReturn: boolean, longLivedLimit: number): void {
+  onLost(negotiated: Negotiated, mayReturn: boolean, longLivedLimit: StaleTimes): void {
     this.#isAway = true;
     const { gracefulRestart, longLived } = negotiated;
     for (const family of negotiated.families) {
       const inRestart = mayReturn && (gracefulRestart?.families.has(family) ?? false);
       const restartMs = inRestart ? gracefulRestart!.restartTime * 1000 : 0;
       const staleTime = mayReturn ? (longLived?.get(family)?.staleTime ?? 0) : 0;
-      const longLivedMs = Math.min(staleTime, longLivedLimit) * 1000;
+      const longLivedMs = Math.min(staleTime, longLivedLimit[family] ?? 0) * 1000;
       const earlier = this.#kept.get(family);
       if (restartMs === 0 && longLivedMs === 0) {
         this.#forget(family);

@@ -37,6 +37,6 @@ function gracefulRestart(
     forwardingPreserved,
     notification: notificationRestart,
     // Not offered before the routing table knows long-lived stale routes.
-    longLivedStaleTime: 0,
+    longLivedStaleTime: {},
   };
 }

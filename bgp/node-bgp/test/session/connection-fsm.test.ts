@@ -73,7 +73,7 @@ describe("the end of a session", () => {
     restarting: false,
     forwardingPreserved: true,
     notification: true,
-    longLivedStaleTime: 0,
+    longLivedStaleTime: {},
   };
   const GRACEFUL: SessionConfig = { ...CONFIG, gracefulRestart: restart };
   /** Established with a neighbor that has the N bit, or not. */

@@ -92,7 +92,7 @@ describe("negotiation", () => {
       restarting: true,
       forwardingPreserved: true,
       notification: true,
-      longLivedStaleTime: 3600,
+      longLivedStaleTime: { [Family.ipv6Unicast]: 3600 },
     };
     const { capabilities } = openMessage({
       ...CONFIG,
@@ -120,7 +120,7 @@ describe("negotiation", () => {
       },
       {
         kind: "long-lived-graceful-restart",
-        families: families.map(family => ({ ...family, forwardingPreserved: true, staleTime: 3600 })),
+        families: [{ afi: 2, safi: 1, forwardingPreserved: true, staleTime: 3600 }],
       },
       { kind: "four-octet-as", asn: 64512 },
       { kind: "add-path", families: families.map(family => ({ ...family, send: false, receive: true })) },
@@ -143,7 +143,7 @@ describe("negotiation", () => {
       restarting: false,
       forwardingPreserved: true,
       notification: true,
-      longLivedStaleTime: 60,
+      longLivedStaleTime: { [Family.ipv4Unicast]: 60, [Family.ipv6Unicast]: 60 },
     };
     const full: SessionConfig = {
       ...CONFIG,
@@ -186,7 +186,7 @@ describe("negotiation", () => {
           false,
         ],
         [{ gracefulRestart: undefined }, terms => terms.longLived, undefined],
-        [{ gracefulRestart: { ...restart, longLivedStaleTime: 0 } }, terms => terms.longLived, undefined],
+        [{ gracefulRestart: { ...restart, longLivedStaleTime: {} } }, terms => terms.longLived, undefined],
       ];
       for (const [part, read, expected] of without) {
         assert.deepEqual(read(agreed(part, {})), expected, `ours ${Object.keys(part)}`);
@@ -206,6 +206,13 @@ describe("negotiation", () => {
       const open = from({});
       const capabilities = open.capabilities.filter(({ kind }) => kind !== "graceful-restart");
       assert.equal(negotiate(full, { ...open, capabilities }).longLived, undefined);
+    });
+    it("sends LLGR_STALE routes to who knows them, and where it is nothing to us, to everybody (RFC 9494 4.3)", () => {
+      const off = { gracefulRestart: { ...restart, longLivedStaleTime: {} } };
+      assert.equal(agreed({}, {}).takesLongLivedStale, true);
+      assert.equal(agreed({}, off).takesLongLivedStale, false);
+      assert.equal(agreed(off, off).takesLongLivedStale, true);
+      assert.equal(agreed(off, {}).takesLongLivedStale, true);
     });
     it("sees the same terms from both sides", () => {
       const part = fc.record(

@@ -41,7 +41,7 @@ describe("options of a neighbor", () => {
       sendHoldTime: undefined,
       delayOpenTime: 0,
       gracefulRestartTime: 120,
-      longLivedStaleTime: 0,
+      longLivedStaleTime: {},
       notificationRestart: true,
       extendedMessages: true,
       enhancedRefresh: true,
@@ -176,13 +176,19 @@ describe("options of a neighbor", () => {
       { gracefulRestartTime: 60, longLivedStaleTime: 60 },
       { gracefulRestart: false },
     );
-    assert.deepEqual([gracefulRestartTime, longLivedStaleTime, notificationRestart], [0, 0, false]);
+    assert.deepEqual([gracefulRestartTime, longLivedStaleTime, notificationRestart], [0, {}, false]);
   });
 
   it("takes the times of the speaker, unless the neighbor has its own", () => {
     const gracefulRestart = { restartTime: 30, longLivedStaleTime: 3600 };
-    assert.equal(config({}, { gracefulRestart }).longLivedStaleTime, 3600);
-    assert.equal(config({ longLivedStaleTime: 0 }, { gracefulRestart }).longLivedStaleTime, 0);
+    assert.deepEqual(config({}, { gracefulRestart }).longLivedStaleTime, { [Family.ipv4Unicast]: 3600 });
+    assert.deepEqual(config({ longLivedStaleTime: 0 }, { gracefulRestart }).longLivedStaleTime, {});
+    const families = Object.values(Family);
+    const onlyIpv6 = config(
+      { families, longLivedStaleTime: { [Family.ipv6Unicast]: 60 } },
+      { gracefulRestart },
+    );
+    assert.deepEqual(onlyIpv6.longLivedStaleTime, { [Family.ipv6Unicast]: 60 });
     assert.equal(config({ gracefulRestartTime: 40 }, { gracefulRestart }).gracefulRestartTime, 40);
   });
 

@@ -55,7 +55,7 @@ class Bench {
 
   lost(terms: Terms, options: { mayReturn?: boolean; longLivedLimit?: number } = {}): string[] {
     const { mayReturn = true, longLivedLimit = 1_000_000 } = options;
-    this.helper.onLost(negotiated(terms), mayReturn, longLivedLimit);
+    this.helper.onLost(negotiated(terms), mayReturn, { [V4]: longLivedLimit, [V6]: longLivedLimit });
     return this.news();
   }
 
