@@ -11,6 +11,9 @@ export {
   type BfdStatus,
 } from "./bfd/bfd.ts";
 export type { BfdSessionOptions, BfdTimerOptions } from "./bfd/session-options.ts";
+export type { CollectorState, CollectorStatus } from "./bmp/collector.ts";
+export { BmpExporter, type Monitored } from "./bmp/exporter.ts";
+export type { BmpCollectorOptions, BmpOptions, BmpView } from "./bmp/options.ts";
 export { checkLocalRoute, checkNeighborOptions, checkSpeakerOptions } from "./check-options.ts";
 export { type Clock, systemClock, type TimerHandle } from "./clock.ts";
 export {

@@ -87,6 +87,12 @@ export interface Route extends PathAttributes {
   readonly nextHopMode?: "self" | "keep" | undefined;
 }
 
+/** A path as a neighbor has sent it. */
+export interface ReceivedRoute extends Route {
+  /** What the neighbor calls it among its paths to the prefix (RFC 7911); 0 where it sends one alone. */
+  readonly pathId: number;
+}
+
 /** The best path of a prefix changed. `best` is null when no path is left. */
 export interface RouteChange {
   /** `added`: there was no best path before; `removed`: there is none now. */

@@ -1,7 +1,7 @@
 /** Routes as values for people and policies, made from the tables when somebody asks. */
 
 import { parsePrefix } from "../address.ts";
-import { FAMILIES, type Family, type Route, type RouteChange } from "../route.ts";
+import { FAMILIES, type Family, type ReceivedRoute, type Route, type RouteChange } from "../route.ts";
 import type { DecisionContext } from "./decision.ts";
 import type { FamilyRoutes } from "./family-routes.ts";
 import type { UpdateGroup } from "./update-group.ts";
@@ -43,14 +43,26 @@ export class RouteViews {
   }
 
   /** Every path of one source, as it was taken. */
-  *received(family: Family, source: number): Generator<Route> {
+  *received(family: Family, source: number): Generator<ReceivedRoute> {
+    for (const piece of this.receivedInSteps(family, source, 256)) yield* piece;
+  }
+
+  /** The same by pieces of the table of so many prefixes, whoever they are from: no step is long, though a piece may be empty. */
+  *receivedInSteps(family: Family, source: number, prefixes: number): Generator<ReceivedRoute[]> {
     const routes = this.#families.get(family)!;
+    let piece: ReceivedRoute[] = [];
+    let left = prefixes;
     for (const id of routes.ids()) {
-      for (const { set, isStale, isHidden } of routes.rib.paths.pathsOf(id)) {
+      for (const { set, pathId, isStale, isHidden } of routes.rib.paths.pathsOf(id)) {
         if (!isHidden && this.#context.sets.sourceOf(set) === source)
-          yield this.#make(routes, id, set, isStale);
+          piece.push({ ...this.#make(routes, id, set, isStale), pathId });
       }
+      if (--left > 0) continue;
+      yield piece;
+      piece = [];
+      left = prefixes;
     }
+    yield piece;
   }
 
   advertised(family: Family, group: UpdateGroup, source: number): Generator<Route> {

@@ -5,7 +5,7 @@
 
 import type { NeighborStatus } from "../neighbor.ts";
 import type { ImportContext } from "../rib/import.ts";
-import type { Family, Route } from "../route.ts";
+import type { Family, ReceivedRoute } from "../route.ts";
 import type { ConnectionEnd } from "./connection-fsm.ts";
 import type { Negotiated } from "./negotiation.ts";
 
@@ -23,8 +23,8 @@ export interface MonitoredSession {
   readonly opens: { readonly sent: Uint8Array; readonly received: Uint8Array };
   /** By which its routes are judged now. */
   importContext(): ImportContext;
-  /** What has been taken of its routes, after policy; the table may change between two steps. */
-  received(family: Family): Iterable<Route>;
+  /** What has been taken of its routes, after policy, by pieces of the table; it may change between two of them. */
+  received(family: Family, prefixesPerPiece: number): Iterable<readonly ReceivedRoute[]>;
   /** Asks the neighbor for everything again; false where it cannot be asked. */
   requestRefresh(): boolean;
   status(): NeighborStatus;

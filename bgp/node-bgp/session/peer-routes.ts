@@ -14,7 +14,7 @@ import type { ExportRule } from "../rib/exporter.ts";
 import type { ImportContext } from "../rib/import.ts";
 import type { Importer } from "../rib/importer.ts";
 import type { Member } from "../rib/update-group.ts";
-import { FAMILIES, Family, type Route } from "../route.ts";
+import { FAMILIES, Family, type ReceivedRoute, type Route } from "../route.ts";
 import type { ConnectionEnd } from "./connection-fsm.ts";
 import type { Negotiated } from "./negotiation.ts";
 import type { NeighborConfig } from "./neighbor-config.ts";
@@ -246,8 +246,13 @@ export class PeerRoutes {
   }
 
   /** Every path of the neighbor, as it was taken. */
-  received(family: Family): Generator<Route> {
+  received(family: Family): Generator<ReceivedRoute> {
     return this.#env.table.views.received(family, this.#source);
+  }
+
+  /** The same by pieces of the table of so many prefixes. */
+  receivedInSteps(family: Family, prefixes: number): Generator<readonly ReceivedRoute[]> {
+    return this.#env.table.views.receivedInSteps(family, this.#source, prefixes);
   }
 
   importContext(session: Session): ImportContext {

@@ -306,7 +306,7 @@ export class Peer implements SessionOwner {
       negotiated,
       opens,
       importContext: () => this.#routes.importContext(session),
-      received: family => this.#routes.received(family),
+      received: (family, prefixes) => this.#routes.receivedInSteps(family, prefixes),
       requestRefresh: () => this.#routes.requestRefresh(),
       status: () => this.status(),
     };
