@@ -63,6 +63,28 @@ export class Lan {
     return namespace;
   }
 
+  /** A container on a host, by a veth as felix makes them: `cali<last>` there, eth0 in its namespace. */
+  pod(host: Host, last: number, address: string): string {
+    const namespace = this.#namespaces.create();
+    const name = `cali${last}`;
+    ip(host.namespace, "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", namespace);
+    ip(host.namespace, "link", "set", name, "up");
+    ip(host.namespace, "route", "add", `${address}/32`, "dev", name, "proto", "80", "metric", "1024");
+    ip(namespace, "link", "set", "lo", "up");
+    ip(namespace, "link", "set", "eth0", "up");
+    ip(namespace, "addr", "add", `${address}/32`, "dev", "eth0");
+    ip(namespace, "route", "add", "169.254.1.1", "dev", "eth0");
+    ip(namespace, "route", "add", "default", "via", "169.254.1.1", "dev", "eth0");
+    return namespace;
+  }
+
+  /** A bird in a namespace that is there already. */
+  birdIn(namespace: string, name: string, config: string): Bird {
+    const bird = new Bird(this, name, namespace, config);
+    this.#stations.push(bird);
+    return bird;
+  }
+
   async put(kind: Kind, name: string, value: Value, namespace?: string): Promise<void> {
     const k = key(kind, name, namespace);
     const before = await this.datastore.get(k).catch(() => undefined);
@@ -71,7 +93,7 @@ export class Lan {
   }
 
   resource(
-    kind: "Node" | "IPPool" | "BGPPeer" | "BGPConfiguration",
+    kind: "Node" | "IPPool" | "BGPPeer" | "BGPFilter" | "BGPConfiguration",
     name: string,
     spec: object,
   ): Promise<void> {
