@@ -125,6 +125,9 @@ export interface LocalRoute {
 
 export const WellKnownCommunity = {
   gracefulShutdown: "65535:0",
+  /** RFC 9494. */
+  llgrStale: "65535:6",
+  noLlgr: "65535:7",
   noExport: "65535:65281",
   noAdvertise: "65535:65282",
   noExportSubconfed: "65535:65283",

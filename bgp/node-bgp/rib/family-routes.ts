@@ -43,6 +43,7 @@ export class FamilyRoutes {
   readonly #kinds: readonly (() => boolean)[] = [
     () => this.#flushStep(),
     () => this.rib.sweep(SWEEP_STEP),
+    () => this.rib.longLived.step(SWEEP_STEP),
     () => this.#refreshStep(),
     () => this.#catchUpStep(),
   ];
@@ -56,7 +57,8 @@ export class FamilyRoutes {
 
   /** Nothing is left to decide or to tell, and nothing doomed: everybody in step knows everything. */
   get isIdle(): boolean {
-    return this.rib.dirtyCount === 0 && !this.#hasBatch && this.rib.paths.doomedCount === 0;
+    const { dirtyCount, paths, longLived } = this.rib;
+    return dirtyCount === 0 && !this.#hasBatch && paths.doomedCount === 0 && longLived.isIdle;
   }
 
   addGroup(key: string, exporter: Exporter): UpdateGroup {
@@ -92,7 +94,7 @@ export class FamilyRoutes {
 
   /** Only what may be done while route selection is deferred. */
   deferredStep(): boolean {
-    return this.rib.sweep(SWEEP_STEP);
+    return this.rib.sweep(SWEEP_STEP) || this.rib.longLived.step(SWEEP_STEP);
   }
 
   /** Names every attribute set that prefixes from `from` on refer to, `count` of them. Returns where to go on; 0: done. */

@@ -230,6 +230,45 @@ export class PathTable {
     }
   }
 
+  /** What paths received now are of; earlier ones are stale. */
+  generationOf(source: number): number {
+    return this.#of(source).generation;
+  }
+
+  /** The stale paths of a source get the set that `replace` answers; 0: they go. Paths of the generation `spared`, and hidden ones, do not. */
+  replaceStale(id: number, source: number, spared: number, replace: (set: number) => number): void {
+    const of = this.#of(source);
+    if (of.stale === 0) return;
+    const isMeant = (set: number, generation: number) =>
+      this.#sets.sourceOf(set) === source &&
+      generation !== of.generation &&
+      generation !== spared &&
+      !isDoomed(of, generation);
+    const first = this.#first[id]!;
+    if (first !== 0 && isMeant(first, this.#firstGeneration[id]!)) {
+      const set = replace(first);
+      if (set === 0) this.#forget(of, this.#firstGeneration[id]!);
+      this.#first[id] = set;
+      if (set !== first) this.#onChange(id);
+    }
+    let before = 0;
+    for (let entry = this.#more[id]!; entry !== 0; ) {
+      const at = entry * STRIDE;
+      const next = this.#list[at + NEXT]!;
+      const known = this.#list[at + SET]!;
+      const state = this.#list[at + STATE]!;
+      const isOne = (state & HIDDEN) === 0 && isMeant(known, state & 0xff);
+      const set = isOne ? replace(known) : known;
+      if (set !== known) this.#onChange(id);
+      if (set === 0) this.#unlink(id, entry, before);
+      else {
+        this.#list[at + SET] = set;
+        before = entry;
+      }
+      entry = next;
+    }
+  }
+
   // --- inside
 
   #of(source: number): SourcePaths {

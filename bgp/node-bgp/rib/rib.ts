@@ -12,6 +12,7 @@ import type { Family } from "../route.ts";
 import { grown } from "./column.ts";
 import { type DecisionContext, decide } from "./decision.ts";
 import { IdQueue } from "./id-queue.ts";
+import { LongLivedStale } from "./long-lived-stale.ts";
 import { type Path, PathTable } from "./path-table.ts";
 import { PrefixTable } from "./prefix-table.ts";
 
@@ -48,6 +49,7 @@ export class Rib {
   readonly family: Family;
   readonly prefixes: PrefixTable;
   readonly paths: PathTable;
+  readonly longLived: LongLivedStale;
   readonly #context: DecisionContext;
   // By prefix.
   #best: Int32Array<ArrayBuffer>;
@@ -67,6 +69,7 @@ export class Rib {
     this.prefixes = new PrefixTable(family);
     this.paths = new PathTable(context.sets, id => this.touch(id));
     this.paths.reserve(this.prefixes.capacity);
+    this.longLived = new LongLivedStale(context.sets, this.prefixes, this.paths);
     this.#best = new Int32Array(this.prefixes.capacity);
     this.#isDirty = new Uint8Array(this.prefixes.capacity);
   }

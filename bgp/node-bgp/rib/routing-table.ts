@@ -131,6 +131,12 @@ export class RoutingTable {
     this.#routes(family).rib.paths.markStale(source);
   }
 
+  /** The stale routes of a source are the last resort from now on (RFC 9494), or go where they do not want that: by and by. */
+  markLongLived(source: number, family: Family): void {
+    this.#routes(family).rib.longLived.begin(source);
+    this.#schedule();
+  }
+
   pathCount(source: number, family: Family): { paths: number; stale: number } {
     return this.#routes(family).rib.paths.countOf(source);
   }

@@ -78,7 +78,7 @@ export interface Negotiated {
   readonly gracefulRestart: RemoteGracefulRestart | undefined;
   /** What the neighbor asked for, for the families both sides speak; undefined where one side does not speak RFC 9494. */
   readonly longLived: ReadonlyMap<Family, LongLivedTerms> | undefined;
-  /** Routes with LLGR_STALE may be sent to it: it knows them, or we do not, and they are routes like others (RFC 9494 4.3). */
+  /** Routes with LLGR_STALE may be sent to it: it knows what that is (RFC 9494 4.3). */
   readonly takesLongLivedStale: boolean;
   /** Families whose NLRI come with path identifiers (RFC 7911), and those we send them for. */
   readonly addPathReceive: readonly Family[];
@@ -159,7 +159,7 @@ export function negotiate(config: SessionConfig, open: OpenMessage): Negotiated 
     routeRefresh,
     gracefulRestart: remoteGracefulRestart(config, families, open.capabilities),
     longLived: longLivedTerms(config, families, open.capabilities),
-    takesLongLivedStale: !offersLongLived(config) || longLivedCapability(open.capabilities) !== undefined,
+    takesLongLivedStale: longLivedCapability(open.capabilities) !== undefined,
     ...addPathFamilies(config, families, open.capabilities),
     extendedMessages: config.extendedMessages && offers("extended-message"),
     extendedNextHop: extendedNextHopFamilies(config).filter(family =>
@@ -228,7 +228,8 @@ function longLivedTerms(
   capabilities: readonly Capability[],
 ): ReadonlyMap<Family, LongLivedTerms> | undefined {
   const capability = longLivedCapability(capabilities);
-  if (capability === undefined || !offersLongLived(config)) return undefined;
+  const isOffered = Object.keys(config.gracefulRestart?.longLivedStaleTime ?? {}).length > 0;
+  if (capability === undefined || !isOffered) return undefined;
   const terms = new Map<Family, LongLivedTerms>();
   for (const { afi, safi, forwardingPreserved, staleTime } of capability.families) {
     const family = familyOf(afi, safi);
@@ -242,10 +243,6 @@ function longLivedTerms(
 function longLivedCapability(capabilities: readonly Capability[]) {
   const isBeside = last(capabilities, "graceful-restart") !== undefined;
   return isBeside ? last(capabilities, "long-lived-graceful-restart") : undefined;
-}
-
-function offersLongLived({ gracefulRestart }: SessionConfig): boolean {
-  return Object.keys(gracefulRestart?.longLivedStaleTime ?? {}).length > 0;
 }
 
 /** RFC 7911 4: what one side sends the other must be able to receive. */

@@ -22,7 +22,7 @@ import type { PeerEnvironment } from "./peer-environment.ts";
 import { PrefixLimit } from "./prefix-limit.ts";
 import { RefreshAnswers } from "./refresh-answers.ts";
 import { RefreshReceiver } from "./refresh-receiver.ts";
-import { RestartHelper, type StaleRoutes } from "./restart-helper.ts";
+import { RestartHelper } from "./restart-helper.ts";
 import type { Session } from "./session.ts";
 
 /** How what the neighbor sends is read and taken, as long as session and settings stay as they are. */
@@ -62,14 +62,8 @@ export class PeerRoutes {
       routerId: 0,
     }).index;
     const { clock, table } = env;
-    const stale: StaleRoutes = {
-      markStale: (source, family) => table.markStale(source, family),
-      // Not asked for before the table can do it: capability 71 is not offered.
-      markLongLived: (source, family) => table.removeAll(source, family, "stale"),
-      removeAll: (source, family, which) => table.removeAll(source, family, which),
-    };
-    this.#helper = new RestartHelper(clock, stale, this.#source);
-    this.#refreshes = new RefreshReceiver(clock, stale, this.#source);
+    this.#helper = new RestartHelper(clock, table, this.#source);
+    this.#refreshes = new RefreshReceiver(clock, table, this.#source);
     this.#limit = new PrefixLimit(config.maxPrefixes);
   }
 

@@ -27,7 +27,7 @@ export function sessionConfig(config: NeighborConfig, speaker: Speaker): Session
 }
 
 function gracefulRestart(
-  { address, gracefulRestartTime, notificationRestart }: NeighborConfig,
+  { address, gracefulRestartTime, longLivedStaleTime, notificationRestart }: NeighborConfig,
   { forwardingPreserved, restarting, met }: Speaker,
 ): LocalGracefulRestart | undefined {
   if (gracefulRestartTime === 0) return undefined;
@@ -36,7 +36,6 @@ function gracefulRestart(
     restarting: restarting && !met.has(address),
     forwardingPreserved,
     notification: notificationRestart,
-    // Not offered before the routing table knows long-lived stale routes.
-    longLivedStaleTime: {},
+    longLivedStaleTime,
   };
 }

@@ -16,6 +16,7 @@ const settings = fc.record({
   gracefulRestartTime: fc.constantFrom(0, 5, 120),
   passive: fc.constant(false),
   holdTime: fc.constantFrom(3, 9, 90),
+  longLivedStaleTime: fc.constantFrom(0, 10, 600),
   enhancedRefresh: fc.boolean(),
 });
 
@@ -104,6 +105,10 @@ describe("two neighbors", () => {
             const other = addresses[1 - who]!;
             assert.equal(stateOf(speaker, other), "Established");
             assert.deepEqual(prefixesOf(speaker), all);
+            assert.ok(
+              [...speaker.routes()].every(({ communities }) => communities === undefined),
+              "no mark is left",
+            );
             assert.equal(speaker.neighbor(other)?.prefixes.stale, 0);
             assert.equal(speaker.neighbor(other)?.restarting, false);
             assert.equal(speaker.neighbor(other)?.synchronized, true);
