@@ -3,7 +3,7 @@
  *
  *   GET  /bgp/neighbors[/ADDRESS]                    JSON
  *   GET  /bgp/routes?family=&prefix=&received=&advertised=   one JSON value a line; `prefix` may be an address
- *   POST /bgp/refresh?neighbor=&direction=in|out|both, /bgp/reset?neighbor=&message=
+ *   POST /bgp/refresh?neighbor=&direction=in|out|both, /bgp/reset?neighbor=&message=, /bgp/shutdown-gracefully?neighbor=&on=true|false
  *
  * `neighbor` is an address or `all`. A million routes are no burden: they are made and sent as the reader takes them, a few
  * milliseconds at a time, and the sessions go on in between.
@@ -87,8 +87,10 @@ async function answer(source: BgpSource, method: string, url: URL, response: Ser
       return json(refresh(speaker, url.searchParams));
     case "POST reset":
       return json(reset(speaker, url.searchParams));
+    case "POST shutdown-gracefully":
+      return json(shutdownGracefully(speaker, url.searchParams));
     default:
-      throw new QueryError(404, "there is /bgp/neighbors, /bgp/routes, /bgp/refresh and /bgp/reset");
+      throw new QueryError(404, "there is /bgp/neighbors, routes, refresh, reset and shutdown-gracefully");
   }
 }
 
@@ -133,6 +135,14 @@ function reset(speaker: Speaker, parameters: URLSearchParams): { neighbors: stri
   return { neighbors };
 }
 
+function shutdownGracefully(speaker: Speaker, parameters: URLSearchParams): { neighbors: string[] } {
+  const on = parameters.get("on") ?? "true";
+  if (on !== "true" && on !== "false") throw new QueryError(400, `on=${on} is not true or false`);
+  const neighbors = chosen(speaker, parameters);
+  for (const address of neighbors) speaker.setGracefulShutdown(address, on === "true");
+  return { neighbors };
+}
+
 // --- routes
 
 const FAMILIES: readonly string[] = ["ipv4-unicast", "ipv6-unicast"];
@@ -150,7 +160,7 @@ function paths(speaker: Speaker, parameters: URLSearchParams): Iterable<PathAnsw
   const neighbor = received ?? advertised;
   if (neighbor !== undefined) {
     const { address } = neighborOf(speaker, neighbor);
-    const all = received === undefined ? speaker.advertised(address) : receivedFrom(speaker, address);
+    const all = received === undefined ? speaker.advertised(address) : speaker.received(address);
     return answers(candidates === undefined ? all : longest(all, candidates), { family });
   }
   if (prefix === undefined)
@@ -173,11 +183,6 @@ function* answers(
 ): Generator<PathAnswer> {
   for (const route of routes)
     if (family === undefined || route.family === family) yield pathAnswer(route, best);
-}
-
-function* receivedFrom(speaker: Speaker, address: string): Generator<Route> {
-  for (const { prefix } of speaker.routes())
-    for (const path of speaker.paths(prefix)) if (path.source === address) yield path;
 }
 
 /** What is looked for: the prefix itself, or for an address every prefix around it, the longest first. */

@@ -14,7 +14,12 @@ export type { BfdSessionOptions, BfdTimerOptions } from "./bfd/session-options.t
 export type { CollectorState, CollectorStatus } from "./bmp/collector.ts";
 export { BmpExporter, type Monitored } from "./bmp/exporter.ts";
 export type { BmpCollectorOptions, BmpOptions, BmpView } from "./bmp/options.ts";
-export { checkLocalRoute, checkNeighborOptions, checkSpeakerOptions } from "./check-options.ts";
+export {
+  checkDynamicNeighborsOptions,
+  checkLocalRoute,
+  checkNeighborOptions,
+  checkSpeakerOptions,
+} from "./check-options.ts";
 export { type Clock, systemClock, type TimerHandle } from "./clock.ts";
 export {
   BgpError,

@@ -1,8 +1,28 @@
 /** The configuration file of the standalone mode as a value: what schema.ts describes. */
 
-import type { Family, LocalRoute } from "node-bgp";
+import type {
+  AddPathOptions,
+  Family,
+  GracefulRestartOptions,
+  LocalRoute,
+  MaxPrefixesOptions,
+  MultipathOptions,
+  NeighborBfdOptions,
+  NextHopMode,
+  PolicyAction,
+  PolicyRule,
+} from "node-bgp";
 
-export type PolicyChoice = "accept" | "reject";
+/** A policy as it stands in the file: others are named. */
+export interface WrittenPolicy {
+  readonly name?: string;
+  readonly rules?: readonly PolicyRule[];
+  readonly chain?: readonly PolicyChoice[];
+  readonly otherwise?: PolicyAction;
+}
+
+/** `accept`, `reject`, or a name; a policy. */
+export type PolicyChoice = string | WrittenPolicy;
 
 export interface PeerSettings {
   readonly as?: number;
@@ -11,7 +31,7 @@ export interface PeerSettings {
   readonly port?: number;
   readonly localAddress?: string;
   readonly nextHopSelf?: { readonly ipv4?: string; readonly ipv6?: string };
-  readonly nextHopMode?: "auto" | "self" | "keep";
+  readonly nextHopMode?: NextHopMode;
   readonly rrClient?: boolean;
   readonly passive?: boolean;
   readonly passiveFallback?: number;
@@ -25,8 +45,29 @@ export interface PeerSettings {
   readonly gracefulRestartTime?: number;
   readonly allowedLocalAs?: number;
   readonly families?: readonly Family[];
-  readonly import?: PolicyChoice;
-  readonly export?: PolicyChoice;
+  readonly interface?: string;
+  readonly delayOpenTime?: number;
+  readonly longLivedStaleTime?: number;
+  readonly extendedMessages?: boolean;
+  readonly enhancedRefresh?: boolean;
+  readonly extendedNextHop?: boolean;
+  readonly addPath?: AddPathOptions;
+  readonly maxPrefixes?: number | MaxPrefixesOptions;
+  readonly gracefulShutdown?: boolean;
+  readonly bfd?: boolean | NeighborBfdOptions;
+  readonly softReconfiguration?: boolean;
+  readonly import?: PolicyChoice | readonly PolicyChoice[];
+  readonly export?: PolicyChoice | readonly PolicyChoice[];
+}
+
+/** An AS number, or `64512-65534`. */
+export type AsRange = number | string;
+
+export interface DynamicPeers extends Omit<PeerSettings, "as"> {
+  readonly prefix: string;
+  readonly as: AsRange | readonly AsRange[];
+  readonly limit?: number;
+  readonly group?: string;
 }
 
 export interface Peer extends PeerSettings {
@@ -46,19 +87,16 @@ export interface Configuration {
   readonly peers?: readonly Peer[];
   readonly groups?: Readonly<Record<string, PeerSettings>>;
   readonly networks?: readonly (string | LocalRoute)[];
-  readonly gracefulRestart?:
-    | boolean
-    | {
-        readonly restartTime?: number;
-        readonly restarting?: boolean;
-        readonly forwardingPreserved?: boolean;
-        readonly establishWait?: number;
-        readonly deferralTime?: number;
-      };
+  readonly dynamicPeers?: readonly DynamicPeers[];
+  readonly policies?: Readonly<Record<string, WrittenPolicy>>;
+  readonly prefixLists?: Readonly<Record<string, string | readonly string[]>>;
+  readonly gracefulRestart?: boolean | GracefulRestartOptions;
+  readonly multipath?: MultipathOptions;
   readonly stop?: "graceful" | "shutdown";
   readonly stopMessage?: string;
   readonly kernel?: boolean | { readonly metric?: number };
   readonly statusSocket?: string | boolean;
+  readonly metrics?: string;
   readonly birdSocket?: string;
   readonly log?: "debug" | "info" | "warning" | "error" | "none";
 }

@@ -12,7 +12,7 @@ import { type NeighborEvent, Speaker, type SpeakerOptions } from "node-bgp";
 import type { Logger } from "../../daemon/log.ts";
 import type { BgpSource, NeighborOrigin } from "../queries.ts";
 import type { Configuration } from "./configuration.ts";
-import type { Plan } from "./plan.ts";
+import type { Plan, Planned } from "./plan.ts";
 import type { Reading } from "./read.ts";
 
 /** Puts best paths into the kernel as they change (install.ts). */
@@ -84,7 +84,7 @@ export class StandaloneDaemon implements BgpSource {
 
   /** @throws BgpError `ListenFailed`, `SocketOption` */
   async start(): Promise<void> {
-    const { neighbors, routes } = this.#plan;
+    const { neighbors, dynamic, routes } = this.#plan;
     await this.#useKernel();
     const options = this.#speakerOptions();
     const { createSpeaker = options => new Speaker(options) } = this.#options;
@@ -94,6 +94,7 @@ export class StandaloneDaemon implements BgpSource {
     speaker.onNeighbor(event => this.#onNeighbor(event));
     speaker.onWarning(({ text, ...warning }) => this.#log.warn(warning, text));
     for (const { options } of neighbors.values()) speaker.addNeighbor(options);
+    for (const { options } of dynamic.values()) speaker.addDynamicNeighbors(options);
     for (const route of routes.values()) speaker.announce(route);
     try {
       await speaker.start();
@@ -116,7 +117,11 @@ export class StandaloneDaemon implements BgpSource {
     const before = { configuration: this.#configuration, plan: this.#plan };
     const speaker = this.#speaker;
     this.#use(next);
-    if (speaker !== undefined && JSON.stringify(before.plan.speaker) === JSON.stringify(next.plan.speaker)) {
+    if (speaker !== undefined && identity(before.plan) === identity(next.plan)) {
+      await reconfigure(speaker, before.plan, next.plan).catch(error => {
+        this.#use(before);
+        throw error;
+      });
       const applied = { ...applyNeighbors(speaker, before.plan, next.plan), restarted: false };
       applyRoutes(speaker, before.plan, next.plan);
       await this.#useKernel();
@@ -154,8 +159,9 @@ export class StandaloneDaemon implements BgpSource {
   }
 
   origin(address: string): NeighborOrigin {
-    const name = this.#plan.neighbors.get(address)?.options.description;
-    return { source: "file", ...(name !== undefined && { name }) };
+    const name = this.#speaker?.neighbor(address)?.description;
+    const source = this.#plan.neighbors.has(address) ? "file" : "dynamic";
+    return { source, ...(name !== undefined && { name }) };
   }
 
   status(): unknown {
@@ -205,21 +211,58 @@ export class StandaloneDaemon implements BgpSource {
   }
 }
 
+/** What cannot change under sessions. */
+function identity({ speaker: { listen: _listen, clusterId: _clusterId, ...rest } }: Plan): string {
+  return JSON.stringify(rest);
+}
+
+/** What of the speaker itself can. @throws BgpError */
+async function reconfigure(speaker: Speaker, before: Plan, next: Plan): Promise<void> {
+  const { listen, clusterId, routerId } = next.speaker;
+  const isListenNew = JSON.stringify(listen) !== JSON.stringify(before.speaker.listen);
+  await speaker.reconfigure({
+    clusterId: clusterId ?? routerId,
+    ...(isListenNew && listen !== undefined && { listen }),
+  });
+}
+
 function applyNeighbors(speaker: Speaker, before: Plan, next: Plan): Omit<Applied, "restarted"> {
+  const peers = applyMap(before.neighbors, next.neighbors, {
+    add: options => speaker.addNeighbor(options),
+    update: options => speaker.updateNeighbor(options),
+    remove: address => speaker.removeNeighbor(address),
+  });
+  const dynamic = applyMap(before.dynamic, next.dynamic, {
+    add: options => speaker.addDynamicNeighbors(options),
+    update: options => speaker.updateDynamicNeighbors(options),
+    remove: prefix => speaker.removeDynamicNeighbors(prefix),
+  });
+  return {
+    added: peers.added + dynamic.added,
+    changed: peers.changed + dynamic.changed,
+    removed: peers.removed + dynamic.removed,
+  };
+}
+
+function applyMap<T>(
+  before: ReadonlyMap<string, Planned<T>>,
+  next: ReadonlyMap<string, Planned<T>>,
+  apply: { add(options: T): void; update(options: T): void; remove(key: string): void },
+): Omit<Applied, "restarted"> {
   let [added, changed, removed] = [0, 0, 0];
-  for (const address of before.neighbors.keys()) {
-    if (next.neighbors.has(address)) continue;
-    speaker.removeNeighbor(address);
+  for (const key of before.keys()) {
+    if (next.has(key)) continue;
+    apply.remove(key);
     removed++;
   }
-  for (const [address, { options, fingerprint }] of next.neighbors) {
-    const known = before.neighbors.get(address);
+  for (const [key, { options, fingerprint }] of next) {
+    const known = before.get(key);
     if (known?.fingerprint === fingerprint) continue;
     if (known === undefined) {
-      speaker.addNeighbor(options);
+      apply.add(options);
       added++;
     } else {
-      speaker.updateNeighbor(options);
+      apply.update(options);
       changed++;
     }
   }

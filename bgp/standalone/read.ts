@@ -11,7 +11,7 @@ import { firstOfEach, nearFields, problemOf } from "../../crd-schemas/schema-wor
 import type { Located, Source } from "../../input/parse.ts";
 import { type Problem, problemText } from "../../input/problem.ts";
 import type { Configuration } from "./configuration.ts";
-import { type Plan, planOf } from "./plan.ts";
+import { type Plan, type PlanTools, planOf } from "./plan.ts";
 import { SCHEMA, type SchemaNode } from "./schema.ts";
 import { validator } from "./validator.ts";
 
@@ -33,10 +33,7 @@ export interface Reading {
 }
 
 /** @throws ConfigurationError */
-export async function readConfiguration(
-  source: Source,
-  readPassword: (file: string) => string,
-): Promise<Reading> {
+export async function readConfiguration(source: Source, tools: PlanTools): Promise<Reading> {
   const quick = parseJson(source.text);
   const located = quick === undefined ? await parseLocated(source) : undefined;
   const value = quick ?? located!.value;
@@ -45,7 +42,7 @@ export async function readConfiguration(
   // What is wrong with the fields must not hide what is wrong between those that are right.
   const { plan, problems } = planOf(
     found.length === 0 ? (value as Configuration) : without(value, found),
-    readPassword,
+    tools,
   );
   const all = [...found, ...problems.filter(({ path }) => !isKnown(path, found))];
   if (all.length === 0) return { configuration: value as Configuration, plan };

@@ -11,16 +11,22 @@ import type { Source } from "../../input/parse.ts";
 import { openWindows, type WindowSettings } from "../windows.ts";
 import type { Configuration } from "./configuration.ts";
 import { StandaloneDaemon } from "./daemon.ts";
+import { PolicyCache } from "./policies.ts";
 import { ConfigurationError, type Reading, readConfiguration } from "./read.ts";
 
 /** Reads and judges a configuration file, without doing anything about it. @throws ConfigurationError */
 export async function loadConfiguration(file: string): Promise<Reading> {
-  return readConfiguration(readSource(file), name =>
-    readFileSync(resolve(dirname(file), name), "utf8")
-      .split("\n", 1)[0]!
-      .trimEnd(),
-  );
+  return readConfiguration(readSource(file), {
+    readPassword: name =>
+      readFileSync(resolve(dirname(file), name), "utf8")
+        .split("\n", 1)[0]!
+        .trimEnd(),
+    policies,
+  });
 }
+
+/** Across reloads: what is the same stays the same function. */
+const policies = new PolicyCache();
 
 function readSource(file: string): Source {
   try {

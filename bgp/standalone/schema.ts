@@ -40,9 +40,10 @@ const flag = (description: string, fallback: unknown = false): SchemaNode => ({
 });
 
 const policy = (description: string): SchemaNode => ({
-  type: "string",
-  enum: ["accept", "reject"],
-  description,
+  type: ["string", "array", "object"],
+  minLength: 1,
+  minItems: 1,
+  description: `${description} \`accept\`, \`reject\`, the name of one of \`policies\`, a policy, or a list of these, asked in turn.`,
   default: "accept from and to internal peers, reject from and to external ones (RFC 8212)",
 });
 
@@ -131,8 +132,189 @@ const PEER_SETTINGS: Readonly<Record<string, SchemaNode>> = {
     description: "Address families of the session.",
     default: "the family of `address`",
   },
-  import: policy("What we take of the peer's routes."),
-  export: policy("What we tell the peer."),
+  interface: {
+    ...text("The interface the peer is behind: we dial from it and accept the peer only from it."),
+    default: "the zone of `address`, else any",
+  },
+  delayOpenTime: seconds(
+    0,
+    65535,
+    "Seconds to wait, once connected, for the peer's OPEN before sending ours.",
+    0,
+  ),
+  longLivedStaleTime: seconds(
+    0,
+    16777215,
+    "Seconds the peer should keep our routes after the restart time, as a last resort (RFC 9494), and we its routes.",
+    "`gracefulRestart.longLivedStaleTime`",
+  ),
+  extendedMessages: flag("Messages of up to 65535 bytes where the peer takes them (RFC 8654).", true),
+  enhancedRefresh: flag("What a refresh does not bring again goes (RFC 7313).", true),
+  extendedNextHop: flag(
+    "IPv4 routes may have IPv6 next hops (RFC 8950).",
+    "true where `address` is IPv6 and `families` has IPv4",
+  ),
+  addPath: {
+    type: "object",
+    additionalProperties: false,
+    description: "Several paths for one prefix (RFC 7911).",
+    default: "neither way",
+    properties: {
+      receive: flag("Take several paths for one prefix."),
+      send: {
+        type: ["integer", "string"],
+        minimum: 1,
+        maximum: 255,
+        pattern: "^all$",
+        description: "Send the best so many paths for one prefix, or `all`.",
+        default: 1,
+      },
+    },
+  },
+  maxPrefixes: {
+    type: ["integer", "object"],
+    minimum: 1,
+    additionalProperties: false,
+    description: "How many prefixes of one family the peer may send; a number ends the session above it.",
+    default: "no limit",
+    properties: {
+      limit: { type: "integer", minimum: 1, description: "Prefixes of one family." },
+      action: {
+        type: "string",
+        enum: ["reset", "warn"],
+        description: "What happens above it: the session is reset (RFC 4486), or the log says so.",
+        default: "reset",
+      },
+      warnAt: {
+        type: "integer",
+        minimum: 1,
+        maximum: 100,
+        description: "Percent of the limit above which the log warns.",
+        default: 75,
+      },
+      restartAfter: {
+        type: ["integer", "string"],
+        minimum: 1,
+        maximum: 65535,
+        pattern: "^never$",
+        description:
+          "Seconds after a reset before the session may come back, or `never`: until `calctl bgp reset`.",
+        default: "as after any error, at most a minute",
+      },
+    },
+    required: ["limit"],
+  },
+  gracefulShutdown: flag(
+    "GRACEFUL_SHUTDOWN (RFC 8326): traffic is to move away from this session before it is shut down. What we send carries the community, what we take gets LOCAL_PREF 0.",
+  ),
+  bfd: {
+    type: ["boolean", "object"],
+    additionalProperties: false,
+    description: "Watch the peer by BFD (RFC 5882) and end the session when it says down.",
+    default: false,
+    properties: {
+      transmitInterval: {
+        type: "integer",
+        minimum: 10,
+        maximum: 60000,
+        description: "Milliseconds between the packets we would like to send.",
+        default: 300,
+      },
+      receiveInterval: {
+        type: "integer",
+        minimum: 10,
+        maximum: 60000,
+        description: "Milliseconds between the packets we can take.",
+        default: 300,
+      },
+      multiplier: {
+        type: "integer",
+        minimum: 1,
+        maximum: 255,
+        description: "Packets missed until it is down.",
+        default: 3,
+      },
+      multihop: flag(
+        "Multihop (RFC 5883).",
+        "true where `ttlSecurity` is above 1, or not set and the peer is internal; never by a link-local address",
+      ),
+      pollInterval: {
+        type: "integer",
+        minimum: 0,
+        maximum: 3600000,
+        description: "Milliseconds between measurements of the round trip, 0 for none.",
+        default: 10000,
+      },
+      strict: flag("No session while BFD is not up."),
+      keepRoutes: flag(
+        "When BFD says down, keep the peer's routes as after a lost connection, where graceful restart was negotiated.",
+      ),
+    },
+  },
+  softReconfiguration: flag(
+    "Keep what the peer sent as it sent it: a new import policy needs no refresh, and `calctl bgp routes --received` shows what it refuses.",
+  ),
+  import: policy("What we take of the peer's routes:"),
+  export: policy("What we tell the peer:"),
+};
+
+const DIALLING = ["port", "passive", "passiveFallback", "connectRetryTime", "as"];
+
+/** A peer that dials us has no settings of our dialling. */
+const ACCEPTED_SETTINGS = Object.fromEntries(
+  Object.entries(PEER_SETTINGS).filter(([name]) => !DIALLING.includes(name)),
+);
+
+const AS_RANGE: SchemaNode = {
+  type: ["integer", "string"],
+  minimum: 1,
+  maximum: 4294967295,
+  pattern: "^\\d+-\\d+$",
+};
+
+const ONE_OR_MORE_TEXTS: SchemaNode = { type: ["string", "array"], items: { type: "string" } };
+
+const POLICY: SchemaNode = {
+  type: "object",
+  additionalProperties: false,
+  properties: {
+    name: text("For explanations; the policy's own name where it is absent."),
+    rules: {
+      type: "array",
+      description: "Rules, asked in turn until one accepts or rejects.",
+      items: {
+        type: "object",
+        required: ["action"],
+        additionalProperties: false,
+        properties: {
+          name: text("For explanations."),
+          match: {
+            type: "object",
+            description: "What must hold of a route; see below.",
+            default: "every route",
+          },
+          action: {
+            type: "string",
+            enum: ["accept", "reject", "next"],
+            description: "What happens to a route that matches; `next` keeps what `set` changed and goes on.",
+          },
+          set: { type: "object", description: "What is changed; see below. Not with `reject`." },
+        },
+      },
+    },
+    chain: {
+      type: "array",
+      description: "Instead of rules: policies, by name or as they are, asked in turn.",
+      items: { type: ["string", "object"], minLength: 1 },
+    },
+    otherwise: {
+      type: "string",
+      enum: ["accept", "reject", "next"],
+      description:
+        "For a route that no rule has decided about; `next` is the next policy of a chain or list, and after the last one rejects.",
+      default: "next",
+    },
+  },
 };
 
 const COMMUNITY: SchemaNode = { type: "string", pattern: "^\\d+:\\d+$" };
@@ -238,6 +420,48 @@ export const SCHEMA: SchemaNode = {
         },
       },
     },
+    dynamicPeers: {
+      type: "array",
+      description: "Whoever dials us from a prefix is a peer, with these settings, for as long as it is up.",
+      default: "none",
+      items: {
+        type: "object",
+        required: ["prefix", "as"],
+        additionalProperties: false,
+        properties: {
+          prefix: text("Where they dial from. `fe80::/10` with `interface` for whoever is on a link."),
+          as: {
+            ...AS_RANGE,
+            type: ["integer", "string", "array"],
+            minItems: 1,
+            items: AS_RANGE,
+            description: "The AS numbers they may have: a number, a range `64512-65534`, or a list of these.",
+          },
+          limit: {
+            type: "integer",
+            minimum: 1,
+            maximum: 65535,
+            description: "At most so many at a time.",
+            default: 100,
+          },
+          group: text("The peer group whose settings are theirs, but for those about dialling."),
+          ...ACCEPTED_SETTINGS,
+        },
+      },
+    },
+    policies: {
+      type: "object",
+      description: "Policies by name, for `import`, `export` and `chain`.",
+      default: "none",
+      additionalProperties: POLICY,
+    },
+    prefixLists: {
+      type: "object",
+      description:
+        "Lists of prefixes by name, for `prefixes` in policies, each as there: `10.0.0.0/8 ge 16 le 24`.",
+      default: "none",
+      additionalProperties: ONE_OR_MORE_TEXTS,
+    },
     groups: {
       type: "object",
       description: "Peer groups by name: settings that several peers share.",
@@ -259,6 +483,13 @@ export const SCHEMA: SchemaNode = {
           "A start is a restart: say so to the peers (the R bit), and tell nobody anything until they have told us all they have.",
           "true where `stop` is graceful",
         ),
+        notification: flag("Sessions ended by a NOTIFICATION restart gracefully too (RFC 8538).", true),
+        longLivedStaleTime: seconds(
+          0,
+          16777215,
+          "Seconds peers should keep our routes beyond the restart time (RFC 9494); 0: not long-lived.",
+          0,
+        ),
         forwardingPreserved: flag("Forwarding goes on while we are away (the F bit).", true),
         establishWait: seconds(
           0,
@@ -270,6 +501,25 @@ export const SCHEMA: SchemaNode = {
       },
       description: "Graceful restart (RFC 4724); false: none of it.",
       default: "{}",
+    },
+    multipath: {
+      type: "object",
+      additionalProperties: false,
+      description: "Which paths share traffic.",
+      default: "{}",
+      properties: {
+        maxPaths: {
+          type: "integer",
+          minimum: 1,
+          maximum: 255,
+          description: "At most so many paths of a prefix; 1: the best one only.",
+          default: 64,
+        },
+        relaxAsPath: flag(
+          "AS paths need only be of equal length, where otherwise the neighboring AS must be the same too.",
+          true,
+        ),
+      },
     },
     stop: {
       type: "string",
@@ -305,6 +555,12 @@ export const SCHEMA: SchemaNode = {
       description:
         "Unix socket that `calctl bgp` asks; false: none. Where it cannot be made, a warning is logged and the speaker runs without.",
       default: "`bgp.sock` in `$CALYX_RUN_DIR`, else in /run/calyx",
+    },
+    metrics: {
+      ...text(
+        "Address and port on which Prometheus finds metrics, as `127.0.0.1:9179` or `[::1]:9179`, under /metrics.",
+      ),
+      default: "none; the status socket has them too",
     },
     birdSocket: {
       ...text(

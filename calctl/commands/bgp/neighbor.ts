@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { MessageCounters } from "node-bgp";
+import type { MessageCounters, NeighborError, NeighborTransition } from "node-bgp";
 import type { NeighborAnswer } from "../../../bgp/queries.ts";
 import type { Context } from "../../context.ts";
 import { examples, newCommand, output } from "../../options.ts";
@@ -31,7 +31,7 @@ export function neighborCommand(context: Context): Command {
 }
 
 export function neighborText(neighbor: NeighborAnswer, now: number): string {
-  const { lastError, prefixes } = neighbor;
+  const { bfd, lastError, lastSessionError, prefixes, problems, updateRate } = neighbor;
   const facts: [string, string | number | undefined][] = [
     ["Neighbor", neighbor.address],
     ["Name", neighbor.name ?? neighbor.description],
@@ -40,11 +40,15 @@ export function neighborText(neighbor: NeighborAnswer, now: number): string {
       "State",
       `${neighbor.state} for ${elapsed(now - neighbor.since)}${neighbor.restarting ? ", restarting" : ""}`,
     ],
-    ["Sessions", `${neighbor.established} so far`],
+    ["Sessions", `${neighbor.established} so far, ${neighbor.flaps} of them lost`],
+    ["Session ended", lastSessionError && errorText(lastSessionError, now)],
     [
       "Last error",
-      lastError && `${lastError.text}, ${elapsed(now - lastError.at)} ago (${lastError.reason})`,
+      lastError === undefined || lastError.at === lastSessionError?.at
+        ? undefined
+        : errorText(lastError, now),
     ],
+    ["BFD", bfd && bfdText(bfd)],
     ["Router id", neighbor.remoteRouterId],
     ["Local address", neighbor.localAddress],
     ["Hold time", neighbor.holdTime === undefined ? undefined : `${neighbor.holdTime} s`],
@@ -57,6 +61,10 @@ export function neighborText(neighbor: NeighborAnswer, now: number): string {
       "No policy for",
       neighbor.policyMissing.map(direction => `${direction} (RFC 8212: nothing passes)`).join(", "),
     ],
+    ["Malformed", problemText(problems)],
+    ["Update rate", `${updateRate.received}/s received, ${updateRate.sent}/s sent`],
+    ["Send queue", neighbor.sendQueue === 0 ? undefined : `${neighbor.sendQueue} bytes`],
+    ["History", neighbor.history.map(transition => historyText(transition, now)).join("\n")],
     ["Sent", counters(neighbor.sent)],
     ["Received", counters(neighbor.received)],
     ["Capabilities", neighbor.remoteCapabilities?.map(capability => JSON.stringify(capability)).join("\n")],
@@ -69,6 +77,25 @@ export function neighborText(neighbor: NeighborAnswer, now: number): string {
         `${`${name}:`.padEnd(width)}${String(value).replaceAll("\n", `\n${" ".repeat(width)}`)}\n`,
     )
     .join("");
+}
+
+function errorText({ text, at, reason }: NeighborError, now: number): string {
+  return `${text}, ${elapsed(now - at)} ago (${reason})`;
+}
+
+function bfdText({ state, detectionTime, roundTrip }: NonNullable<NeighborAnswer["bfd"]>): string {
+  const trip = roundTrip === undefined ? "" : `, round trip ${roundTrip.smoothed.toFixed(2)} ms`;
+  return `${state}, detection time ${detectionTime} ms${trip}`;
+}
+
+function problemText({ withdraw, discard, disableFamily }: NeighborAnswer["problems"]): string | undefined {
+  if (withdraw + discard + disableFamily === 0) return undefined;
+  return `${withdraw} treated as withdraw, ${discard} attributes discarded, ${disableFamily} families disabled (RFC 7606)`;
+}
+
+function historyText({ from, to, last, times, reason }: NeighborTransition, now: number): string {
+  const repeated = times > 1 ? ` (${times} times)` : "";
+  return `${elapsed(now - last)} ago: ${from} -> ${to}${repeated}${reason === undefined ? "" : `: ${reason}`}`;
 }
 
 function counters({ open, update, notification, keepalive, routeRefresh }: MessageCounters): string {

@@ -45,6 +45,28 @@ export function resetCommand(context: Context): Command {
   return examples(command, [["One neighbor.", 'calctl bgp reset 192.0.2.1 -m "new key"']]);
 }
 
+interface ShutdownOptions extends SocketOptions {
+  readonly undo?: true;
+}
+
+export function shutdownGracefullyCommand(context: Context): Command {
+  const command = newCommand(
+    "shutdown-gracefully",
+    "Move traffic away from a neighbor before its session is shut down (RFC 8326): what it is sent carries GRACEFUL_SHUTDOWN, what it sent gets LOCAL_PREF 0. Until --undo or the end of the daemon.",
+  )
+    .argument("<address>", "a neighbor, or all")
+    .option("--undo", "back to normal")
+    .addOption(socket())
+    .action(async (neighbor: string, options: ShutdownOptions) => {
+      const done = options.undo ? "Back to normal:" : "Moving traffic away from";
+      await operate(context, options, "shutdown-gracefully", { neighbor, on: String(!options.undo) }, done);
+    });
+  return examples(command, [
+    ["Before maintenance of the whole node.", "calctl bgp shutdown-gracefully all"],
+    ["After it.", "calctl bgp shutdown-gracefully all --undo"],
+  ]);
+}
+
 async function operate(
   context: Context,
   options: SocketOptions,

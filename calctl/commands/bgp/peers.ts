@@ -46,11 +46,13 @@ const COLUMNS: readonly Column[] = [
 const WIDE: readonly Column[] = [
   ["ROUTER ID", ({ remoteRouterId }) => remoteRouterId ?? ""],
   ["HOLD", ({ holdTime }) => holdTime ?? ""],
-  ["SESSIONS", ({ established }) => established],
+  ["FLAPS", ({ flaps }) => flaps],
+  ["BFD", ({ bfd }) => bfd?.state ?? ""],
   ["STALE", ({ prefixes }) => prefixes.stale],
   ["UPDATES IN", ({ received }) => received.update],
   ["UPDATES OUT", ({ sent }) => sent.update],
-  ["LAST ERROR", ({ lastError }) => lastError?.text ?? ""],
+  ["QUEUE", ({ sendQueue }) => sendQueue],
+  ["LAST ERROR", ({ lastSessionError, lastError }) => (lastSessionError ?? lastError)?.text ?? ""],
 ];
 
 export function peersTable(neighbors: readonly NeighborAnswer[], wide: boolean, now: number): string {

@@ -5,6 +5,7 @@ import { BgpError, Speaker, type SpeakerOptions, type Transport } from "node-bgp
 import { pino } from "pino";
 import { Lab, prefixesOf, stateOf } from "../../../../bgp/node-bgp/test/kit/lab.ts";
 import { type RouteInstaller, StandaloneDaemon } from "../../../../bgp/standalone/daemon.ts";
+import { PolicyCache } from "../../../../bgp/standalone/policies.ts";
 import { type Reading, readConfiguration } from "../../../../bgp/standalone/read.ts";
 
 const RR = "192.0.2.1";
@@ -92,7 +93,7 @@ class ReflectorLab extends Lab {
 }
 
 const reading = (text: string): Promise<Reading> =>
-  readConfiguration({ name: "rr.yaml", text }, () => "secret");
+  readConfiguration({ name: "rr.yaml", text }, { readPassword: () => "secret", policies: new PolicyCache() });
 
 const HEAD = `as: 64512\nrouterId: ${RR}\npassive: true\n`;
 const BOTH = `${HEAD}peers:\n  - {address: ${A}, as: 64512, rrClient: true}\n  - {address: ${B}, as: 64512, rrClient: true}\n`;
@@ -131,6 +132,40 @@ describe("the standalone daemon", () => {
     assert.deepEqual(a.events, []);
   });
 
+  it("takes whoever dials from a prefix, and lets them go with it", async () => {
+    const text = `${HEAD}dynamicPeers:\n  - {prefix: 192.0.2.0/24, as: 64512, rrClient: true, description: rack}\n`;
+    await lab.run(text);
+    lab.advance(10);
+    assert.deepEqual(prefixesOf(a), ["10.0.2.0/24", "10.0.3.0/24"]);
+    assert.deepEqual(lab.daemon.origin(A), { source: "dynamic", name: "rack" });
+    assert.deepEqual(await lab.reload(text), { added: 0, changed: 0, removed: 0, restarted: false });
+    assert.deepEqual(await lab.reload(HEAD), { added: 0, changed: 0, removed: 1, restarted: false });
+    assert.deepEqual(prefixesOf(a), ["10.0.2.0/24"]);
+  });
+
+  it("applies another policy to the session that is there", async () => {
+    const withPolicy = (localPref: number) =>
+      BOTH.replace("rrClient: true", "rrClient: true, import: low").concat(
+        `policies: {low: {rules: [{action: accept, set: {localPref: ${localPref}}}]}}\n`,
+      );
+    await lab.run(withPolicy(10));
+    lab.advance(10);
+    b.events.length = 0;
+    assert.equal(b.paths("10.0.2.0/24")[0]?.localPref, 10);
+    assert.equal((await lab.reload(withPolicy(20))).changed, 1);
+    assert.equal(b.paths("10.0.2.0/24")[0]?.localPref, 20);
+    assert.deepEqual(b.events, []);
+  });
+
+  it("changes its cluster id without resetting sessions", async () => {
+    await lab.run(BOTH);
+    lab.advance(10);
+    a.events.length = 0;
+    assert.equal((await lab.reload(`${BOTH}clusterId: 192.0.2.77\n`)).restarted, false);
+    assert.deepEqual(b.paths("10.0.2.0/24")[0]?.clusterList, ["192.0.2.77"]);
+    assert.deepEqual(a.events, []);
+  });
+
   it("starts a new speaker where its own identity changes", async () => {
     await lab.run(BOTH);
     lab.advance(10);
@@ -146,7 +181,8 @@ describe("the standalone daemon", () => {
     await lab.run(BOTH);
     lab.advance(10);
     lab.takenPort = 180;
-    await assert.rejects(lab.reload(`${BOTH}port: 180\n`), { code: "ListenFailed" });
+    const next = `${BOTH.replace(`routerId: ${RR}`, "routerId: 192.0.2.99")}port: 180\n`;
+    await assert.rejects(lab.reload(next), { code: "ListenFailed" });
     lab.advance(60);
     assert.equal(lab.daemon.configuration.port, undefined);
     assert.deepEqual(prefixesOf(a), ["10.0.2.0/24", "10.0.3.0/24"]);

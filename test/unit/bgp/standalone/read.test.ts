@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { acceptAll, rejectAll } from "node-bgp";
+import { PolicyCache } from "../../../../bgp/standalone/policies.ts";
 import { ConfigurationError, readConfiguration } from "../../../../bgp/standalone/read.ts";
 
 const passwords: Record<string, string> = { "keys/tor": "secret" };
@@ -12,7 +13,8 @@ function readPassword(file: string): string {
   return password;
 }
 
-const read = (text: string) => readConfiguration({ name: "rr.yaml", text }, readPassword);
+const read = (text: string) =>
+  readConfiguration({ name: "rr.yaml", text }, { readPassword, policies: new PolicyCache() });
 
 async function complaints(text: string): Promise<string[]> {
   try {
@@ -52,9 +54,6 @@ describe("a configuration file", () => {
       asn: 64512,
       passive: true,
       reflectorClient: true,
-      importPolicy: acceptAll,
-      exportPolicy: acceptAll,
-      exportGroup: "accept",
     });
   });
 
@@ -76,20 +75,99 @@ peers:
     assert.equal(other?.holdTime, undefined);
   });
 
-  it("lets nothing in or out of external peers that it does not mention (RFC 8212)", async () => {
+  it("leaves to node-bgp what a peer without policies may do (RFC 8212)", async () => {
     const { plan } = await read(`${HEAD}
 peers:
   - {address: 192.0.2.10, as: 65001}
-  - {address: 192.0.2.11, as: 65001, import: accept}
+  - {address: 192.0.2.11, as: 65001, import: accept, export: reject}
 `);
     const policies = [...plan.neighbors.values()].map(({ options }) => [
       options.importPolicy,
       options.exportPolicy,
     ]);
     assert.deepEqual(policies, [
-      [rejectAll, rejectAll],
+      [undefined, undefined],
       [acceptAll, rejectAll],
     ]);
+  });
+
+  it("compiles policies once, whoever names them, and again only where they are others", async () => {
+    const cache = new PolicyCache();
+    const again = async (text: string) => {
+      const { plan } = await readConfiguration({ name: "x", text }, { readPassword, policies: cache });
+      return [...plan.neighbors.values()].map(({ options }) => options.exportPolicy);
+    };
+    const text = `${HEAD}
+prefixLists: {ours: [10.65.0.0/16 le 32]}
+policies:
+  ours: {rules: [{match: {prefixes: ours}, action: accept}]}
+peers:
+  - {address: 192.0.2.10, as: 65001, export: ours}
+  - {address: 192.0.2.11, as: 65001, export: ours}
+  - {address: 192.0.2.12, as: 65001, export: [ours, {rules: [{match: {med: 5}, action: accept}]}]}
+`;
+    const [first, second, third] = await again(text);
+    assert.equal(typeof first, "function");
+    assert.equal(first, second);
+    assert.notEqual(first, third);
+    assert.deepEqual(await again(text), [first, second, third]);
+    const [changed] = await again(text.replace("10.65.0.0/16 le 32", "10.66.0.0/16"));
+    assert.notEqual(changed, first);
+  });
+
+  it("lets peers share what is computed for them where their policy answers them alike", async () => {
+    const { plan } = await read(`${HEAD}
+policies:
+  plain: {rules: [{action: accept}]}
+  byAs: {rules: [{match: {neighborAsn: 65001}, action: accept}]}
+  byAddress: {rules: [{match: {neighborAddress: 192.0.2.10/32}, action: accept}]}
+peers:
+  - {address: 192.0.2.10, as: 65001, export: plain}
+  - {address: 192.0.2.11, as: 65002, export: plain}
+  - {address: 192.0.2.12, as: 65001, export: byAs}
+  - {address: 192.0.2.13, as: 65002, export: byAs}
+  - {address: 192.0.2.14, as: 65002, export: byAs}
+  - {address: 192.0.2.15, as: 65002, export: byAddress}
+`);
+    const [a, b, c, d, e, f] = [...plan.neighbors.values()].map(({ options }) => options.exportGroup);
+    assert.equal(a, b);
+    assert.notEqual(c, d);
+    assert.equal(d, e);
+    assert.equal(f, undefined);
+  });
+
+  it("takes whoever dials from a prefix, with AS numbers in ranges", async () => {
+    const { plan } = await read(`${HEAD}
+groups: {racks: {passive: true, port: 1179, holdTime: 9, as: 1}}
+dynamicPeers:
+  - {prefix: 10.1.2.3/16, as: [64512, 65000-65534], group: racks, limit: 5}
+`);
+    assert.deepEqual(plan.dynamic.get("10.1.0.0/16")?.options, {
+      prefix: "10.1.2.3/16",
+      asn: [64512, [65000, 65534]],
+      limit: 5,
+      holdTime: 9,
+    });
+  });
+
+  it("hands over what a session may be told", async () => {
+    const { plan } = await read(`${HEAD}
+gracefulRestart: {longLivedStaleTime: 86400}
+multipath: {maxPaths: 4}
+peers:
+  - address: 192.0.2.10
+    as: 64512
+    addPath: {receive: true, send: all}
+    maxPrefixes: {limit: 100, action: warn}
+    bfd: {transmitInterval: 50, multiplier: 3}
+    gracefulShutdown: true
+`);
+    const { options } = plan.neighbors.get("192.0.2.10")!;
+    assert.deepEqual(options.addPath, { receive: true, send: "all" });
+    assert.deepEqual(options.maxPrefixes, { limit: 100, action: "warn" });
+    assert.deepEqual(options.bfd, { transmitInterval: 50, multiplier: 3 });
+    assert.equal(options.gracefulShutdown, true);
+    assert.deepEqual(plan.speaker.multipath, { maxPaths: 4 });
   });
 
   it("announces networks, with attributes where they are given", async () => {
@@ -181,6 +259,32 @@ networks: [10.0.0.0/33]
       "rr.yaml:6:76: peers[2].families[1]: 5 is not text",
       "rr.yaml:7:6: peers[3].address: there is already a peer 192.0.2.2",
       'rr.yaml:8:12: networks[0]: "10.0.0.0/33" is not a prefix such as 10.0.0.0/26',
+    ]);
+  });
+
+  it("is told what is wrong with policies, where it is written and once", async () => {
+    const text = `${HEAD}policies:
+  a: {rules: [{match: {prefixes: [10.0.0.0/8, 10.0.0/8]}, action: accept}]}
+  b: {chain: [a, c]}
+  d: {chain: [d]}
+  e: {rules: [{match: {comunities: 1:1}, action: accept}]}
+  accept: {rules: []}
+  f: {}
+peers:
+  - {address: 192.0.2.2, as: 65001, import: a, export: [b, nobody]}
+  - {address: 192.0.2.3, as: 65001, import: {rules: [{action: reject, set: {med: 1}}]}}
+  - {address: 192.0.2.4, as: 65001, import: a}
+`;
+    const found = (await complaints(text)).map(line => line.replace(/; expected .*/, ""));
+    assert.deepEqual(found.map(line => line.split(": ").slice(0, 2).join(": ")).sort(), [
+      "rr.yaml:11:60: peers[0].export[1]",
+      "rr.yaml:12:71: peers[1].import.rules[0].set",
+      "rr.yaml:4:47: policies.a.rules[0].match.prefixes[1]",
+      "rr.yaml:5:18: policies.b.chain[1]",
+      "rr.yaml:6:15: policies.d.chain[0]",
+      "rr.yaml:7:24: policies.e.rules[0].match.comunities",
+      "rr.yaml:8:3: policies.accept",
+      "rr.yaml:9:3: policies.f",
     ]);
   });
 

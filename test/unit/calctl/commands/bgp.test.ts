@@ -102,6 +102,12 @@ describe("calctl bgp", () => {
     const lines = await rows("neighbor", TOR);
     assert(lines.includes("AS: 65001 (external, ours is 64512)"));
     assert(lines.includes("Name: rack 4"));
+    assert(lines.includes("Sessions: 1 so far, 0 of them lost"));
+    rr.resetNeighbor(TOR, "why not");
+    lab.advance(60);
+    const after = await rows("neighbor", TOR);
+    assert.match(after.join("\n"), /^Session ended: Cease\/Administrative Reset \(why not\), .* ago/m);
+    assert.match(after.join("\n"), /^History: .*OpenConfirm -> Established$/m);
     const unknown = await calctl("neighbor", "192.0.2.99");
     assert.deepEqual([unknown.code, unknown.stderr], [1, "there is no neighbor 192.0.2.99\n"]);
   });
@@ -159,6 +165,17 @@ describe("calctl bgp", () => {
     const texts = a.events.map(({ error }) => error?.text);
     assert(texts.includes("Cease/Administrative Reset (new keys)"), texts.join());
     lab.advance(60);
+    assert.equal(stateOf(rr, A), "Established");
+  });
+
+  it("shutdown-gracefully: moves traffic away, and back", async () => {
+    const { stdout } = await calctl("shutdown-gracefully", A);
+    assert.equal(stdout, `Moving traffic away from ${A}\n`);
+    lab.advance(1);
+    assert.equal(rr.paths("10.0.2.0/24")[0]?.localPref, 0);
+    assert.equal((await calctl("shutdown-gracefully", "all", "--undo")).code, 0);
+    lab.advance(1);
+    assert.equal(rr.paths("10.0.2.0/24")[0]?.localPref, 200);
     assert.equal(stateOf(rr, A), "Established");
   });
 
