@@ -9,6 +9,7 @@
  * Waiting is jittered throughout, so that two speakers, or a thousand, do not repeat each other's timing.
  */
 
+import type { NeighborState } from "../neighbor.ts";
 import type { EndReason } from "./connection-fsm.ts";
 
 export type Direction = "outgoing" | "incoming";
@@ -34,6 +35,8 @@ export interface NeighborFsmState {
   readonly up: boolean;
   readonly slots: readonly Slot[];
   readonly waiting: Waiting;
+  /** It stays Idle as long as configured, whatever happens. */
+  readonly isHeld: boolean;
   /** Sessions that went wrong in a row (the ConnectRetryCounter): each doubles the idle hold time. */
   readonly failures: number;
 }
@@ -44,6 +47,8 @@ export type NeighborFsmEvent =
   | { readonly type: "stop" }
   /** The operator wants it now: a wait is cut short. */
   | { readonly type: "reset" }
+  /** The way to the neighbor is there again (BFD): a wait for an error is cut short. */
+  | { readonly type: "path-up" }
   | { readonly type: "retry-expired" }
   | { readonly type: "idle-hold-expired" }
   | { readonly type: "collision-wait-expired" }
@@ -110,7 +115,13 @@ export interface NeighborFsmStep {
   readonly actions: readonly NeighborFsmAction[];
 }
 
-export const INITIAL_NEIGHBOR: NeighborFsmState = { up: false, slots: [], waiting: "nothing", failures: 0 };
+export const INITIAL_NEIGHBOR: NeighborFsmState = {
+  up: false,
+  slots: [],
+  waiting: "nothing",
+  isHeld: false,
+  failures: 0,
+};
 
 const IDLE_HOLD_FIRST_MS = 1_000;
 const IDLE_HOLD_MAX_MS = 60_000;
@@ -134,6 +145,8 @@ export function neighborStep(
       return dialOrWait({ ...INITIAL_NEIGHBOR, up: true }, input);
     case "stop":
       return { state: INITIAL_NEIGHBOR, actions: [{ do: "disarm" }] };
+    case "path-up":
+      return state.isHeld ? { state, actions: [] } : neighborStep(state, { type: "reset" }, input);
     case "reset":
       return state.waiting === "idle-hold"
         ? dialOrWait({ ...INITIAL_NEIGHBOR, up: state.up }, input)
@@ -141,7 +154,7 @@ export function neighborStep(
     case "retry-expired":
       return onRetry(state, input);
     case "idle-hold-expired":
-      return dialOrWait({ ...state, waiting: "nothing" }, input);
+      return dialOrWait({ ...state, waiting: "nothing", isHeld: false }, input);
     case "collision-wait-expired":
       return onCollisionWait(state);
     case "dialled":
@@ -162,6 +175,16 @@ export function neighborStep(
     case "ended":
       return onEnded(state, event, input);
   }
+}
+
+/** The state people know; while the DelayOpenTimer runs, our dial is in Connect, theirs in Active (RFC 4271 8.2.2). */
+export function visibleState({ up, slots, waiting }: NeighborFsmState): NeighborState {
+  for (const phase of ["Established", "OpenConfirm", "OpenSent", "Connect"] as const) {
+    if (slots.some(slot => slot.phase === phase)) return phase;
+  }
+  if (slots.some(({ phase, direction }) => phase === "Connected" && direction === "outgoing"))
+    return "Connect";
+  return up && waiting !== "idle-hold" ? "Active" : "Idle";
 }
 
 /** The connection, of two that both delivered their OPEN, that RFC 4271 6.8 keeps. */
@@ -286,7 +309,7 @@ function onEnded(
       : confirm(next, held, []);
   }
   if (!next.up) return { state: next, actions: [] };
-  if (holdMs !== undefined) return holdIdle({ ...next, failures: 0 }, holdMs);
+  if (holdMs !== undefined) return holdIdle({ ...next, failures: 0, isHeld: true }, holdMs);
   const { config, now, random } = input;
   const wasEstablished = slot.phase === "Established";
   const wasStable = wasEstablished && now - slot.since >= STABLE_AFTER_MS;

@@ -4,11 +4,10 @@
 
 import { parseRouterId } from "../address.ts";
 import { NeighborWatch } from "../bfd/neighbor-watch.ts";
-import type { TimerHandle } from "../clock.ts";
 import { Cease, type MessageType, NotificationCode } from "../message/constants.ts";
 import { describeNotification, type NotificationMessage } from "../message/notification.ts";
 import type { RouteRefreshMessage } from "../message/route-refresh.ts";
-import type { NeighborState, NeighborStatus } from "../neighbor.ts";
+import type { NeighborStatus } from "../neighbor.ts";
 import type { Family, Route } from "../route.ts";
 import type { Connection } from "../transport/transport.ts";
 import { type ConnectionEnd, notification, type StopReason } from "./connection-fsm.ts";
@@ -22,10 +21,13 @@ import {
   type NeighborFsmAction,
   type NeighborFsmEvent,
   neighborStep,
+  visibleState,
 } from "./neighbor-fsm.ts";
 import { NeighborLog } from "./neighbor-log.ts";
+import { NeighborTimers } from "./neighbor-timers.ts";
 import type { PeerEnvironment } from "./peer-environment.ts";
 import { PeerRoutes } from "./peer-routes.ts";
+import { holdAfter } from "./prefix-limit.ts";
 import { Session, type SessionOwner } from "./session.ts";
 import { sessionConfig } from "./session-config.ts";
 
@@ -56,14 +58,14 @@ export class Peer implements SessionOwner {
   #nextSessionId = 1;
   #established: Session | undefined;
   #monitored: MonitoredSession | undefined;
-  #waitTimer: TimerHandle | undefined;
-  #collisionTimer: TimerHandle | undefined;
+  readonly #timers: NeighborTimers;
 
   constructor(env: PeerEnvironment, config: NeighborConfig, addressBytes: Uint8Array) {
     this.#env = env;
     this.#config = config;
     this.#routes = new PeerRoutes(env, config, addressBytes);
     this.#log = new NeighborLog(env.clock, config.address);
+    this.#timers = new NeighborTimers(env.clock, event => this.#step(event));
     this.#tally = new MessageTally(env.clock);
     this.#bfd = new NeighborWatch(() => env.bfd(), {
       onPathUp: () => this.#onPathUp(),
@@ -281,16 +283,13 @@ export class Peer implements SessionOwner {
       this.#monitored = undefined;
     }
     const { reason, damped } = end;
-    this.#step({ type: "ended", id: session.id, reason, damped, holdMs: this.#holdAfter(end) });
-  }
-
-  /** A neighbor with too many prefixes waits as configured. */
-  #holdAfter({ reason, notification: sent }: ConnectionEnd): number | undefined {
-    const isOurs = reason === "notification-sent" && sent?.code === NotificationCode.cease;
-    if (!isOurs || sent.subcode !== Cease.maximumPrefixes) return undefined;
-    const restartAfter = this.#config.maxPrefixes?.restartAfter;
-    if (restartAfter === "never") return Number.POSITIVE_INFINITY;
-    return restartAfter === undefined ? undefined : restartAfter * 1000;
+    this.#step({
+      type: "ended",
+      id: session.id,
+      reason,
+      damped,
+      holdMs: holdAfter(end, this.#config.maxPrefixes),
+    });
   }
 
   #monitoredSession({ connection, opens }: Session, negotiated: Negotiated): MonitoredSession {
@@ -318,7 +317,7 @@ export class Peer implements SessionOwner {
     if (!this.#isWanted) return;
     if (!this.#fsm.up) this.#step({ type: "start" });
     // There is nothing to wait for any more.
-    else if (this.#sessions.size === 0) this.#step({ type: "reset" });
+    else if (this.#sessions.size === 0) this.#step({ type: "path-up" });
   }
 
   /** RFC 9384. A graceful restart that is under way goes on (RFC 5882 4.3.2.2): there is no session then. */
@@ -370,23 +369,10 @@ export class Peer implements SessionOwner {
         this.#sessions.get(action.id)?.stop(STOP_REASONS[action.why]);
         break;
       case "arm":
-        this.#arm(action.timer, action.ms);
+        this.#timers.arm(action);
         break;
       case "disarm":
-        this.#env.clock.clearTimeout(this.#waitTimer);
-        this.#env.clock.clearTimeout(this.#collisionTimer);
-    }
-  }
-
-  #arm(timer: "retry" | "idle-hold" | "collision-wait", ms: number): void {
-    const { clock } = this.#env;
-    const handle = clock.setTimeout(() => this.#step({ type: `${timer}-expired` }), ms);
-    if (timer === "collision-wait") {
-      clock.clearTimeout(this.#collisionTimer);
-      this.#collisionTimer = handle;
-    } else {
-      clock.clearTimeout(this.#waitTimer);
-      this.#waitTimer = handle;
+        this.#timers.disarm();
     }
   }
 
@@ -415,18 +401,7 @@ export class Peer implements SessionOwner {
 
   /** Reports the state when it is another. */
   #update(): void {
-    const event = this.#log.enter(this.#visibleState());
+    const event = this.#log.enter(visibleState(this.#fsm));
     if (event !== undefined) this.#env.onNeighbor(event);
-  }
-
-  /** RFC 4271 8.2.2: while the DelayOpenTimer runs, our dial is in Connect, theirs in Active. */
-  #visibleState(): NeighborState {
-    const { up, slots, waiting } = this.#fsm;
-    for (const phase of ["Established", "OpenConfirm", "OpenSent", "Connect"] as const) {
-      if (slots.some(slot => slot.phase === phase)) return phase;
-    }
-    if (slots.some(({ phase, direction }) => phase === "Connected" && direction === "outgoing"))
-      return "Connect";
-    return up && waiting !== "idle-hold" ? "Active" : "Idle";
   }
 }

@@ -7,6 +7,7 @@ import { MessageError } from "../errors.ts";
 import { afiSafiOf, Cease, NotificationCode } from "../message/constants.ts";
 import { Writer } from "../message/writer.ts";
 import type { Family } from "../route.ts";
+import type { ConnectionEnd } from "./connection-fsm.ts";
 import type { MaxPrefixes } from "./neighbor-config.ts";
 
 export interface LimitVerdict {
@@ -14,6 +15,16 @@ export interface LimitVerdict {
   readonly text: string;
   /** Ends the session. */
   readonly error?: MessageError;
+}
+
+/** How long a neighbor stays Idle when its session has ended for the limit, ms; undefined: as after any error. */
+export function holdAfter(end: ConnectionEnd, setting: MaxPrefixes | undefined): number | undefined {
+  const { reason, notification } = end;
+  const isOurs = reason === "notification-sent" && notification?.code === NotificationCode.cease;
+  if (!isOurs || notification.subcode !== Cease.maximumPrefixes) return undefined;
+  const restartAfter = setting?.restartAfter;
+  if (restartAfter === "never") return Number.POSITIVE_INFINITY;
+  return restartAfter === undefined ? undefined : restartAfter * 1000;
 }
 
 type Level = "below" | "near" | "above";

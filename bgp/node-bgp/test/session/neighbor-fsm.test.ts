@@ -110,6 +110,21 @@ describe("a neighbor", () => {
     machine.on(ended(9, "notification-received"));
     assert.equal(Math.round(machine.waitMs! / 875), 1);
   });
+  it("stays down as long as it is told to, whatever BFD says, until the operator says otherwise", () => {
+    const down = () =>
+      new Machine().on(
+        START,
+        dialled(1),
+        connected(1),
+        ended(1, "notification-sent", { holdMs: Number.POSITIVE_INFINITY }),
+      );
+    assert.deepEqual(down().doing, ["disarm"]);
+    assert.deepEqual(down().on({ type: "path-up" }).doing, []);
+    assert.deepEqual(down().on(incoming(2)).doing, ["refuse 2"]);
+    assert.deepEqual(down().on({ type: "reset" }).doing, ["arm", "dial"]);
+    const damped = new Machine().on(START, dialled(1), connected(1), ended(1, "notification-sent"));
+    assert.deepEqual(damped.on({ type: "path-up" }).doing, ["arm", "dial"]);
+  });
   it("is back quickly after a lost session, slower after a failed dial", () => {
     const machine = new Machine().on(START, dialled(1), connected(1), opened(1), established(1));
     machine.on(ended(1, "lost"));
