@@ -18,7 +18,7 @@ export class Bird extends Daemon {
   readonly #routes = new Map<string, OriginatedRoute>();
 
   async start(recover = false): Promise<void> {
-    for (const route of this.options.routes ?? []) this.#routes.set(route.prefix, route);
+    if (!recover) for (const route of this.options.routes ?? []) this.#routes.set(route.prefix, route);
     this.#writeConfig();
     const args = ["-f", "-c", this.#path("conf"), "-s", this.#path("ctl"), "-P", this.#path("pid")];
     const child = this.spawn("bird", recover ? [...args, "-R"] : args);
@@ -34,6 +34,10 @@ export class Bird extends Daemon {
   async announce(routes: readonly OriginatedRoute[]): Promise<void> {
     for (const route of routes) this.#routes.set(route.prefix, route);
     await this.#reload();
+  }
+
+  forget(prefixes: readonly string[]): void {
+    for (const prefix of prefixes) this.#routes.delete(prefix);
   }
 
   async withdraw(prefixes: readonly string[]): Promise<void> {

@@ -124,6 +124,8 @@ export abstract class Daemon {
   abstract start(recover?: boolean): Promise<void>;
   /** Changes neighbors at run time; others keep their sessions. */
   abstract applyNeighbors(): Promise<void>;
+  /** As {@link withdraw}, while it is not running: it will start without them. */
+  abstract forget(prefixes: readonly string[]): void;
   abstract announce(routes: readonly OriginatedRoute[]): Promise<void>;
   abstract withdraw(prefixes: readonly string[]): Promise<void>;
   /** By address of the neighbor. */

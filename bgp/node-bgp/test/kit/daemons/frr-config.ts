@@ -22,7 +22,8 @@ export function frrConfig(options: DaemonOptions): string {
     " no bgp ebgp-requires-policy",
     " no bgp network import-check",
     " no bgp default ipv4-unicast",
-    " coalesce-time 0",
+    // With none it says End-of-RIB, after a restart, before it has sent its routes.
+    ...(restart === undefined ? [" coalesce-time 0"] : []),
     ...(restart === undefined
       ? []
       : [

@@ -1,6 +1,7 @@
 /** frr's bgpd; with zebra where its routes are to go into the kernel. */
 
-import { writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { chmodSync, chownSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Family } from "../../../index.ts";
 import { Daemon, type DaemonSession, familiesOf, type LearnedRoute, type OriginatedRoute } from "./daemon.ts";
@@ -31,35 +32,26 @@ export class Frr extends Daemon {
   readonly #routes = new Map<string, OriginatedRoute>();
   #vty: FrrVty | undefined;
 
-  async start(_recover = false): Promise<void> {
+  async start(recover = false): Promise<void> {
     this.#vty?.close();
-    for (const route of this.options.routes ?? []) this.#routes.set(route.prefix, route);
+    if (!recover) for (const route of this.options.routes ?? []) this.#routes.set(route.prefix, route);
     const config = this.#path("bgpd.conf");
     writeFileSync(config, frrConfig({ ...this.options, routes: [...this.#routes.values()] }));
-    const common = [
-      "-S",
-      "-P",
-      "0",
-      "-u",
-      "root",
-      "-g",
-      "root",
-      "--vty_socket",
-      this.folder,
-      "--log",
-      "stdout",
-    ];
+    const common = ["-P", "0", "--vty_socket", this.folder, "--log", "stdout"];
     const zebra = this.#path("zserv.api");
-    if (this.options.kernel && !this.#vty) {
+    if (this.options.kernel && this.#vty === undefined) {
+      this.#giveFolder();
       writeFileSync(this.#path("zebra.conf"), "");
       const args = ["-f", this.#path("zebra.conf"), "-i", this.#path("zebra.pid"), "-z", zebra];
       const child = this.spawn(`${FRR}/zebra`, [...args, ...common]);
-      (
-        await this.answering(child, () => FrrVty.open(this.#path("zebra.vty")).catch(() => undefined))
-      ).close();
+      const vty = await this.answering(child, () =>
+        FrrVty.open(this.#path("zebra.vty")).catch(() => undefined),
+      );
+      vty.close();
     }
     const child = this.spawn(`${FRR}/bgpd`, [
       ...["-f", config, "-i", this.#path("bgpd.pid"), "--log-level", "debug"],
+      ...["-S", "-u", "root", "-g", "root"],
       ...(this.options.kernel ? ["-z", zebra] : ["-Z"]),
       ...common,
     ]);
@@ -84,6 +76,10 @@ export class Frr extends Daemon {
       const lines = routes.filter(route => familyOfRoute(route) === family).map(network);
       if (lines.length > 0) await this.#inFamily(family, lines);
     }
+  }
+
+  forget(prefixes: readonly string[]): void {
+    for (const prefix of prefixes) this.#routes.delete(prefix);
   }
 
   async withdraw(prefixes: readonly string[]): Promise<void> {
@@ -165,6 +161,15 @@ export class Frr extends Daemon {
   async #inFamily(family: Family, lines: readonly string[]): Promise<void> {
     const node = `address-family ${frrFamily(family)}`;
     await this.#open.configure(`router bgp ${this.options.asn}`, node, ...lines);
+  }
+
+  /** zebra, other than bgpd, insists on running as its own user. */
+  #giveFolder(): void {
+    const [uid = 0, gid = 0] = ["-u", "-g"].map(option =>
+      Number(execFileSync("id", [option, "frr"], { encoding: "utf8" })),
+    );
+    chmodSync(join(this.folder, ".."), 0o755);
+    chownSync(this.folder, uid, gid);
   }
 
   get #open(): FrrVty {

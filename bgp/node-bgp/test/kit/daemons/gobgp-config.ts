@@ -3,10 +3,11 @@
 import { Family } from "../../../index.ts";
 import { type DaemonNeighbor, type DaemonOptions, familiesOf } from "./daemon.ts";
 
+/** `isDown`: neighbors wait to be enabled. */
 export function gobgpConfig(
   options: DaemonOptions,
   localAddress: (neighbor: DaemonNeighbor) => string,
-  zebra: string | undefined,
+  isDown: boolean,
 ): string {
   const { asn, routerId, neighbors, clusterId } = options;
   return JSON.stringify(
@@ -16,6 +17,7 @@ export function gobgpConfig(
         config: {
           "neighbor-address": neighbor.address,
           "peer-as": neighbor.asn,
+          "admin-down": isDown,
           ...(neighbor.localAsn === undefined ? {} : { "local-as": neighbor.localAsn }),
           ...(neighbor.password === undefined ? {} : { "auth-password": neighbor.password }),
         },
@@ -44,18 +46,6 @@ export function gobgpConfig(
         ...gracefulRestart(neighbor),
         "afi-safis": familiesOf(neighbor).map(family => channel(family, neighbor)),
       })),
-      ...(zebra === undefined
-        ? {}
-        : {
-            zebra: {
-              config: {
-                enabled: true,
-                url: `unix:${zebra}`,
-                version: 6,
-                "software-name": "frr8.1",
-              },
-            },
-          }),
     },
     undefined,
     2,

@@ -9,6 +9,7 @@ import { Family } from "../../../index.ts";
 import { until } from "../namespaces.ts";
 import { Daemon, type DaemonSession, familiesOf, type LearnedRoute, type OriginatedRoute } from "./daemon.ts";
 import { gobgpConfig } from "./gobgp-config.ts";
+import { GobgpKernel } from "./gobgp-kernel.ts";
 import { parseGobgpRoutes } from "./gobgp-show.ts";
 import { mrtRecords } from "./mrt-dump.ts";
 
@@ -30,10 +31,11 @@ export class Gobgp extends Daemon {
   /** A new socket for each start: of a killed one the file stays. */
   #starts = 0;
   #injections = 0;
+  #kernel: GobgpKernel | undefined;
 
   async start(recover = false): Promise<void> {
     this.#starts++;
-    this.#writeConfig();
+    this.#writeConfig(recover);
     const socket = this.#socket;
     const args = [
       "-f",
@@ -55,8 +57,19 @@ export class Gobgp extends Daemon {
     });
     if (!answer.includes(`Router-ID: ${this.options.routerId}\n`))
       throw new Error(`another gobgpd: ${answer}`);
-    // It keeps no routes of its own over a restart, and reads none from its configuration.
-    await this.announce(this.#starts === 1 ? (this.options.routes ?? []) : [...this.#routes.values()]);
+    const { kernel, neighbors, address, address6, routes = [] } = this.options;
+    if (kernel) {
+      this.#kernel ??= new GobgpKernel(this.namespace, [address, address6]);
+      this.#kernel.follow(socket);
+    }
+    // It keeps no routes of its own over a restart, and reads none from its configuration. It must have them before its neighbors hear from it.
+    await this.announce(this.#starts === 1 ? routes : [...this.#routes.values()]);
+    if (recover) for (const neighbor of neighbors) await this.enable(neighbor.address);
+  }
+
+  override async end(): Promise<void> {
+    this.#kernel?.stop();
+    await super.end();
   }
 
   async applyNeighbors(): Promise<void> {
@@ -88,6 +101,10 @@ export class Gobgp extends Daemon {
       await pipe.close();
     }
     await injected;
+  }
+
+  forget(prefixes: readonly string[]): void {
+    for (const prefix of prefixes) this.#routes.delete(prefix);
   }
 
   async withdraw(prefixes: readonly string[]): Promise<void> {
@@ -148,10 +165,11 @@ export class Gobgp extends Daemon {
     return stdout;
   }
 
-  #writeConfig(): void {
+  #writeConfig(isDown = false): void {
+    const { options } = this;
     writeFileSync(
       this.#config,
-      gobgpConfig(this.options, neighbor => this.localAddress(neighbor), undefined),
+      gobgpConfig(options, neighbor => this.localAddress(neighbor), isDown),
     );
   }
 
