@@ -96,13 +96,12 @@ export class PeerRoutes {
       this.#members.set(family, member);
       table.join(member, family, this.#exportRule(session));
     }
+    const { reflectorClient, address } = this.#config;
     const awaited = negotiated.gracefulRestart;
-    this.#env
-      .deferral()
-      ?.established(
-        this.#config.address,
-        awaited === undefined || awaited.restarting ? [] : awaited.families.keys(),
-      );
+    // Two that restart do not wait for each other, except a reflector for its client: the others have the client's routes from the
+    // reflector alone, and its End-of-RIB would take them away. The client does not wait in turn.
+    const isAwaited = awaited !== undefined && (!awaited.restarting || reflectorClient);
+    this.#env.deferral()?.established(address, isAwaited ? awaited.families.keys() : []);
   }
 
   /** The session the routes came and went by is over. */

@@ -1,7 +1,8 @@
 /**
  * How long a restarted speaker waits before it selects routes (RFC 4724 4.1), without letting the dead hold up the living.
  *
- * It waits for the End-of-RIB of neighbors that are Established and speak graceful restart, without the R bit themselves, and only for the families they listed.
+ * It waits for the End-of-RIB of neighbors that are Established and speak graceful restart, without the R bit themselves unless they are
+ * our reflector clients, and only for the families they listed.
  * A neighbor without session counts for the first seconds only (`establishWait`); nobody counts after `deferralTime`.
  */
 

@@ -360,6 +360,40 @@ describe("the restarting speaker", () => {
     }
   });
 
+  it("waits for its reflector client that restarts as well: who has the client's routes from it keeps them", async () => {
+    const lab = new Lab();
+    const options = { gracefulRestart: { restarting: true } };
+    const client = (address: string, more = {}) => {
+      const speaker = lab.speaker(address, 64512, more);
+      speaker.addNeighbor({ address: B, asn: 64512, connectRetryTime: 1 });
+      return speaker;
+    };
+    const reflector = (more = {}) => {
+      const speaker = lab.speaker(B, 64512, more);
+      for (const address of [A, C])
+        speaker.addNeighbor({ address, asn: 64512, reflectorClient: true, passive: true });
+      return speaker;
+    };
+    const [a, b, c] = [client(A), reflector(), client(C)];
+    await lab.start(a, b, c);
+    a.announce({ prefix: BLOCK_A });
+    lab.advance(2);
+    assert.ok(routeOf(c, BLOCK_A));
+    await Promise.all([a.stop({ graceful: true }), b.stop({ graceful: true })]);
+    const [reflectorAgain, clientAgain] = [reflector(options), client(A, options)];
+    await lab.start(reflectorAgain);
+    lab.advance(3);
+    clientAgain.announce({ prefix: BLOCK_A });
+    await lab.start(clientAgain);
+    const changes = c.changes.length;
+    lab.advance(30);
+    assert.equal(routeOf(c, BLOCK_A)?.stale, false);
+    assert.deepEqual(
+      c.changes.slice(changes).filter(({ best }) => best === null),
+      [],
+    );
+  });
+
   it("waits for nobody when it has no neighbors", async () => {
     const lab = new Lab();
     const alone = lab.speaker(A, 64512, { gracefulRestart: { restarting: true, establishWait: 1 } });
