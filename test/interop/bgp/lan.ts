@@ -68,12 +68,13 @@ export class Lan {
     const namespace = this.#namespaces.create();
     const name = `cali${last}`;
     ip(host.namespace, "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", namespace);
-    ip(host.namespace, "link", "set", name, "up");
+    ip(host.namespace, "link", "set", name, "address", "ee:ee:ee:ee:ee:ee", "up");
     ip(host.namespace, "route", "add", `${address}/32`, "dev", name, "proto", "80", "metric", "1024");
     ip(namespace, "link", "set", "lo", "up");
     ip(namespace, "link", "set", "eth0", "up");
     ip(namespace, "addr", "add", `${address}/32`, "dev", "eth0");
     ip(namespace, "route", "add", "169.254.1.1", "dev", "eth0");
+    ip(namespace, "neigh", "add", "169.254.1.1", "lladdr", "ee:ee:ee:ee:ee:ee", "dev", "eth0");
     ip(namespace, "route", "add", "default", "via", "169.254.1.1", "dev", "eth0");
     return namespace;
   }
