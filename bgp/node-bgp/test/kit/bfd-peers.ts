@@ -24,6 +24,8 @@ export interface PeerSettings {
   readonly sessions: readonly PeerSession[];
   /** A BGP session over the first of them: both are of AS 64512, and it originates 10.20.0.0/24. */
   readonly bgp?: boolean;
+  /** It runs with real-time priority: what is late is not its fault. bird only. */
+  readonly realtime?: boolean;
 }
 
 export interface BfdPeer {
@@ -89,7 +91,10 @@ export class BirdBfd extends Process implements BfdPeer {
   async start(settings: PeerSettings): Promise<void> {
     this.#settings = settings;
     this.#configure();
-    this.spawn("bird", [
+    const priority = settings.realtime ? ["chrt", "-f", "60"] : [];
+    const [command, ...args] = [...priority, "bird"];
+    this.spawn(command!, [
+      ...args,
       "-f",
       "-c",
       this.path("bird.conf"),
