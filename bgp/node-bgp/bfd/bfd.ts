@@ -362,7 +362,7 @@ export class Bfd implements BfdService {
     for (const listener of this.#failureListeners) listener(error);
   }
 
-  /** A thread that has ended well has closed and forgotten its own. */
+  /** A thread that has ended well has closed and forgotten its own, but for the eventfd. */
   #closeDescriptors(): void {
     for (let i = 0; i < THREAD_DESCRIPTORS; i++) closeDescriptor(this.#words, ThreadWord.descriptors + i);
     for (const { words } of this.#entries.values()) closeDescriptor(words, SessionWord.descriptor);

@@ -142,7 +142,10 @@ export class SessionTable {
         this.#remove(entry);
         continue;
       }
-      if (now >= entry.session.transmitAt) raise(entry.words, SessionWord.longestDelay, now - entry.deadline);
+      const { state, transmitAt } = entry.session;
+      if (state === SessionState.up && now >= transmitAt) {
+        raise(entry.words, SessionWord.longestDelay, now - transmitAt);
+      }
       this.#step(entry, { type: "wake" });
     }
   }

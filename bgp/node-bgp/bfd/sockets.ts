@@ -80,7 +80,8 @@ const CONTROL = 32;
 const CONTROL_LENGTH = 40;
 const MESSAGE_LENGTH = 56;
 
-const BATCH = 32;
+/** Packets taken with one call. */
+export const BATCH = 32;
 const VECTOR_SIZE = 16;
 const NAME_SIZE = 32;
 /** The rest of a longer one is cut off: no packet that we understand has so much. */
@@ -115,16 +116,13 @@ export class PacketBatch implements Arrival {
       this.#putPointer(header + CONTROL, controlAt(i));
       this.#putPointer(vectorAt(i), dataAt(i));
       this.#putPointer(vectorAt(i) + 8, undefined, DATA_SIZE);
+      this.#reset(header);
     }
   }
 
   /** Hands at most {@link BATCH} packets to `each`; how many there were. */
   receive(receiver: Receiver, each: (bytes: Uint8Array, arrival: Arrival) => void): number {
     const { fd, isIpv6, multihop } = receiver;
-    for (let i = 0; i < BATCH; i++) {
-      this.#view.setUint32(i * HEADER_SIZE + NAME_LENGTH, NAME_SIZE, true);
-      this.#putPointer(i * HEADER_SIZE + CONTROL_LENGTH, undefined, CONTROL_SIZE);
-    }
     const received = this.#libc.recvmmsg(fd, this.#address, BATCH, MSG_DONTWAIT, null);
     this.#isIpv6 = isIpv6;
     this.multihop = multihop;
@@ -133,8 +131,15 @@ export class PacketBatch implements Arrival {
       this.#readControl(i);
       const length = this.#view.getUint32(header + MESSAGE_LENGTH, true);
       each(this.#bytes.subarray(dataAt(i), dataAt(i) + length), this);
+      this.#reset(header);
     }
     return Math.max(0, received);
+  }
+
+  /** The kernel writes how much it has filled over how much there is. */
+  #reset(header: number): void {
+    this.#view.setUint32(header + NAME_LENGTH, NAME_SIZE, true);
+    this.#putPointer(header + CONTROL_LENGTH, undefined, CONTROL_SIZE);
   }
 
   source(): string {

@@ -52,7 +52,10 @@ export type Command =
 export type ThreadPriority = "realtime" | "nice" | "normal";
 
 export type Notice =
-  /** An eventfd to write to after each command: the thread does not look at its messages while it waits for packets. */
+  /**
+   * An eventfd to write to after each command: the thread does not look at its messages while it waits for packets. The main thread closes
+   * it when the thread has ended.
+   */
   | { readonly tell: "ready"; readonly wakeFd: number; readonly priority: ThreadPriority }
   | {
       readonly tell: "state";
@@ -105,7 +108,7 @@ export const SessionWord = {
   ups: 17,
   /** The longest time between two packets received while Up. */
   longestGap: 18,
-  /** The longest time a packet went out after it was due. */
+  /** The longest time a packet went out after it was due while Up. */
   longestDelay: 19,
   /** Descriptor of its socket, plus 1; 0: none. */
   descriptor: 20,

@@ -11,8 +11,8 @@ import { randomInt } from "node:crypto";
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { libc } from "./libc.ts";
 import { setThreadPriority } from "./priority.ts";
-import { SessionTable } from "./session-table.ts";
-import { openReceiver, PacketBatch, type Receiver, UdpSender } from "./sockets.ts";
+import { type Arrival, SessionTable } from "./session-table.ts";
+import { BATCH, openReceiver, PacketBatch, type Receiver, UdpSender } from "./sockets.ts";
 import { type Command, type Notice, ThreadWord, type WorkerData } from "./worker-protocol.ts";
 
 /** Only a guard against a wake-up that is missed: Node cannot end a thread inside a system call. */
@@ -53,6 +53,7 @@ let retryAt = Number.POSITIVE_INFINITY;
 let failure: string | undefined;
 
 const batch = new PacketBatch();
+const receive = (bytes: Uint8Array, arrival: Arrival) => table.receive(bytes, arrival);
 const counter = new Uint8Array(8);
 const timeout = new DataView(new ArrayBuffer(16));
 const timeoutBytes = new Uint8Array(timeout.buffer);
@@ -67,13 +68,14 @@ for (let isOpen = takeCommands(); isOpen; ) {
   if (now() >= retryAt) openReceivers();
   if (ready && isReadable(0)) isOpen = takeCommands();
 }
-// Forgotten first, closed then: the number of a closed one may be somebody else's at once.
-shared.fill(0, ThreadWord.descriptors, ThreadWord.discards);
-for (const fd of [wakeFd, ...receivers.map(receiver => receiver.fd)]) libc().close(fd);
+// Forgotten first, closed then: the number of a closed one may be somebody else's at once. The eventfd is left to the main thread, which may be
+// writing to it at this moment.
+shared.fill(0, ThreadWord.descriptors + 1, ThreadWord.discards);
+for (const { fd } of receivers) libc().close(fd);
 
 function drain(receiver: Receiver): void {
   for (let i = 0; i < BATCHES_PER_TURN; i++) {
-    if (batch.receive(receiver, (bytes, arrival) => table.receive(bytes, arrival)) === 0) return;
+    if (batch.receive(receiver, receive) < BATCH) return;
   }
 }
 

@@ -142,6 +142,17 @@ for (const name of ["bird", "frr"] as const) {
       assert.ok((await until("IPv6 Down", state(IPV6))) - closedAt < 600);
     });
 
+    it("may be closed at any moment, and leaves nothing open", async () => {
+      const descriptors = openDescriptors();
+      for (const ms of [0, 1, 10, 30, 50, 70, 100]) {
+        const bfd = lab.bfd();
+        watch(IPV4, bfd);
+        await new Promise(resolve => setTimeout(resolve, ms));
+        await bfd.close();
+      }
+      assert.deepEqual(openDescriptors(), descriptors);
+    });
+
     it("comes up again with a neighbor that was killed", async () => {
       await lab.peer.start({ sessions: [IPV4] });
       const watched = watch(IPV4);
