@@ -50,7 +50,10 @@ describe("the libraries as npm packages", function () {
         process.exit(0);
       });
       bfd.addSession({ address: "127.0.0.2" }, () => {});`;
-    assert.equal(use("bgp/node-bgp", program), "BFD needs the npm package koffi");
+    assert.equal(
+      use("bgp/node-bgp", program),
+      "BFD needs Linux and the npm package koffi (npm install koffi)",
+    );
   });
 
   it("iptables-ts renders from its package", () => {

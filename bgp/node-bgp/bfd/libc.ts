@@ -5,10 +5,9 @@
  * minimum TTL for TCP only. They cannot be bound to an interface either.
  */
 
-import { createRequire } from "node:module";
 import { endianness } from "node:os";
 import { getSystemErrorName } from "node:util";
-import { BgpError } from "../errors.ts";
+import { bindNative } from "../transport/native.ts";
 
 export interface Libc {
   socket(family: number, type: number, protocol: number): number;
@@ -41,15 +40,9 @@ let loaded: Libc | undefined;
 
 /** Throws a {@link BgpError} `NativeMissing` where there is no koffi, or no such system. */
 export function libc(): Libc {
-  if (loaded !== undefined) return loaded;
-  if (process.platform !== "linux" || endianness() !== "LE") {
-    throw new BgpError({ code: "NativeMissing", needs: "BFD" }, "BFD needs Linux on a little-endian machine");
-  }
-  try {
-    const koffi = createRequire(import.meta.url)("koffi");
-    if (koffi.sizeof("void *") !== 8) throw new Error("this is no 64 bit machine");
-    const library = koffi.load(null);
-    loaded = {
+  loaded ??= bindNative("BFD", ({ library, koffi }) => {
+    if (endianness() !== "LE" || koffi.sizeof("void *") !== 8) throw new Error("64 bit, little endian only");
+    return {
       socket: library.func("int socket(int family, int type, int protocol)"),
       bind: library.func("int bind(int fd, const void *address, uint32_t length)"),
       setsockopt: library.func(
@@ -74,9 +67,7 @@ export function libc(): Libc {
       view: koffi.view,
       errno: koffi.errno,
     };
-  } catch (cause) {
-    throw new BgpError({ code: "NativeMissing", needs: "BFD" }, "BFD needs the npm package koffi", { cause });
-  }
+  });
   return loaded;
 }
 

@@ -15,30 +15,44 @@ interface Libc {
   errno(): number;
 }
 
+interface Native {
+  // biome-ignore lint/suspicious/noExplicitAny: koffi is optional, and so are its types.
+  readonly koffi: any;
+  // biome-ignore lint/suspicious/noExplicitAny: functions of any prototype.
+  readonly library: any;
+}
+
 let loaded: Libc | undefined;
 
 /** `needs` names what it is for, as the user knows it. */
 function libc(needs: string): Libc {
   if (loaded !== undefined) return loaded;
+  loaded = bindNative(needs, ({ library, koffi }) => ({
+    socket: library.func("int socket(int domain, int type, int protocol)"),
+    setsockopt: library.func(
+      "int setsockopt(int fd, int level, int option, const uint8_t *value, uint32_t length)",
+    ),
+    getsockopt: library.func(
+      "int getsockopt(int fd, int level, int option, _Out_ uint8_t *value, _Inout_ uint32_t *length)",
+    ),
+    close: library.func("int close(int fd)"),
+    errno: () => koffi.errno(),
+  }));
+  return loaded;
+}
+
+/**
+ * What `bind` makes of the C library, by `library.func("int close(int fd)")`, and of koffi itself. `needs` names what it is for, as the
+ * user knows it.
+ */
+export function bindNative<T>(needs: string, bind: (native: Native) => T): T {
   if (process.platform !== "linux") throw missing(needs);
   try {
     const koffi = createRequire(import.meta.url)("koffi");
-    const library = koffi.load(null);
-    loaded = {
-      socket: library.func("int socket(int domain, int type, int protocol)"),
-      setsockopt: library.func(
-        "int setsockopt(int fd, int level, int option, const uint8_t *value, uint32_t length)",
-      ),
-      getsockopt: library.func(
-        "int getsockopt(int fd, int level, int option, _Out_ uint8_t *value, _Inout_ uint32_t *length)",
-      ),
-      close: library.func("int close(int fd)"),
-      errno: () => koffi.errno(),
-    };
+    return bind({ koffi, library: koffi.load(null) });
   } catch (cause) {
     throw missing(needs, cause);
   }
-  return loaded;
 }
 
 function missing(needs: string, cause?: unknown): BgpError {
