@@ -2,6 +2,7 @@
  * What the daemon answers on its status socket about BGP, in both modes, for `calctl bgp`:
  *
  *   GET  /bgp/neighbors[/ADDRESS]                    JSON
+ *   GET  /bgp/explain?prefix=                        JSON: every path, and at which step it lost
  *   GET  /bgp/routes?family=&prefix=&received=&advertised=   one JSON value a line; `prefix` may be an address
  *   POST /bgp/refresh?neighbor=&direction=in|out|both, /bgp/reset?neighbor=&message=, /bgp/shutdown-gracefully?neighbor=&on=true|false
  *
@@ -10,7 +11,14 @@
  */
 
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { BgpError, type Family, type NeighborStatus, type Route, type Speaker } from "node-bgp";
+import {
+  BgpError,
+  type ExplainedPath,
+  type Family,
+  type NeighborStatus,
+  type Route,
+  type Speaker,
+} from "node-bgp";
 import { writeGently } from "../daemon/backpressure.ts";
 import { cidrOf, networkAddress, parseCidr, prefixLength } from "../net/cidr.ts";
 
@@ -40,6 +48,8 @@ export interface PathAnswer extends Omit<Route, "unknown"> {
   readonly best?: boolean;
   readonly unknown?: readonly { readonly flags: number; readonly type: number; readonly value: string }[];
 }
+
+export type ExplainedAnswer = Omit<ExplainedPath, "unknown"> & PathAnswer;
 
 /** Work on one answer before the event loop is given back. */
 const TURN_MS = 4;
@@ -81,6 +91,8 @@ async function answer(source: BgpSource, method: string, url: URL, response: Ser
     case "GET neighbors":
       if (address === undefined) return json(neighborAnswers(source));
       return json(named(source, neighborOf(speaker, address)));
+    case "GET explain":
+      return json(explained(speaker, url.searchParams));
     case "GET routes":
       return streamLines(response, paths(speaker, url.searchParams));
     case "POST refresh":
@@ -90,7 +102,10 @@ async function answer(source: BgpSource, method: string, url: URL, response: Ser
     case "POST shutdown-gracefully":
       return json(shutdownGracefully(speaker, url.searchParams));
     default:
-      throw new QueryError(404, "there is /bgp/neighbors, routes, refresh, reset and shutdown-gracefully");
+      throw new QueryError(
+        404,
+        "there is /bgp/neighbors, routes, explain, refresh, reset and shutdown-gracefully",
+      );
   }
 }
 
@@ -144,6 +159,17 @@ function shutdownGracefully(speaker: Speaker, parameters: URLSearchParams): { ne
 }
 
 // --- routes
+
+/** Of a prefix exactly; of an address, of the longest prefix around it. */
+function explained(speaker: Speaker, parameters: URLSearchParams): ExplainedAnswer[] {
+  const prefix = parameters.get("prefix");
+  if (prefix === null) throw new QueryError(400, "prefix= is missing");
+  for (const candidate of candidatesFor(prefix)) {
+    const paths = speaker.explain(candidate);
+    if (paths.length > 0) return paths.map(path => pathAnswer(path));
+  }
+  return [];
+}
 
 const FAMILIES: readonly string[] = ["ipv4-unicast", "ipv6-unicast"];
 
@@ -201,7 +227,10 @@ function longest(routes: Iterable<Route>, candidates: readonly string[]): Route[
   return found.filter(({ prefix }) => prefix === first);
 }
 
-function pathAnswer({ unknown, ...route }: Route, best?: boolean): PathAnswer {
+function pathAnswer<R extends Route>(
+  { unknown, ...route }: R,
+  best?: boolean,
+): PathAnswer & Omit<R, "unknown"> {
   return {
     ...route,
     ...(best !== undefined && { best }),

@@ -143,3 +143,35 @@ export function formatAsPath(path: readonly AsPathSegment[]): string {
   });
   return parts.join(" ");
 }
+
+/** The steps of the decision process at which a path can lose, in their order (RFC 4271 9.1.2.2, 4456 9, 9494 4.2). */
+export type DecisionStep =
+  | "long-lived-stale"
+  | "local-pref"
+  | "local-origin"
+  | "as-path-length"
+  | "origin"
+  | "med"
+  | "external"
+  | "interior-cost"
+  | "router-id"
+  | "cluster-list-length"
+  | "neighbor-address"
+  | "path-id";
+
+/** A path, and what the decision process made of it. */
+export interface ExplainedPath extends Route {
+  /** Path identifier as received (RFC 7911); 0: none. */
+  readonly pathId: number;
+  /** Where it lost; absent: it is the best path. */
+  readonly lostAt?: DecisionStep;
+  /** As good as the best path up to the tie-breakers: it carries traffic too (ECMP). True of the best path itself. */
+  readonly equal: boolean;
+}
+
+/** What a speaker holds. JSON-safe. */
+export interface SpeakerStatistics {
+  readonly byFamily: Readonly<Record<Family, { readonly prefixes: number }>>;
+  /** Different sets of path attributes, of all families; those no longer used are counted until they are swept. */
+  readonly attributeSets: number;
+}

@@ -20,7 +20,15 @@ import { NeighborEvents, type NeighborEventsOptions } from "./neighbor-events.ts
 import { NeighborTable } from "./neighbor-table.ts";
 import type { PullQueue } from "./pull-queue.ts";
 import { RoutingTable } from "./rib/routing-table.ts";
-import { FAMILIES, type Family, type LocalRoute, type Route, type RouteChange } from "./route.ts";
+import {
+  type ExplainedPath,
+  FAMILIES,
+  type Family,
+  type LocalRoute,
+  type Route,
+  type RouteChange,
+  type SpeakerStatistics,
+} from "./route.ts";
 import { RouteChanges, type RouteChangesOptions } from "./route-changes.ts";
 import type { SessionMonitor } from "./session/monitor.ts";
 import { checkSpeakerOptions, DEFAULT_PORT, multipathSettings } from "./session/neighbor-config.ts";
@@ -357,6 +365,15 @@ export class Speaker implements AsyncDisposable {
   /** Every path to a prefix, the best one first. */
   paths(prefix: string): Route[] {
     return this.#table.views.paths(localPrefix(prefix));
+  }
+
+  /** Every path to a prefix in the order in which they would win, with the step of the decision at which each lost. */
+  explain(prefix: string): ExplainedPath[] {
+    return this.#table.views.explain(localPrefix(prefix));
+  }
+
+  statistics(): SpeakerStatistics {
+    return this.#table.views.statistics();
   }
 
   /** What a neighbor has sent, as its import policy left it (Adj-RIB-In). Throws `NeighborUnknown`. */

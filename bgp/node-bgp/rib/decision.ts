@@ -9,6 +9,7 @@
  */
 
 import { Trait } from "../message/attribute-scanner.ts";
+import type { DecisionStep } from "../route.ts";
 import type { AttributeTable } from "./attribute-table.ts";
 import type { Source } from "./source.ts";
 
@@ -37,21 +38,6 @@ export interface DecisionContext {
     readonly relaxAsPath: boolean;
   };
 }
-
-/** Where a path lost, in order. `none`: it is the best. */
-export type DecisionStep =
-  | "long-lived-stale"
-  | "local-pref"
-  | "local-origin"
-  | "as-path-length"
-  | "origin"
-  | "med"
-  | "external"
-  | "interior-cost"
-  | "router-id"
-  | "cluster-list-length"
-  | "neighbor-address"
-  | "path-id";
 
 interface Step {
   readonly name: DecisionStep;

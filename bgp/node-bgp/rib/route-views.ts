@@ -1,8 +1,16 @@
 /** Routes as values for people and policies, made from the tables when somebody asks. */
 
 import { parsePrefix } from "../address.ts";
-import { FAMILIES, type Family, type ReceivedRoute, type Route, type RouteChange } from "../route.ts";
-import type { DecisionContext } from "./decision.ts";
+import {
+  type ExplainedPath,
+  FAMILIES,
+  type Family,
+  type ReceivedRoute,
+  type Route,
+  type RouteChange,
+  type SpeakerStatistics,
+} from "../route.ts";
+import { type DecisionContext, decide, explain } from "./decision.ts";
 import type { FamilyRoutes } from "./family-routes.ts";
 import type { UpdateGroup } from "./update-group.ts";
 
@@ -40,6 +48,33 @@ export class RouteViews {
     const paths = routes.rib.paths.pathsOf(id).filter(({ isHidden }) => !isHidden);
     paths.sort((a, b) => Number(b.set === best) - Number(a.set === best));
     return paths.map(({ set, isStale }) => this.#make(routes, id, set, isStale));
+  }
+
+  /** Every path to a prefix in the order in which they would win, with the step at which each lost. */
+  explain(prefix: string): ExplainedPath[] {
+    const found = this.#find(prefix);
+    if (found === undefined) return [];
+    const { routes, id } = found;
+    const paths = routes.rib.paths.pathsOf(id).filter(({ isHidden }) => !isHidden);
+    if (paths.length === 0) return [];
+    const { equal } = decide(paths, this.#context);
+    return explain(paths, this.#context).map(({ path, lostAt }) => ({
+      ...this.#make(routes, id, path.set, path.isStale),
+      pathId: path.pathId,
+      equal: equal.includes(path),
+      ...(lostAt !== undefined && { lostAt }),
+    }));
+  }
+
+  statistics(): SpeakerStatistics {
+    const byFamily = FAMILIES.map(family => {
+      const { prefixes } = this.#families.get(family)!.rib;
+      return [family, { prefixes: prefixes.count }] as const;
+    });
+    return {
+      byFamily: Object.fromEntries(byFamily) as SpeakerStatistics["byFamily"],
+      attributeSets: this.#context.sets.size,
+    };
   }
 
   /** Every path of one source, as it was taken. */

@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import type { Context } from "../../context.ts";
+import { explainCommand } from "./explain.ts";
 import { neighborCommand } from "./neighbor.ts";
 import { refreshCommand, resetCommand, shutdownGracefullyCommand } from "./operate.ts";
 import { peersCommand } from "./peers.ts";
@@ -13,6 +14,7 @@ export function bgpCommand(context: Context): Command {
     peersCommand,
     neighborCommand,
     routesCommand,
+    explainCommand,
     refreshCommand,
     resetCommand,
     shutdownGracefullyCommand,

@@ -6,8 +6,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Speaker } from "node-bgp";
 import { EVERYTHING, Lab, type LabSpeaker, stateOf } from "../../../../bgp/node-bgp/test/kit/lab.ts";
-import { type BgpSource, serveQueries } from "../../../../bgp/queries.ts";
+import { type BgpSource, type ExplainedAnswer, serveQueries } from "../../../../bgp/queries.ts";
 import { elapsed } from "../../../../calctl/commands/bgp/elapsed.ts";
+import { explanation } from "../../../../calctl/commands/bgp/explain.ts";
 import { serveStatus } from "../../../../daemon/status-server.ts";
 import { Cluster } from "../harness.ts";
 
@@ -149,6 +150,27 @@ describe("calctl bgp", () => {
     assert.deepEqual(prefixes.sort(), ["10.0.0.0/8", "10.0.2.0/24"]);
   });
 
+  it("explain: why each path won or lost, a line each", async () => {
+    assert.deepEqual(await rows("explain", "10.0.0.0/8"), [
+      "10.0.0.0/8",
+      "from 192.0.2.2: best",
+      "from 192.0.2.3: AS path [65001] is longer than []",
+    ]);
+    assert.deepEqual((await rows("explain", "10.200.0.1"))[0], "10.0.0.0/8");
+    assert.deepEqual((await rows("explain", "fd00:9::/64")).slice(1), [
+      "local: best, as it is the only path",
+    ]);
+    const json = JSON.parse((await calctl("explain", "10.0.0.0/8", "-o", "json")).stdout);
+    assert.deepEqual(
+      json.map(({ source, lostAt }: { source: string; lostAt?: string }) => [source, lostAt]),
+      [
+        [A, undefined],
+        [TOR, "as-path-length"],
+      ],
+    );
+    assert.equal((await calctl("explain", "172.16.0.0/12")).stderr, "there is no path to 172.16.0.0/12\n");
+  });
+
   it("refresh: goes through the routes again, and the session stays", async () => {
     const before = rr.neighbor(A)!.sent.routeRefresh;
     assert.equal((await calctl("refresh", A, "--in")).stdout, `Refreshed ${A}\n`);
@@ -203,5 +225,42 @@ describe("elapsed time", () => {
   it("is shown in the two largest units", () => {
     const shown = [0, 59, 60, 3599, 7500, 86_400 + 3 * 3600].map(seconds => elapsed(seconds * 1000));
     assert.deepEqual(shown, ["0s", "59s", "1m00s", "59m59s", "2h05m", "1d03h"]);
+  });
+});
+
+describe("an explanation", () => {
+  const path = (source: string, more: Partial<ExplainedAnswer> = {}): ExplainedAnswer => ({
+    prefix: "10.0.0.0/8",
+    family: "ipv4-unicast",
+    source,
+    sourceType: "internal",
+    origin: "igp",
+    asPath: [],
+    nextHop: source,
+    nextHops: [source],
+    stale: false,
+    pathId: 0,
+    equal: false,
+    ...more,
+  });
+  const best = path("192.0.2.1", { localPref: 200, med: 1, equal: true });
+
+  it("gives the values that decided", () => {
+    const text = explanation([
+      best,
+      path("192.0.2.2", { lostAt: "router-id", equal: true, originatorId: "192.0.2.2" }),
+      path("192.0.2.3", { lostAt: "med", med: 5, nextHop: "192.0.2.33" }),
+      path("192.0.2.4", { lostAt: "local-pref", stale: true }),
+      path("192.0.2.5", { lostAt: "path-id", pathId: 7 }),
+    ]);
+    assert.deepEqual(text.split("\n"), [
+      "10.0.0.0/8",
+      "  from 192.0.2.1: best; shares the traffic with 1 equally good",
+      "  from 192.0.2.2: carries traffic too, but is not announced: router id of its originator is higher (192.0.2.2 above the best one's)",
+      "  from 192.0.2.3 via 192.0.2.33: MED 5 is above 1 from the same neighboring AS",
+      "  from 192.0.2.4 (stale): LOCAL_PREF 100 is below 200",
+      "  from 192.0.2.5 path 7: path identifier 7 is above 0",
+      "",
+    ]);
   });
 });
