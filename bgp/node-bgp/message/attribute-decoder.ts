@@ -41,6 +41,10 @@ export interface UpdateProblem {
 export interface AttributeContext {
   readonly ebgp: boolean;
   readonly fourOctetAs: boolean;
+  /** Families whose prefixes come with path identifiers (RFC 7911). Default: none. */
+  readonly addPathReceive?: readonly Family[];
+  /** Families whose routes may have IPv6 next hops although they are IPv4 (RFC 8950). Default: none. */
+  readonly extendedNextHop?: readonly Family[];
 }
 
 export interface MpReach {
@@ -87,6 +91,7 @@ interface Decoder {
 const WELL_KNOWN = AttributeFlag.transitive;
 const OPTIONAL_TRANSITIVE = AttributeFlag.optional | AttributeFlag.transitive;
 const OPTIONAL = AttributeFlag.optional;
+const KEPT_FLAGS = AttributeFlag.optional | AttributeFlag.transitive | AttributeFlag.partial;
 const ORIGINS: readonly Origin[] = [Origin.igp, Origin.egp, Origin.incomplete];
 
 const DECODERS: Partial<Record<number, Decoder>> = {
@@ -352,26 +357,28 @@ function keepUnknown(flags: number, type: number, value: Uint8Array, into: Decod
     );
   }
   if ((flags & AttributeFlag.transitive) === 0) return;
-  const kept: RawAttribute = {
-    flags: flags & ~AttributeFlag.extendedLength,
-    type,
-    value: Buffer.from(value).toString("hex"),
-  };
+  // The unused bits are not sent on (RFC 4271 4.3).
+  const kept: RawAttribute = { flags: flags & KEPT_FLAGS, type, value: Buffer.from(value).toString("hex") };
   into.values.unknown = [...(into.values.unknown ?? []), kept];
 }
 
-function decodeMpReach(value: Uint8Array, into: DecodedAttributes): Complaint | undefined {
+function decodeMpReach(
+  value: Uint8Array,
+  into: DecodedAttributes,
+  { extendedNextHop = [] }: AttributeContext,
+): Complaint | undefined {
   if (value.length < 5) throw mpError("MP_REACH_NLRI is cut off");
   const family = familyOf(readUint16(value, 0), value[2]!);
   if (family === undefined) return undefined;
   const nextHopLength = value[3]!;
   const nlriAt = 4 + nextHopLength + 1;
-  const allowed =
-    family === Family.ipv4Unicast ? nextHopLength === 4 : nextHopLength === 16 || nextHopLength === 32;
+  const isIpv4 = family === Family.ipv4Unicast && nextHopLength === 4;
+  const mayBeIpv6 = family === Family.ipv6Unicast || extendedNextHop.includes(family);
+  const allowed = isIpv4 || (mayBeIpv6 && (nextHopLength === 16 || nextHopLength === 32));
   if (!allowed || nlriAt > value.length) {
     return { action: "disable-family", text: `has a next hop of ${nextHopLength} bytes`, family };
   }
-  const first = value.slice(4, 4 + (family === Family.ipv4Unicast ? 4 : 16));
+  const first = value.slice(4, 4 + (isIpv4 ? 4 : 16));
   const second = nextHopLength === 32 ? value.slice(20, 36) : undefined;
   into.reach = {
     family,

@@ -49,26 +49,33 @@ export function decodeUpdate(body: Uint8Array, context: AttributeContext): Updat
   const attributesLength = readUint16(body, 2 + withdrawnLength);
   if (attributesAt + attributesLength > body.length) throw listError("path attributes run out of the UPDATE");
 
+  const { addPathReceive = [] } = context;
+  const addPath = addPathReceive.includes(Family.ipv4Unicast);
   const withdrawn: Nlri[] = [];
-  if (withdrawnLength > 0) withdrawn.push(ipv4Nlri(body.subarray(2, 2 + withdrawnLength)));
-  const nlri = ipv4Nlri(body.subarray(attributesAt + attributesLength));
+  if (withdrawnLength > 0) withdrawn.push(ipv4Nlri(body.subarray(2, 2 + withdrawnLength), addPath));
+  const nlri = ipv4Nlri(body.subarray(attributesAt + attributesLength), addPath);
   if (attributesLength === 0) {
     if (nlri.count > 0) return missing(nlri, withdrawn);
     const endOfRib = withdrawnLength === 0 ? { endOfRib: Family.ipv4Unicast } : {};
     return { withdrawn, announced: HAS_NOTHING, problems: HAS_NOTHING, ...endOfRib };
   }
   const decoded = decodeAttributes(body.subarray(attributesAt, attributesAt + attributesLength), context);
-  return assemble(decoded, nlri, withdrawn);
+  return assemble(decoded, nlri, withdrawn, addPathReceive);
 }
 
-function assemble(decoded: DecodedAttributes, nlri: Nlri, withdrawn: Nlri[]): Update {
+function assemble(
+  decoded: DecodedAttributes,
+  nlri: Nlri,
+  withdrawn: Nlri[],
+  addPathReceive: readonly Family[],
+): Update {
   const problems = decoded.problems;
   const reachable: Announcement[] = [];
   const { reach, unreach } = decoded;
   let disabled = problems.some(({ action }) => action === "disable-family");
 
   if (unreach !== undefined) {
-    const list = Nlri.parse(unreach.family, unreach.nlri);
+    const list = Nlri.parse(unreach.family, unreach.nlri, addPathReceive.includes(unreach.family));
     if (list === undefined) {
       problems.push(brokenNlri(15, unreach.family));
       disabled = true;
@@ -81,7 +88,7 @@ function assemble(decoded: DecodedAttributes, nlri: Nlri, withdrawn: Nlri[]): Up
   if (mandatory) complainAboutMissing(decoded, nlri.count > 0);
   const attributes = decoded.values as PathAttributes;
   if (reach !== undefined) {
-    const list = Nlri.parse(reach.family, reach.nlri);
+    const list = Nlri.parse(reach.family, reach.nlri, addPathReceive.includes(reach.family));
     if (list === undefined) {
       problems.push(brokenNlri(14, reach.family));
       disabled = true;
@@ -134,8 +141,8 @@ function brokenNlri(attribute: number, family: Family): UpdateProblem {
   };
 }
 
-function ipv4Nlri(bytes: Uint8Array): Nlri {
-  const nlri = Nlri.parse(Family.ipv4Unicast, bytes);
+function ipv4Nlri(bytes: Uint8Array, addPath: boolean): Nlri {
+  const nlri = Nlri.parse(Family.ipv4Unicast, bytes, addPath);
   if (nlri !== undefined) return nlri;
   throw new MessageError(NotificationCode.update, UpdateError.invalidNetworkField, "malformed prefix");
 }

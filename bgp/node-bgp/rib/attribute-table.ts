@@ -8,9 +8,9 @@
  * A set is either *received* (or local), to be transformed for each kind of neighbor when it is sent, or *ready-made*: what
  * an export policy has turned a route into, to be sent as it stands.
  *
- * Sets are not counted. The sweep marks what is still referred to and frees the rest ({@link AttributeTable.mark}); it begins when the table
- * has doubled, so its cost is spread thin, and no path of the code can forget to release. It runs in steps: a set that
- * is asked for meanwhile is kept.
+ * Sets are not counted. The sweep marks what is still referred to and frees the rest ({@link AttributeTable.mark}). Whoever gives up a
+ * reference says so ({@link AttributeTable.released}), but not which: as many as that may be unused, and when that is as many as
+ * there are, a sweep pays. It runs in steps: a set that is asked for meanwhile is kept.
  */
 
 import { formatAddress } from "../address.ts";
@@ -27,7 +27,8 @@ export const DEFAULT_LOCAL_PREF = 100;
 const READY_MADE = 1 << 16;
 const MARKED = 1 << 17;
 
-const FIRST_SWEEP = 4096;
+/** Fewer unused sets than this are not looked for. */
+const LEAST_RELEASED = 4096;
 const DECODED_KEPT = 1024;
 /** An attribute set longer than this fits no message. */
 const LONGEST_LIST = 65_000;
@@ -58,7 +59,8 @@ export class AttributeTable {
   /** AS_PATH length, CLUSTER_LIST length (saturated at 12 bits) and ORIGIN in one word: see {@link asPathLengthOf}. */
   #lengths = new Int32Array(this.#index.capacity);
   readonly #decoded = new Map<number, DecodedSet>();
-  #sweepAt = FIRST_SWEEP;
+  /** References given up since the last sweep began: no more sets than these can be unused. */
+  released = 0;
   #isSweeping = false;
   /** Moves whenever ids may have been freed: who remembers sets by id must forget them then. */
   epoch = 0;
@@ -78,7 +80,7 @@ export class AttributeTable {
   intern(source: number, scan: AttributeScanner, isReadyMade = false): number {
     const { key, keyLength } = scan;
     const hash = hashBytes(source + (isReadyMade ? 0x10000 : 0), key, keyLength);
-    for (let id = this.#index.first(hash); id !== 0; id = this.#index.next(id)) {
+    for (let id = this.#index.first(hash); id !== 0; id = this.#index.next()) {
       if (this.#hash[id] !== hash || this.#source[id] !== source || this.isReadyMade(id) !== isReadyMade)
         continue;
       if (!this.#hasBytes(id, key, keyLength)) continue;
@@ -177,14 +179,15 @@ export class AttributeTable {
 
   // --- the sweep
 
-  /** Enough sets were added that looking for unused ones pays. */
+  /** So many may be unused that looking for them pays. */
   get wantsSweep(): boolean {
-    return !this.#isSweeping && this.size >= this.#sweepAt;
+    return !this.#isSweeping && this.released >= Math.max(LEAST_RELEASED, this.size);
   }
 
   /** From now on {@link mark} every set that is referred to, then {@link sweep} from 1 to the end. */
   beginSweep(): void {
     this.#isSweeping = true;
+    this.released = 0;
     this.epoch++;
   }
 
@@ -206,7 +209,6 @@ export class AttributeTable {
     }
     if (end < this.end) return end;
     this.#isSweeping = false;
-    this.#sweepAt = Math.max(FIRST_SWEEP, this.size * 2);
     return 0;
   }
 

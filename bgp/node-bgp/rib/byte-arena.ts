@@ -18,6 +18,11 @@ export class ByteArena {
   #current = -1;
   #at = SEGMENT_SIZE;
 
+  /** How many there are, in use or waiting to be. */
+  get segments(): number {
+    return this.#segments.length;
+  }
+
   /** Copies the first `length` bytes, at most a segment's worth. Returns their address. */
   add(bytes: Uint8Array, length: number): number {
     const address = this.#take(length);

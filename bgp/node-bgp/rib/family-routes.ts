@@ -69,6 +69,7 @@ export class FamilyRoutes {
 
   removeGroup(key: string): void {
     const group = this.groups.get(key);
+    if (group?.exporter.hasPolicy) this.#sets.released += group.advertised;
     this.groups.delete(key);
     if (this.#delivering === group) this.#delivering = undefined;
     this.#toFlush = this.#toFlush.filter((other, i) => {

@@ -119,11 +119,14 @@ export class Importer {
   }
 
   #lastResort(attributes: PathAttributes): number {
+    this.#sets.released++;
     return this.#sets.internAttributes(this.#source, { ...attributes, localPref: 0 });
   }
 
   #announce(rib: Rib, nlri: NlriRange, received: number): void {
     const accepted = this.#acceptAny(rib, received);
+    // As received it may be referred to by nobody.
+    if (accepted !== received) this.#sets.released++;
     if (accepted > 0) rib.putAll(nlri, accepted);
     else if (accepted === 0) rib.removeAll(nlri, this.#source);
     else {

@@ -141,6 +141,7 @@ export class PathTable {
         this.#firstGeneration[id] = of.generation;
         if (first === set) return;
         this.#first[id] = set;
+        this.#sets.released++;
         this.#onChange(id);
         return;
       }
@@ -160,6 +161,7 @@ export class PathTable {
     if (pathId === 0 && first !== 0 && this.#sets.sourceOf(first) === source) {
       this.#forget(this.#of(source), this.#firstGeneration[id]!);
       this.#first[id] = 0;
+      this.#sets.released++;
       this.#onChange(id);
       return;
     }
@@ -215,6 +217,7 @@ export class PathTable {
       if (of.doomed > 0 && isDoomed(of, this.#firstGeneration[id]!)) {
         this.#forget(of, this.#firstGeneration[id]!);
         this.#first[id] = 0;
+        this.#sets.released++;
         this.#onChange(id);
       }
     }
@@ -293,6 +296,7 @@ export class PathTable {
       this.#list[at + STATE] = of.generation;
       if (this.#list[at + SET] === set) return;
       this.#list[at + SET] = set;
+      this.#sets.released++;
       this.#onChange(id);
       return;
     }
@@ -338,6 +342,7 @@ export class PathTable {
 
   #unlink(id: number, entry: number, before: number): void {
     const at = entry * STRIDE;
+    this.#sets.released++;
     this.#forget(this.#of(this.#sets.sourceOf(this.#list[at + SET]!)), this.#list[at + STATE]! & 0xff);
     if (before === 0) this.#more[id] = this.#list[at + NEXT]!;
     else this.#list[before * STRIDE + NEXT] = this.#list[at + NEXT]!;

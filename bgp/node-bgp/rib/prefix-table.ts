@@ -124,7 +124,7 @@ export class PrefixTable {
   }
 
   #find4(address: number, length: number, hash: number): number {
-    for (let id = this.#index.first(hash); id !== 0; id = this.#index.next(id)) {
+    for (let id = this.#index.first(hash); id !== 0; id = this.#index.next()) {
       if (this.#words[id] === address && this.#lengths[id] === length) return id;
     }
     return 0;
@@ -133,7 +133,7 @@ export class PrefixTable {
   #find16(length: number, hash: number): number {
     const words = this.#words;
     const wanted = this.#wanted;
-    for (let id = this.#index.first(hash); id !== 0; id = this.#index.next(id)) {
+    for (let id = this.#index.first(hash); id !== 0; id = this.#index.next()) {
       const at = id * 4;
       const isSame =
         words[at] === wanted[0] &&

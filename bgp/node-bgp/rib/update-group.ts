@@ -91,6 +91,11 @@ export class UpdateGroup {
     return this.#behind.length > 0;
   }
 
+  /** How many prefixes are advertised, whoever's they are. */
+  get advertised(): number {
+    return this.#advertised;
+  }
+
   advertisedTo(source: number): number {
     return this.#advertised - (this.#advertisedBySource[source] ?? 0);
   }
@@ -245,6 +250,7 @@ export class UpdateGroup {
       if (!isForced) return;
     }
     this.#out[id] = after;
+    if (before !== 0 && this.#sets.isReadyMade(before)) this.#sets.released++;
     if (before !== 0) this.#count(this.#sets.sourceOf(before), -1);
     if (after !== 0) this.#count(this.#sets.sourceOf(after), 1);
     this.#changes.add(id, before, after);

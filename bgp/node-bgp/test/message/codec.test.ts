@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { MessageError } from "../../errors.ts";
 import { encodeAttributes } from "../../message/attribute-encoder.ts";
 import { type Capability, decodeCapabilities, encodeCapability } from "../../message/capabilities.ts";
-import { AttributeFlag, MessageType } from "../../message/constants.ts";
+import { MessageType } from "../../message/constants.ts";
 import { Framer, frame } from "../../message/framing.ts";
 import { Nlri } from "../../message/nlri.ts";
 import {
@@ -24,6 +24,7 @@ import { decodeUpdate, encodeUpdate } from "../../message/update.ts";
 import { endOfRibBody } from "../../message/update-packer.ts";
 import { Writer } from "../../message/writer.ts";
 import { Family, type PathAttributes } from "../../route.ts";
+import { anyAttributes } from "../kit/attributes.ts";
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
 const bytes = (text: string) => new Uint8Array(Buffer.from(text.replace(/\s/g, ""), "hex"));
@@ -364,49 +365,6 @@ describe("UPDATE", () => {
     assert.deepEqual(announced?.attributes.asPath, asPath);
     assert.deepEqual(announced?.attributes.aggregator, aggregator);
   });
-
-  const uint32 = fc.nat(0xffffffff);
-  const asn = fc.integer({ min: 1, max: 0xffffffff });
-  const ipv4 = fc.ipV4();
-  const parts = (count: number, max: number) =>
-    fc.array(fc.nat(max), { minLength: count, maxLength: count }).map(list => list.join(":"));
-  const some = <T>(item: fc.Arbitrary<T>) => fc.array(item, { minLength: 1, maxLength: 5 });
-  const anyAttributes = fc.record(
-    {
-      origin: fc.constantFrom("igp" as const, "egp" as const, "incomplete" as const),
-      asPath: fc.array(
-        fc.record(
-          {
-            type: fc.constantFrom("sequence" as const, "set" as const, "confed-sequence" as const),
-            asns: some(asn),
-          },
-          { noNullPrototype: true },
-        ),
-        { maxLength: 3 },
-      ),
-      nextHop: fc.constantFrom("10.0.0.1", "192.0.2.77"),
-      med: uint32,
-      localPref: uint32,
-      atomicAggregate: fc.constant(true),
-      aggregator: fc.record({ asn, address: ipv4 }, { noNullPrototype: true }),
-      communities: some(parts(2, 0xffff)),
-      originatorId: ipv4,
-      clusterList: some(ipv4),
-      extendedCommunities: some(fc.uint8Array({ minLength: 8, maxLength: 8 }).map(hex)),
-      largeCommunities: some(parts(3, 0xffffffff)),
-      unknown: fc
-        .uint8Array({ maxLength: 300 })
-        .map(hex)
-        .map(value => [
-          {
-            flags: AttributeFlag.optional | AttributeFlag.transitive | AttributeFlag.partial,
-            type: 200,
-            value,
-          },
-        ]),
-    },
-    { requiredKeys: ["origin", "asPath", "nextHop"], noNullPrototype: true },
-  );
 
   it("is the same after a round trip, whatever the attributes", () => {
     const nlri = Nlri.of(Family.ipv4Unicast, ["10.1.0.0/26", "10.2.0.0/15"]);

@@ -47,6 +47,27 @@ describe("the prefix table", () => {
     });
   }
 
+  it("finds everything while it grows and prefixes come and go", () => {
+    const table = new PrefixTable(Family.ipv4Unicast);
+    const present = new Map<number, number>();
+    let random = 1;
+    for (let step = 0; step < 100_000; step++) {
+      random = (Math.imul(random, 1103515245) + 12345) & 0x7fffffff;
+      const number = random % 30_000;
+      const address = Uint8Array.of(10, number >> 16, number >> 8, number);
+      const id = present.get(number);
+      assert.equal(table.find(address, 0, 32), id ?? 0);
+      if (id === undefined) present.set(number, table.ensure(address, 0, 32));
+      // Removals become rarer, so that it grows, and shrinks at times.
+      else if (random % 7 < 3 + ((step >> 13) & 3)) {
+        table.delete(id);
+        present.delete(number);
+      }
+    }
+    assert.equal(table.count, present.size);
+    assert.ok(table.count > 5000);
+  });
+
   it("holds a hundred thousand prefixes, and forgets every second one", () => {
     const table = new PrefixTable(Family.ipv4Unicast);
     const address = (i: number) => Uint8Array.of(10 + (i >> 16), i >> 8, i, 0);
