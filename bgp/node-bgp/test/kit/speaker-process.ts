@@ -16,6 +16,8 @@ export interface SpeakerSetup {
   readonly speaker: SpeakerOptions;
   readonly neighbors: readonly NeighborOptions[];
   readonly routes: readonly LocalRoute[];
+  /** Do not tell of routes. */
+  readonly quiet?: boolean;
 }
 
 export type SpeakerCommand =
@@ -31,7 +33,7 @@ const tell = (event: object) => process.stdout.write(`${JSON.stringify(event)}\n
 
 const speaker = new Speaker(setup.speaker);
 speaker.onNeighbor(event => tell({ event: "neighbor", ...event }));
-speaker.onRoutes(changes => tell({ event: "routes", changes }));
+if (!setup.quiet) speaker.onRoutes(changes => tell({ event: "routes", changes }));
 speaker.onWarning(warning => tell({ event: "warning", ...warning }));
 for (const neighbor of setup.neighbors) speaker.addNeighbor({ ...open, ...neighbor });
 for (const route of setup.routes) speaker.announce(route);
