@@ -43,6 +43,8 @@ const OWN_METRIC = 1024;
 export interface KernelOptions {
   /** Interfaces of workloads begin with one of these, until there are others. */
   readonly interfacePrefixes: readonly string[];
+  /** Where our routes go; default the main table. Next hops are looked up in the main table, and in ours. */
+  readonly table?: number;
   readonly logger: Logger;
   readonly clock: Clock;
   readonly rtnetlink: Pick<
@@ -71,6 +73,7 @@ export interface KernelListener {
 
 export class Kernel {
   readonly #options: KernelOptions;
+  readonly #table: number;
   readonly #routes: OwnedRoutes;
   readonly #local: LocalRoutes;
   readonly #nextHops = new NextHops();
@@ -99,9 +102,11 @@ export class Kernel {
   constructor(options: KernelOptions) {
     this.#options = options;
     this.#local = new LocalRoutes(options.interfacePrefixes);
+    this.#table = options.table ?? RouteTable.MAIN;
     this.#routes = new OwnedRoutes({
       rtnetlink: options.rtnetlink,
-      owns: route => route.protocol === RouteProtocol.BGP,
+      owns: route => this.#isOurs(route),
+      table: this.#table,
     });
   }
 
@@ -276,8 +281,7 @@ export class Kernel {
   #fulfil({ prefix, learned }: Wish): void {
     if (this.#blackholes.has(prefix)) {
       this.#nextHops.release(prefix);
-      const hole = { destination: prefix, protocol: RouteProtocol.BGP, type: "blackhole" } as const;
-      this.#routes.want(prefix, { ...hole, metric: OWN_METRIC });
+      this.#routes.want(prefix, { ...this.#routeTo(prefix, OWN_METRIC), type: "blackhole" });
       return;
     }
     const peerGateway = this.#peerGateways.get(prefix);
@@ -290,8 +294,22 @@ export class Kernel {
       this.#routes.unwant(prefix);
       return;
     }
-    const route: Route = { destination: prefix, protocol: RouteProtocol.BGP, type: "unicast", metric };
+    const route = this.#routeTo(prefix, metric);
     this.#routes.want(prefix, ways.length === 1 ? { ...route, ...only } : { ...route, nextHops: ways });
+  }
+
+  #routeTo(destination: Cidr, metric: number): Route {
+    const route = { destination, protocol: RouteProtocol.BGP, type: "unicast", metric } as const;
+    return this.#table === RouteTable.MAIN ? route : { ...route, table: this.#table };
+  }
+
+  #isOurs({ protocol, table = RouteTable.MAIN }: Route): boolean {
+    return protocol === RouteProtocol.BGP && table === this.#table;
+  }
+
+  /** A route of the main table that is somebody else's. */
+  #isForeign(route: Route): boolean {
+    return (route.table ?? RouteTable.MAIN) === RouteTable.MAIN && !this.#isOurs(route);
   }
 
   /** Writes a portion now, unless portions are under way already, and the rest in turns to come. */
@@ -397,9 +415,8 @@ export class Kernel {
         this.#read();
       } else if (event.type === "route") {
         const { action, route } = event;
-        if ((route.table ?? RouteTable.MAIN) !== RouteTable.MAIN) continue;
         this.#routes.noteEvent(action, route);
-        if (route.protocol === RouteProtocol.BGP) continue;
+        if (!this.#isForeign(route)) continue;
         this.#reading?.heard.push({ action, route });
         if (this.#noteForeign({ action, route })) localChanged = true;
       } else if (event.type === "link") {
@@ -497,12 +514,13 @@ export class Kernel {
           break;
         }
         scan.note(value);
-        for (const route of value) if (route.protocol !== RouteProtocol.BGP) foreign.push(route);
+        for (const route of value) if (this.#isForeign(route)) foreign.push(route);
         yield;
       }
     } finally {
       portions.return(false);
     }
+    if (this.#table !== RouteTable.MAIN) scan.note(rtnetlink.listRoutes({ table: this.#table }));
     scan.end(complete);
     const links = rtnetlink.listLinks();
     this.#local.replace(links, foreign);

@@ -42,8 +42,8 @@ export class FakeKernel {
           (filter.family === undefined || filter.family === ipVersion(ip)) &&
           (filter.interfaceIndex === undefined || filter.interfaceIndex === interfaceIndex),
       ),
-    listRoutes: () => [...this.routes.values()],
-    scanRoutes: () => this.#scan(),
+    listRoutes: ({ table = 254 }: { table?: number } = {}) => this.#inTable(table),
+    scanRoutes: ({ table = 254 }: { table?: number } = {}) => this.#scan(table),
     replaceRoutes: (routes: readonly Route[]) => {
       this.#failIfToldTo();
       return routes.flatMap(item => {
@@ -73,9 +73,13 @@ export class FakeKernel {
     close: () => {},
   };
 
-  *#scan(): Generator<Route[], boolean, undefined> {
+  #inTable(wanted: number): Route[] {
+    return [...this.routes.values()].filter(({ table = 254 }) => table === wanted);
+  }
+
+  *#scan(table: number): Generator<Route[], boolean, undefined> {
     this.listings++;
-    const routes = [...this.routes.values()];
+    const routes = this.#inTable(table);
     for (let at = 0; at < routes.length; at += this.portion) yield routes.slice(at, at + this.portion);
     return true;
   }

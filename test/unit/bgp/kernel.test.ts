@@ -8,7 +8,7 @@ import { type Cidr, cidr } from "../../../net/cidr.ts";
 import { type Ip, ip } from "../../../net/ip.ts";
 import { FakeKernel } from "./fake-kernel.ts";
 
-function fixture() {
+function fixture(table?: number) {
   const fake = new FakeKernel();
   fake.addLink(2, "eth0");
   fake.addAddress(2, "10.0.0.1/24");
@@ -20,6 +20,7 @@ function fixture() {
     clock: { now: () => sim.now(), sleep: ms => new Promise(resolve => sim.setTimeout(() => resolve(), ms)) },
     rtnetlink,
     subscribe,
+    ...(table !== undefined && { table }),
   });
   let localChanges = 0;
   kernel.start({ onLocalChange: () => localChanges++, onWaysChange: () => {} });
@@ -314,6 +315,22 @@ describe("bgp/kernel", () => {
     await settled();
     assert.equal(changes, 1);
     assert.equal(kernel.interfaceTowards(ip("10.9.0.2")), "eth0");
+  });
+
+  it("writes into a table of its own where it is told to, resolving by the main one", async () => {
+    const { fake, kernel, sim } = fixture(100);
+    kernel.setLearned([learned("10.65.2.0/26", "10.0.0.2"), learned("10.65.3.0/26", "10.65.2.1")]);
+    const tables = () =>
+      [...fake.routes.values()].filter(({ protocol }) => protocol === 186).map(({ table }) => table);
+    assert.deepEqual(fake.bgpRoutes, ["10.65.2.0/26 via 10.0.0.2", "10.65.3.0/26 via 10.0.0.2"]);
+    assert.deepEqual(tables(), [100, 100]);
+    fake.deleteRoute("10.65.2.0/26");
+    await settled();
+    assert.equal(fake.bgpRoutes.length, 2);
+    fake.writes.length = 0;
+    sim.advance(30_000);
+    await settled();
+    assert.deepEqual(fake.writes, []);
   });
 
   it("puts addresses on workloads' interfaces as soon as they are there, and takes away only those", async () => {
