@@ -143,6 +143,25 @@ describe("BGP daemons on a LAN", function () {
     await c.untilRoutes(meshed(3), 40);
   });
 
+  it("watch each other by BFD where BGPConfiguration says so: who is cut off is gone within a second", async () => {
+    await lan.put("BGPConfiguration", "default", {
+      apiVersion: "projectcalico.org/v3",
+      kind: "BGPConfiguration",
+      metadata: { name: "default", annotations: { "calyx.io/bfd": "100x3" } },
+      spec: {},
+    });
+    await upAndMeshed();
+    const bfd = async () =>
+      (await a.status()).neighbors.map((neighbor: { bfd?: { state: string } }) => neighbor.bfd?.state);
+    await a.until("BFD up", async () => (await bfd()).join() === "Up,Up");
+    lan.cable(b, "down");
+    const left = meshed(1, [1, 3]).sort().join();
+    const took = await a.until("b gone", () => [...a.bgpRoutes].sort().join() === left, 10);
+    assert.ok(took < 3000, `${took} ms, where the hold time is 90 s`);
+    lan.cable(b, "up");
+    await a.untilRoutes(meshed(1), 60);
+  });
+
   describe("with bird", () => {
     before(function () {
       if (!Bird.installed()) {

@@ -79,6 +79,12 @@ export class Lan {
     return namespace;
   }
 
+  /** The cable between a station and the switch, which neither end of a veth behind it notices. */
+  cable(station: Station, state: "up" | "down"): void {
+    ip(this.#switch, "link", "set", `port-${station.name}`, "nomaster");
+    if (state === "up") ip(this.#switch, "link", "set", `port-${station.name}`, "master", "br0");
+  }
+
   /** A bird in a namespace that is there already. */
   birdIn(namespace: string, name: string, config: string): Bird {
     const bird = new Bird(this, name, namespace, config);
