@@ -19,6 +19,11 @@ export interface GracefulRestartOptions {
   readonly longLivedStaleTime?: number | StaleTimes;
   /** The F bit: forwarding went on while we were away. Default true. */
   readonly forwardingPreserved?: boolean;
+  /**
+   * Seconds, 1..65535, a neighbor's routes are kept beyond its restart time until it has sent them again (the stale timer of RFC 8538); default 360, as
+   * frr and gobgpd wait so long for others before they send.
+   */
+  readonly resyncTime?: number;
   /** Seconds after which route selection no longer waits for neighbors that are not yet Established; default 5. */
   readonly establishWait?: number;
   /** Seconds after which it waits for nobody any more; default 30. */

@@ -45,6 +45,7 @@ import { passwordRoomText, type SpeakerWarning } from "./warning.ts";
 const READING_MS_PER_TURN = 4;
 const CONNECTION_END_MS = 50;
 const DEFAULT_ESTABLISH_WAIT = 5;
+const DEFAULT_RESYNC_TIME = 360;
 const DEFAULT_DEFERRAL_TIME = 30;
 
 type Phase = "new" | "starting" | "running" | "stopped";
@@ -408,7 +409,7 @@ export class Speaker implements AsyncDisposable {
 
   #createEnvironment(): PeerEnvironment {
     const { random = Math.random, routerId, gracefulRestart } = this.#options;
-    const { forwardingPreserved = true } = gracefulRestart || {};
+    const { forwardingPreserved = true, resyncTime = DEFAULT_RESYNC_TIME } = gracefulRestart || {};
     const clusterId = () => this.#clusterId;
     return {
       clock: this.#clock,
@@ -422,6 +423,7 @@ export class Speaker implements AsyncDisposable {
         return clusterId();
       },
       forwardingPreserved,
+      resyncTime,
       restarting: this.#isRestart,
       met: new Set(),
       deferral: () => this.#deferral,

@@ -226,8 +226,9 @@ export function checkSpeakerOptions(options: SpeakerOptions): void {
   }
   if (options.holdTime !== undefined) holdTimeOption(options.holdTime);
   if (options.keepaliveTime !== undefined) numberOption("keepaliveTime", options.keepaliveTime, 1, 65535);
-  const { restartTime = 0, longLivedStaleTime } = options.gracefulRestart || {};
+  const { restartTime = 0, longLivedStaleTime, resyncTime = 1 } = options.gracefulRestart || {};
   numberOption("gracefulRestart.restartTime", restartTime, 0, MAX_RESTART_TIME);
+  numberOption("gracefulRestart.resyncTime", resyncTime, 1, 65535);
   staleTimes("gracefulRestart.longLivedStaleTime", longLivedStaleTime, FAMILIES);
   const { port = DEFAULT_PORT, addresses } = options.listen || {};
   numberOption("listen.port", port, 0, 65535);

@@ -22,6 +22,8 @@ export interface PeerEnvironment {
   readonly routerId: string;
   readonly clusterId: string;
   readonly forwardingPreserved: boolean;
+  /** Seconds. */
+  readonly resyncTime: number;
   /** This start is a restart (RFC 4724 4.1). */
   readonly restarting: boolean;
   /** Neighbors that have been Established since this speaker started: the R bit is for the first time only. */

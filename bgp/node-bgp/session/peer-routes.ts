@@ -62,7 +62,7 @@ export class PeerRoutes {
       routerId: 0,
     }).index;
     const { clock, table } = env;
-    this.#helper = new RestartHelper(clock, table, this.#source);
+    this.#helper = new RestartHelper(clock, table, this.#source, env.resyncTime * 1000);
     this.#refreshes = new RefreshReceiver(clock, table, this.#source);
     this.#limit = new PrefixLimit(config.maxPrefixes);
   }

@@ -22,12 +22,6 @@ export interface StaleRoutes {
   removeAll(source: number, family: Family, which: "all" | "stale"): void;
 }
 
-/**
- * How long sending everything again may take once the session is back, beyond the restart time. Neighbors that have restarted
- * wait for others first: frr and gobgpd six minutes.
- */
-const RESYNC_MS = 360_000;
-
 interface Kept {
   /** It was in the graceful restart capability, not in the long-lived one alone. */
   readonly inRestart: boolean;
@@ -47,11 +41,14 @@ export class RestartHelper {
   readonly #clock: Clock;
   readonly #routes: StaleRoutes;
   readonly #source: number;
+  readonly #resyncMs: number;
   readonly #kept = new Map<Family, Kept>();
   #isAway = false;
 
-  constructor(clock: Clock, routes: StaleRoutes, source: number) {
+  /** `resyncMs`: how long sending everything again may take once the session is back, beyond the restart time. */
+  constructor(clock: Clock, routes: StaleRoutes, source: number, resyncMs: number) {
     this.#clock = clock;
+    this.#resyncMs = resyncMs;
     this.#routes = routes;
     this.#source = source;
   }
@@ -101,7 +98,7 @@ export class RestartHelper {
       }
       this.#clock.clearTimeout(kept.timer);
       const left = Math.max(0, kept.until - this.#clock.now());
-      const ms = kept.stage === "long-lived" ? RESYNC_MS : left;
+      const ms = kept.stage === "long-lived" ? this.#resyncMs : left;
       kept.timer = this.#clock.setTimeout(() => this.#sweep(family), ms);
     }
   }
@@ -125,7 +122,7 @@ export class RestartHelper {
     this.#clock.clearTimeout(earlier?.timer);
     const kept: Kept = {
       inRestart,
-      until: earlier?.until ?? this.#clock.now() + restartMs + RESYNC_MS,
+      until: earlier?.until ?? this.#clock.now() + restartMs + this.#resyncMs,
       longLivedMs,
       stage: earlier?.stage ?? "restart",
       timer: undefined,

@@ -101,6 +101,34 @@ describe("the helper", () => {
     assert.deepEqual(prefixesOf(a), [BLOCK_A]);
   });
 
+  it("drops what the neighbor does not send again in the time it is given for that", async () => {
+    const lab = new Lab();
+    const a = lab.speaker(A, 64512, { gracefulRestart: { resyncTime: 20 } });
+    a.addNeighbor({ address: B, asn: 64512, passive: true });
+    await a.start();
+    const capability: Capability = {
+      kind: "graceful-restart",
+      restarting: false,
+      notification: false,
+      restartTime: 30,
+      families: [{ afi: 1, safi: 1, forwardingPreserved: true }],
+    };
+    const dial = () =>
+      new RawNeighbor(lab, { address: B, speaker: A, asn: 64512, capabilities: [capability] });
+    const first = dial();
+    lab.advance(1);
+    first.announce(BLOCK_B);
+    lab.advance(1);
+    first.close();
+    lab.advance(1);
+    const second = dial();
+    lab.advance(45);
+    assert.equal(second.isClosed, false);
+    assert.deepEqual([stateOf(a, B), routeOf(a, BLOCK_B)?.stale], ["Established", true], "no End-of-RIB yet");
+    lab.advance(10);
+    assert.deepEqual([stateOf(a, B), prefixesOf(a)], ["Established", []]);
+  });
+
   it("drops everything when the neighbor did not preserve its forwarding", async () => {
     const lab = new Lab();
     const [a, b] = await pair(lab);

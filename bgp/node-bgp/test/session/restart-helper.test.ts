@@ -50,6 +50,7 @@ class Bench {
         removeAll: (_source, family, which) => this.told.push(`remove ${which} ${name(family)}`),
       },
       7,
+      360_000,
     );
   }
 
