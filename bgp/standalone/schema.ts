@@ -498,6 +498,12 @@ export const SCHEMA: SchemaNode = {
           5,
         ),
         deferralTime: seconds(0, 65535, "Seconds after which a restart waits for nobody any more.", 30),
+        resyncTime: seconds(
+          1,
+          65535,
+          "Seconds a peer's routes are kept beyond its restart time until it has sent them again.",
+          360,
+        ),
       },
       description: "Graceful restart (RFC 4724); false: none of it.",
       default: "{}",
