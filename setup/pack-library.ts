@@ -4,7 +4,7 @@
  */
 
 import { execFileSync } from "node:child_process";
-import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 
@@ -20,11 +20,10 @@ export function packLibrary(library: string): string {
   rmSync(target, { recursive: true, force: true });
   mkdirSync(target, { recursive: true });
   compile(source, target);
-  for (const [file, from] of [
-    ["README.md", source],
-    ["LICENSE", ROOT],
-  ] as const)
-    copyFileSync(join(from, file), join(target, file));
+  for (const file of ["README.md", "API.md", "CHANGELOG.md"]) {
+    if (existsSync(join(source, file))) copyFileSync(join(source, file), join(target, file));
+  }
+  copyFileSync(join(ROOT, "LICENSE"), join(target, "LICENSE"));
   const published = {
     ...manifest,
     exports: compiledExports(manifest.exports),
@@ -71,7 +70,7 @@ function compile(source: string, target: string): void {
       extends: join(ROOT, "tsconfig.json"),
       compilerOptions,
       include: [join(source, "**/*.ts")],
-      exclude: [join(source, "test")],
+      exclude: [join(source, "test"), join(source, "examples")],
     }),
   );
   execFileSync(join(ROOT, "node_modules", ".bin", "tsc"), ["--project", config], { stdio: "inherit" });
