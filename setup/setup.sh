@@ -33,6 +33,7 @@ if [ "$profile" = test ]; then
   want vtysh frr
   want gobgpd gobgpd
   want exabgp exabgp
+  want pmbmpd pmacct
   want nft nftables
   want conntrack conntrack
   want openssl openssl
@@ -63,6 +64,7 @@ if [ -n "$missing" ]; then
         etcd-server) systemctl disable etcd >/dev/null 2>&1 || true ;;
         bird2) systemctl disable bird >/dev/null 2>&1 || true ;;
         frr | gobgpd | exabgp) systemctl disable "$service" >/dev/null 2>&1 || true ;;
+        pmacct) systemctl disable pmacctd nfacctd sfacctd uacctd >/dev/null 2>&1 || true ;;
       esac
     done
   fi
