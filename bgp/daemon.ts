@@ -166,6 +166,10 @@ export class BgpDaemon implements BgpSource {
     return this.#speaker;
   }
 
+  get kernelRoutes(): number {
+    return this.#kernel.routeCount;
+  }
+
   get routerId(): string | undefined {
     return this.#identity?.routerId;
   }

@@ -15,7 +15,7 @@ import { BgpDaemon } from "./daemon.ts";
 import { interfacePrefixes } from "./interface-prefixes.ts";
 import { Kernel } from "./kernel.ts";
 import { environmentPasswords, filePasswords, firstPassword } from "./passwords.ts";
-import { openWindows } from "./windows.ts";
+import { openWindows, parseListenAddress } from "./windows.ts";
 
 export function runDatastoreMode(): void {
   const env = process.env;
@@ -54,13 +54,14 @@ export function runDatastoreMode(): void {
         }),
       });
       // Where the folder of Calico's sockets is missing, nobody looks for one.
+      const metrics = env["BGP_PROMETHEUSMETRICSADDRESS"];
       const birdFolder = env["CALYX_BIRD_DIR"] ?? "/var/run/calico";
       const windows = await openWindows(
         daemon,
         {
           statusSocket: join(runDirectory, "bgp.sock"),
           birdFolder: birdFolder === "" ? undefined : birdFolder,
-          metrics: undefined,
+          metrics: metrics === undefined ? undefined : parseListenAddress(metrics),
         },
         logger,
       );

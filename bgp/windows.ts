@@ -11,6 +11,8 @@ import { birdView } from "./bird/view.ts";
 import { type BgpSource, serveQueries } from "./queries.ts";
 
 export interface WatchedDaemon extends BgpSource {
+  /** Routes of ours in the kernel; undefined where none are installed. */
+  readonly kernelRoutes?: number | undefined;
   notReady(): string | undefined;
   status(): unknown;
 }
@@ -36,6 +38,7 @@ export async function openWindows(
     readiness: () => daemon.notReady(),
     status: () => daemon.status(),
     serve: (request, response) => serveQueries(daemon, request, response),
+    metrics: lazyMetrics(daemon),
   };
   for (const address of [statusSocket === undefined ? undefined : { path: statusSocket }, metrics]) {
     if (address === undefined) continue;
@@ -55,4 +58,22 @@ export async function openWindows(
       for (const window of open) await window.close();
     },
   };
+}
+
+/** With the first scrape (metrics.ts). */
+function lazyMetrics(daemon: WatchedDaemon): { metrics(): Promise<string> } {
+  let loaded: Promise<{ metrics(): Promise<string> }> | undefined;
+  return {
+    metrics: async () => {
+      loaded ??= import("./metrics.ts").then(({ BgpMetrics }) => new BgpMetrics(daemon));
+      return (await loaded).metrics();
+    },
+  };
+}
+
+/** `127.0.0.1:9179`, `[::1]:9179`, `:9179`. Undefined where it is none of these. */
+export function parseListenAddress(text: string): ListenAddress | undefined {
+  const [, bracketed, plain, port] = /^(?:\[([^\]]+)\]|([^:]*)):(\d+)$/.exec(text) ?? [];
+  if (port === undefined || Number(port) > 65535) return undefined;
+  return { host: bracketed ?? (plain || "::"), port: Number(port) };
 }

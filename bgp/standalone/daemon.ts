@@ -78,6 +78,10 @@ export class StandaloneDaemon implements BgpSource {
     return this.#configuredAt;
   }
 
+  get kernelRoutes(): number | undefined {
+    return this.#installer?.routeCount;
+  }
+
   get configuration(): Configuration {
     return this.#configuration;
   }

@@ -8,7 +8,7 @@ import { systemClock } from "../../daemon/clock.ts";
 import { createLogger, levelOf } from "../../daemon/log.ts";
 import { runDaemon } from "../../daemon/main.ts";
 import type { Source } from "../../input/parse.ts";
-import { openWindows, type WindowSettings } from "../windows.ts";
+import { openWindows, parseListenAddress, type WindowSettings } from "../windows.ts";
 import type { Configuration } from "./configuration.ts";
 import { StandaloneDaemon } from "./daemon.ts";
 import { PolicyCache } from "./policies.ts";
@@ -99,11 +99,11 @@ function aborted(signal: AbortSignal): Promise<void> {
   });
 }
 
-function windowSettings({ statusSocket = true, birdSocket }: Configuration): WindowSettings {
+function windowSettings({ statusSocket = true, birdSocket, metrics }: Configuration): WindowSettings {
   const usual = join(process.env["CALYX_RUN_DIR"] ?? "/run/calyx", "bgp.sock");
   return {
     statusSocket: statusSocket === false ? undefined : statusSocket === true ? usual : statusSocket,
     birdFolder: birdSocket,
-    metrics: undefined,
+    metrics: metrics === undefined ? undefined : parseListenAddress(metrics),
   };
 }

@@ -566,6 +566,7 @@ export const SCHEMA: SchemaNode = {
       ...text(
         "Address and port on which Prometheus finds metrics, as `127.0.0.1:9179` or `[::1]:9179`, under /metrics.",
       ),
+      pattern: "^(\\[[0-9a-fA-F:.]+\\]|[^:]*):\\d+$",
       default: "none; the status socket has them too",
     },
     birdSocket: {
