@@ -7,6 +7,7 @@ import type { LocalRoute } from "./route.ts";
 import { neighborConfig } from "./session/neighbor-config.ts";
 import type { SpeakerOptions } from "./speaker-options.ts";
 
+export { checkBmpOptions } from "./bmp/options.ts";
 export { checkSpeakerOptions } from "./session/neighbor-config.ts";
 
 /** Throws {@link OptionError} where `addNeighbor` would on a speaker with these options. */

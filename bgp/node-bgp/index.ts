@@ -15,6 +15,7 @@ export type { CollectorState, CollectorStatus } from "./bmp/collector.ts";
 export { BmpExporter, type Monitored } from "./bmp/exporter.ts";
 export type { BmpCollectorOptions, BmpOptions, BmpView } from "./bmp/options.ts";
 export {
+  checkBmpOptions,
   checkDynamicNeighborsOptions,
   checkLocalRoute,
   checkNeighborOptions,

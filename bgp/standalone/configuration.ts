@@ -2,6 +2,7 @@
 
 import type {
   AddPathOptions,
+  BmpOptions,
   Family,
   GracefulRestartOptions,
   LocalRoute,
@@ -96,6 +97,7 @@ export interface Configuration {
   readonly stopMessage?: string;
   readonly kernel?: boolean | { readonly metric?: number };
   readonly statusSocket?: string | boolean;
+  readonly bmp?: Pick<BmpOptions, "collectors" | "systemName" | "statisticsInterval">;
   readonly metrics?: string;
   readonly birdSocket?: string;
   readonly log?: "debug" | "info" | "warning" | "error" | "none";

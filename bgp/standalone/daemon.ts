@@ -8,7 +8,7 @@
  * A speaker's own settings (AS, router id, where it listens) cannot change under its sessions: a plan with others starts a new one.
  */
 
-import { type NeighborEvent, Speaker, type SpeakerOptions } from "node-bgp";
+import { BmpExporter, type BmpOptions, type NeighborEvent, Speaker, type SpeakerOptions } from "node-bgp";
 import type { Logger } from "../../daemon/log.ts";
 import type { BgpSource, NeighborOrigin } from "../queries.ts";
 import type { Configuration } from "./configuration.ts";
@@ -32,6 +32,8 @@ export interface StandaloneOptions {
   readonly logger: Logger;
   /** Where the kernel's routes are kept; asked only where `kernel` is configured. */
   readonly createInstaller: (settings: { readonly metric: number }) => Promise<RouteInstaller>;
+  /** Default: a {@link BmpExporter}. */
+  readonly createBmp?: (speaker: Speaker, options: BmpOptions) => { close(): void };
   /** Default: one on TCP sockets. */
   readonly createSpeaker?: (options: SpeakerOptions) => Speaker;
 }
@@ -48,6 +50,7 @@ export class StandaloneDaemon implements BgpSource {
   readonly #log: Logger;
   readonly #options: StandaloneOptions;
   #installer: RouteInstaller | undefined;
+  #bmp: { close(): void } | undefined;
   #configuration: Configuration;
   #plan: Plan;
   #speaker: Speaker | undefined;
@@ -95,6 +98,7 @@ export class StandaloneDaemon implements BgpSource {
     const speaker = createSpeaker(options);
     this.#speaker = speaker;
     this.#installer?.follow(speaker);
+    this.#tellCollectors(speaker);
     speaker.onNeighbor(event => this.#onNeighbor(event));
     speaker.onWarning(({ text, ...warning }) => this.#log.warn(warning, text));
     for (const { options } of neighbors.values()) speaker.addNeighbor(options);
@@ -128,6 +132,8 @@ export class StandaloneDaemon implements BgpSource {
       });
       const applied = { ...applyNeighbors(speaker, before.plan, next.plan), restarted: false };
       applyRoutes(speaker, before.plan, next.plan);
+      if (JSON.stringify(before.configuration.bmp) !== JSON.stringify(next.configuration.bmp))
+        this.#tellCollectors(speaker);
       await this.#useKernel();
       return applied;
     }
@@ -149,6 +155,7 @@ export class StandaloneDaemon implements BgpSource {
     const { stop, stopMessage } = this.#configuration;
     const speaker = this.#speaker;
     this.#speaker = undefined;
+    this.#bmp?.close();
     await speaker?.stop({
       graceful: stop === "graceful",
       ...(stopMessage !== undefined && { message: stopMessage }),
@@ -178,6 +185,14 @@ export class StandaloneDaemon implements BgpSource {
       ...(this.#installer !== undefined && { kernelRoutes: this.#installer.routeCount }),
       neighbors: this.#speaker?.neighbors() ?? [],
     };
+  }
+
+  /** Ends what collectors were told before, and begins what the configuration says. */
+  #tellCollectors(speaker: Speaker): void {
+    this.#bmp?.close();
+    const { bmp } = this.#configuration;
+    const { createBmp = (monitored, options) => new BmpExporter(monitored, options) } = this.#options;
+    this.#bmp = bmp && createBmp(speaker, bmp);
   }
 
   #use({ configuration, plan }: Reading): void {

@@ -11,7 +11,7 @@ const FILE_NAMES: Readonly<Record<string, string>> = {
 };
 
 /** Without these nothing else can be judged. */
-const NEEDED: ReadonlySet<string> = new Set(["address", "asn", "routerId", "prefix"]);
+const NEEDED: ReadonlySet<string> = new Set(["address", "asn", "routerId", "prefix", "collectors"]);
 
 /**
  * node-bgp stops at the first thing that is wrong, so it is asked again without that, until it has nothing to say or what is wrong

@@ -5,6 +5,7 @@
 
 import {
   canonicalAddress,
+  checkBmpOptions,
   checkDynamicNeighborsOptions,
   checkLocalRoute,
   checkNeighborOptions,
@@ -74,6 +75,8 @@ class Planner {
   plan(): Plan {
     judge([], this.#report, this.#speaker, checkSpeakerOptions);
     this.#policies.checkAll();
+    const { bmp } = this.#configuration;
+    if (bmp !== undefined) judge(["bmp"], this.#report, bmp, checkBmpOptions);
     return {
       speaker: this.#speaker,
       neighbors: this.#neighbors(),

@@ -562,6 +562,38 @@ export const SCHEMA: SchemaNode = {
         "Unix socket that `calctl bgp` asks; false: none. Where it cannot be made, a warning is logged and the speaker runs without.",
       default: "`bgp.sock` in `$CALYX_RUN_DIR`, else in /run/calyx",
     },
+    bmp: {
+      type: "object",
+      required: ["collectors"],
+      additionalProperties: false,
+      description: "Collectors that are told what the peers send (BMP, RFC 7854).",
+      default: "none",
+      properties: {
+        collectors: {
+          type: "array",
+          minItems: 1,
+          description: "The collectors; we dial them.",
+          items: {
+            type: "object",
+            required: ["address", "port"],
+            additionalProperties: false,
+            properties: {
+              address: text("The collector's address."),
+              port: { type: "integer", minimum: 1, maximum: 65535, description: "The collector's port." },
+              view: {
+                type: "string",
+                enum: ["pre-policy", "post-policy", "both"],
+                description: "Routes as the peers send them, as our import policies leave them, or both.",
+                default: "pre-policy",
+              },
+              localAddress: { ...text("Our address on the connection."), default: "what the kernel chooses" },
+            },
+          },
+        },
+        systemName: { ...text("What we call ourselves."), default: "empty" },
+        statisticsInterval: seconds(0, 86400, "Seconds between statistics reports; 0: none.", 0),
+      },
+    },
     metrics: {
       ...text(
         "Address and port on which Prometheus finds metrics, as `127.0.0.1:9179` or `[::1]:9179`, under /metrics.",

@@ -36,6 +36,8 @@ class ReflectorLab extends Lab {
   kernelHasRoutes = false;
   readonly made: SpeakerOptions[] = [];
   takenPort: number | undefined;
+  /** What was begun and ended for collectors. */
+  readonly collectors: string[] = [];
   daemon!: StandaloneDaemon;
 
   async run(text: string): Promise<void> {
@@ -46,6 +48,10 @@ class ReflectorLab extends Lab {
         installer.hasRoutes = this.kernelHasRoutes;
         this.installers.push(installer);
         return installer;
+      },
+      createBmp: (_speaker, { collectors: [collector] }) => {
+        this.collectors.push(`open ${collector!.port}`);
+        return { close: () => void this.collectors.push(`close ${collector!.port}`) };
       },
       createSpeaker: options => {
         this.made.push(options);
@@ -204,6 +210,16 @@ describe("the standalone daemon", () => {
     lab.advance(1);
     assert.equal(stateOf(a, RR) === "Established", false);
     assert.deepEqual(prefixesOf(a), ["10.0.2.0/24", "10.0.3.0/24"]);
+  });
+
+  it("tells collectors what is configured, and others after a reload", async () => {
+    const collector = (port: number) => `bmp: {collectors: [{address: 192.0.2.9, port: ${port}}]}\n`;
+    await lab.run(`${BOTH}${collector(1790)}`);
+    await lab.reload(`${BOTH}${collector(1790)}`);
+    assert.deepEqual(lab.collectors, ["open 1790"]);
+    await lab.reload(`${BOTH}${collector(1791)}`);
+    await lab.reload(BOTH);
+    assert.deepEqual(lab.collectors, ["open 1790", "close 1790", "open 1791", "close 1791"]);
   });
 
   it("installs routes only where configured, and starts as a restart where the kernel has some", async () => {
