@@ -3,7 +3,7 @@
  * wants sent, reports what has changed. Clock, random and sockets are handed in.
  */
 
-import { SessionState } from "./constants.ts";
+import { MAX_TTL, SessionState } from "./constants.ts";
 import {
   CONTROL_PACKET_LENGTH,
   type ControlPacket,
@@ -151,6 +151,11 @@ export class SessionTable {
   }
 
   receive(bytes: Uint8Array, arrival: Arrival): void {
+    // RFC 5881 5: who is not on the link cannot have sent it. First of all, so that a flood from afar costs least.
+    if (!arrival.multihop && arrival.ttl !== MAX_TTL) {
+      this.#discard("ttl");
+      return;
+    }
     const packet = decodeControlPacket(bytes);
     if (typeof packet === "string") {
       this.#discard(packet);
@@ -176,7 +181,7 @@ export class SessionTable {
         ? this.#findByAddress(arrival)
         : this.#byDiscriminator.get(packet.yourDiscriminator);
     if (entry === undefined || !isOnItsWay(entry, arrival)) return "no-session";
-    // RFC 5881 5: who is not on the link cannot have sent it. RFC 5883 leaves the distance to the operator.
+    // RFC 5883 leaves the distance to the operator.
     if (arrival.ttl < entry.path.minimumTtl) return "ttl";
     // 6.8.6: no session of ours uses authentication.
     if (packet.authenticated) return "authentication";

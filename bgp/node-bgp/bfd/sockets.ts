@@ -139,7 +139,7 @@ export class PacketBatch implements Arrival {
   /** The kernel writes how much it has filled over how much there is. */
   #reset(header: number): void {
     this.#view.setUint32(header + NAME_LENGTH, NAME_SIZE, true);
-    this.#putPointer(header + CONTROL_LENGTH, undefined, CONTROL_SIZE);
+    this.#view.setUint32(header + CONTROL_LENGTH, CONTROL_SIZE, true);
   }
 
   source(): string {
@@ -161,9 +161,10 @@ export class PacketBatch implements Arrival {
     this.interfaceIndex = 0;
     this.#source = nameAt(index) + (this.#isIpv6 ? 8 : 4);
     const start = controlAt(index);
-    const end = start + Number(view.getBigUint64(index * HEADER_SIZE + CONTROL_LENGTH, true));
+    // Of the 64 bit lengths the lower half is enough, and needs no BigInt.
+    const end = start + view.getUint32(index * HEADER_SIZE + CONTROL_LENGTH, true);
     for (let at = start; at + 16 <= end; ) {
-      const length = Number(view.getBigUint64(at, true));
+      const length = view.getUint32(at, true);
       if (length < 16) break;
       const level = view.getInt32(at + 8, true);
       const type = view.getInt32(at + 12, true);
