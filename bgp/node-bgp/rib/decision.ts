@@ -83,6 +83,15 @@ export function decide<C extends Candidate>(paths: readonly C[], context: Decisi
   return { best: sorted[0]!, equal: multipath(sorted, context) };
 }
 
+/** The paths in the order in which they would win: the best, the best of the others, and so on. */
+export function* ranked<C extends Candidate>(paths: readonly C[], context: DecisionContext): Generator<C> {
+  for (let left = paths; left.length > 0; ) {
+    const { best } = decide(left, context);
+    yield best;
+    left = left.filter(path => path !== best);
+  }
+}
+
 /** Every path with the step at which it lost; undefined for the best one. In the order in which they would win. */
 export function explain<C extends Candidate>(
   paths: readonly C[],
@@ -91,8 +100,12 @@ export function explain<C extends Candidate>(
   const lost: { path: C; lostAt: DecisionStep | undefined }[] = [];
   let left = paths;
   const note = (name: DecisionStep, kept: readonly C[]) => {
-    const losers = left.filter(path => !kept.includes(path));
-    losers.sort((a, b) => tieBreak(a, b, context));
+    const losers = [
+      ...ranked(
+        left.filter(path => !kept.includes(path)),
+        context,
+      ),
+    ];
     lost.unshift(...losers.map(path => ({ path, lostAt: name })));
     left = kept;
   };
@@ -100,11 +113,11 @@ export function explain<C extends Candidate>(
   note("med", eliminateByMed(left, context));
   for (const step of AFTER_MED) note(step.name, keepLowest(left, step, context));
   const sorted = [...left].sort((a, b) => tieBreak(a, b, context));
-  const ranked = sorted.map((path, i) => ({
+  const tied = sorted.map((path, i) => ({
     path,
     lostAt: i === 0 ? undefined : tieBreaker(sorted[0]!, path, context),
   }));
-  return [...ranked, ...lost];
+  return [...tied, ...lost];
 }
 
 function source({ set }: Candidate, { sets, sourceOf }: DecisionContext): Source {

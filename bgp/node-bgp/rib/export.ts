@@ -27,6 +27,8 @@ export interface ExportTarget {
   readonly fourOctetAs: boolean;
   /** IPv4 routes may have IPv6 next hops (RFC 8950). */
   readonly extendedNextHop: boolean;
+  /** So many paths of a prefix, with path identifiers (RFC 7911); 0: the best one, without. */
+  readonly addPaths: number;
   /** Messages may have 65535 bytes (RFC 8654). */
   readonly extendedMessages: boolean;
   /** It knows what LLGR_STALE means (RFC 9494). */

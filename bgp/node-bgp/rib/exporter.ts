@@ -88,7 +88,8 @@ export class Exporter {
 
   /** How messages to these neighbors are made. */
   get packing(): PackerOptions {
-    return { maximum: this.#rule.target.extendedMessages ? MAX_EXTENDED_LENGTH : MAX_MESSAGE_LENGTH };
+    const { extendedMessages, addPaths } = this.#rule.target;
+    return { maximum: extendedMessages ? MAX_EXTENDED_LENGTH : MAX_MESSAGE_LENGTH, addPath: addPaths > 0 };
   }
 
   /** Asking it about a prefix runs a function of the user's. */

@@ -116,8 +116,10 @@ export class FamilyRoutes {
     const decided = this.#decided;
     const [group] = this.#toFlush;
     if (group !== undefined) {
-      this.#flushedTo = group.flush(decided.changed, this.#flushedTo, decided.changedCount);
-      if (this.#flushedTo === decided.changedCount) {
+      const ids = group.followsAllPaths ? decided.ids : decided.changed;
+      const count = group.followsAllPaths ? decided.count : decided.changedCount;
+      this.#flushedTo = group.flush(ids, this.#flushedTo, count);
+      if (this.#flushedTo === count) {
         this.#toFlush.shift();
         this.#flushedTo = 0;
       }
@@ -132,7 +134,8 @@ export class FamilyRoutes {
     if (this.rib.dirtyCount === 0) return false;
     this.rib.decide(decided, this.#listener.isListening);
     this.#hasBatch = true;
-    if (decided.changedCount > 0) this.#toFlush = [...this.groups.values()];
+    const hasChanged = decided.changedCount > 0;
+    this.#toFlush = [...this.groups.values()].filter(group => hasChanged || group.followsAllPaths);
     return true;
   }
 

@@ -10,7 +10,7 @@
 import { readUint32 } from "../address.ts";
 import type { Family } from "../route.ts";
 import { grown } from "./column.ts";
-import { type DecisionContext, decide } from "./decision.ts";
+import { type DecisionContext, decide, ranked } from "./decision.ts";
 import { IdQueue } from "./id-queue.ts";
 import { LongLivedStale } from "./long-lived-stale.ts";
 import { type Path, PathTable } from "./path-table.ts";
@@ -88,6 +88,11 @@ export class Rib {
     const best = this.#best[id]!;
     if (best === 0) return [];
     return this.#equal.get(id) ?? (this.paths.onlySetOf(id) === -1 ? this.#equalNow(id) : [best]);
+  }
+
+  /** The paths of a prefix as they are now, the best first. */
+  rankedPaths(id: number): Generator<Path> {
+    return ranked(this.#visible(id), this.#context);
   }
 
   // --- paths

@@ -120,19 +120,19 @@ export class RouteViews {
   *#advertised(routes: FamilyRoutes, group: UpdateGroup, source: number): Generator<Route> {
     const { sets, sourceOf } = this.#context;
     for (const id of routes.ids()) {
-      const out = group.outOf(id);
-      if (out === 0 || sets.sourceOf(out) === source) continue;
-      const attributes = group.exporter.attributesOf(out);
-      const { address, type } = sourceOf(sets.sourceOf(out));
-      yield {
-        ...attributes,
-        prefix: routes.rib.prefixes.format(id),
-        family: routes.family,
-        source: address,
-        sourceType: type,
-        nextHops: attributes.nextHop === undefined ? [] : [attributes.nextHop],
-        stale: this.#isStale(routes, id, out),
-      };
+      for (const { set } of group.pathsTo(source, id)) {
+        const attributes = group.exporter.attributesOf(set);
+        const { address, type } = sourceOf(sets.sourceOf(set));
+        yield {
+          ...attributes,
+          prefix: routes.rib.prefixes.format(id),
+          family: routes.family,
+          source: address,
+          sourceType: type,
+          nextHops: attributes.nextHop === undefined ? [] : [attributes.nextHop],
+          stale: this.#isStale(routes, id, set),
+        };
+      }
     }
   }
 

@@ -8,26 +8,40 @@
 import { UpdatePacker } from "../message/update-packer.ts";
 import { Writer } from "../message/writer.ts";
 import type { AttributeTable } from "./attribute-table.ts";
+import { grown } from "./column.ts";
 import type { Exporter } from "./exporter.ts";
 import type { PrefixTable } from "./prefix-table.ts";
 
-/** What a group advertises of a prefix, before and now: sets as the {@link Exporter} chose them, 0 for nothing. */
+/** What a group advertises of a path, before and now: sets as the {@link Exporter} chose them, 0 for nothing. */
 export class Changes {
-  readonly ids: Int32Array;
-  readonly before: Int32Array;
-  readonly after: Int32Array;
+  ids: Int32Array<ArrayBuffer>;
+  /** Path identifiers (RFC 7911); 0 where only the best path is advertised. */
+  pathIds: Int32Array<ArrayBuffer>;
+  before: Int32Array<ArrayBuffer>;
+  after: Int32Array<ArrayBuffer>;
   count = 0;
 
   constructor(capacity: number) {
     this.ids = new Int32Array(capacity);
+    this.pathIds = new Int32Array(capacity);
     this.before = new Int32Array(capacity);
     this.after = new Int32Array(capacity);
   }
 
-  add(id: number, before: number, after: number): void {
+  add(id: number, pathId: number, before: number, after: number): void {
+    if (this.count === this.ids.length) this.#grow();
     this.ids[this.count] = id;
+    this.pathIds[this.count] = pathId;
     this.before[this.count] = before;
     this.after[this.count++] = after;
+  }
+  /** A prefix may have several paths that changed. */
+  #grow(): void {
+    const capacity = this.ids.length * 2;
+    this.ids = grown(this.ids, capacity);
+    this.pathIds = grown(this.pathIds, capacity);
+    this.before = grown(this.before, capacity);
+    this.after = grown(this.after, capacity);
   }
 }
 
@@ -123,20 +137,21 @@ export class UpdateBatcher {
     }
   }
 
-  #encodeTaken({ ids, before, after, count }: Changes): Map<number, Part> {
+  #encodeTaken(changes: Changes): Map<number, Part> {
+    const { before, after, count } = changes;
     const taken = new Map<number, number[]>();
     for (let i = 0; i < count; i++) {
       if (before[i] === 0 || after[i] === 0) continue;
       const source = this.#sets.sourceOf(after[i]!);
       if (source === this.#sets.sourceOf(before[i]!)) continue;
       const known = taken.get(source);
-      if (known === undefined) taken.set(source, [ids[i]!]);
-      else known.push(ids[i]!);
+      if (known === undefined) taken.set(source, [i]);
+      else known.push(i);
     }
     const parts = new Map<number, Part>();
     for (const [source, list] of taken) {
       this.#packer.beginWithdraw();
-      for (const id of list) this.#add(id);
+      for (const i of list) this.#add(changes, i);
       parts.set(source, this.#endPart());
     }
     return parts;
@@ -166,13 +181,13 @@ export class UpdateBatcher {
     return runs.sort((a, b) => a.source - b.source || a.set - b.set);
   }
 
-  #addRun({ ids }: Changes, { from, to }: Run): void {
-    for (let i = from; i < to; i++) this.#add(ids[i]!);
+  #addRun(changes: Changes, { from, to }: Run): void {
+    for (let i = from; i < to; i++) this.#add(changes, i);
   }
 
-  #add(id: number): void {
-    const length = this.#prefixes.read(id, this.#address);
-    this.#packer.add(this.#address, 0, length);
+  #add({ ids, pathIds }: Changes, i: number): void {
+    const length = this.#prefixes.read(ids[i]!, this.#address);
+    this.#packer.add(this.#address, 0, length, pathIds[i]!);
   }
 
   /** Closes what was written since the last part. */

@@ -3,8 +3,7 @@
  *
  *   decided prefixes -> choose (export rules, policy) -> compare with `out` -> encode, sorted by source -> members
  *
- * `out` is one attribute set id per prefix: what the group advertises, as the {@link Exporter} chose it. It gives change detection,
- * exact withdraws, and a late joiner's table.
+ * `out` (adj-rib-out.ts) is what the group advertises. It gives change detection, exact withdraws, and a late joiner's table.
  *
  * A member that is not in step - new, asking for a refresh, or reading too slowly - is *behind*: it gets what it has missed out of `out` at
  * its own pace (backlog.ts), and costs the others nothing. Being in step means `out` is exactly what it has been told.
@@ -16,9 +15,9 @@
 import { MessageType } from "../message/constants.ts";
 import { frame } from "../message/framing.ts";
 import { endOfRibBody } from "../message/update-packer.ts";
+import { AddPathsOut, type AdjRibOut, type AdvertisedPath, BestPathsOut } from "./adj-rib-out.ts";
 import type { AttributeTable } from "./attribute-table.ts";
 import { Backlog, type Told } from "./backlog.ts";
-import { grown } from "./column.ts";
 import type { Exporter } from "./exporter.ts";
 import type { Rib } from "./rib.ts";
 import { type Batch, Changes, UpdateBatcher } from "./update-batch.ts";
@@ -49,7 +48,7 @@ export class UpdateGroup {
   readonly #batcher: UpdateBatcher;
   readonly #catchUpBatcher: UpdateBatcher;
   readonly #changes = new Changes(STEP);
-  #out: Int32Array<ArrayBuffer>;
+  readonly #out: AdjRibOut;
   readonly #members = new Map<Member, Backlog | undefined>();
   /** Members with a backlog, in the order in which it is their turn. */
   #behind: Member[] = [];
@@ -64,9 +63,6 @@ export class UpdateGroup {
   #isNew = true;
   /** Tell again what has not changed, where it comes from this source; -1: no. */
   #forcedSource = -1;
-  /** Advertised prefixes in all, and by source: a member is told all but its own. */
-  #advertised = 0;
-  #advertisedBySource = new Int32Array(64);
 
   constructor(rib: Rib, sets: AttributeTable, exporter: Exporter) {
     this.#rib = rib;
@@ -74,7 +70,9 @@ export class UpdateGroup {
     this.#exporter = exporter;
     this.#batcher = new UpdateBatcher(sets, rib.prefixes, exporter);
     this.#catchUpBatcher = new UpdateBatcher(sets, rib.prefixes, exporter);
-    this.#out = new Int32Array(rib.prefixes.capacity);
+    const { addPaths } = exporter.target;
+    this.#out =
+      addPaths === 0 ? new BestPathsOut(rib, sets, exporter) : new AddPathsOut(rib, sets, exporter, addPaths);
     this.#evaluateEnd = rib.prefixes.end;
   }
 
@@ -91,18 +89,23 @@ export class UpdateGroup {
     return this.#behind.length > 0;
   }
 
-  /** How many prefixes are advertised, whoever's they are. */
+  /** It is to be told of every change of paths, not only of best ones. */
+  get followsAllPaths(): boolean {
+    return this.#out.followsAllPaths;
+  }
+
+  /** How many paths are advertised, whoever's they are. */
   get advertised(): number {
-    return this.#advertised;
+    return this.#out.counts.total;
   }
 
   advertisedTo(source: number): number {
-    return this.#advertised - (this.#advertisedBySource[source] ?? 0);
+    return this.#out.counts.total - this.#out.counts.of(source);
   }
 
-  /** The set advertised for a prefix, as the exporter chose it; 0: none. */
-  outOf(id: number): number {
-    return this.#out[id] ?? 0;
+  /** What is advertised of a prefix to a neighbor: nobody is told its own routes. */
+  pathsTo(source: number, id: number): readonly AdvertisedPath[] {
+    return this.#toldTo(source, this.#out.pathsOf(id));
   }
 
   // --- members
@@ -122,10 +125,13 @@ export class UpdateGroup {
     const before = old.#members.get(member);
     const endOfRib = before?.endOfRib ?? false;
     // What somebody has been told who was still catching up is not known exactly.
-    const backlog =
-      before === undefined && !old.#isDelivering(member)
-        ? new Backlog("told", { cursor: 1, told: old.#told(this) })
-        : new Backlog("anything", { cursor: 1, endOfRib });
+    const isKnown = before === undefined && !old.#isDelivering(member);
+    const told = old.#told(this, isKnown);
+    const backlog = isKnown
+      ? new Backlog("told", { cursor: 1, told })
+      : // Identifiers must be known to be withdrawn.
+        new Backlog("anything", { cursor: 1, endOfRib, ...(this.followsAllPaths ? { told } : {}) });
+    if (before !== undefined) backlog.takeOver(before);
     old.leave(member);
     this.#putBehind(member, backlog);
   }
@@ -139,8 +145,9 @@ export class UpdateGroup {
     const backlog = new Backlog(kind === "told" ? "anything" : kind, {
       cursor: 1,
       endOfRib: before?.endOfRib ?? false,
+      ...(before?.told === undefined ? {} : { told: { ...before.told, isSame: () => false } }),
     });
-    while (before !== undefined && before.changed.size > 0) backlog.changed.add(before.changed.shift());
+    if (before !== undefined) backlog.takeOver(before);
     this.#putBehind(member, backlog);
   }
 
@@ -207,13 +214,10 @@ export class UpdateGroup {
 
   /** Names the attribute sets that are referred to for one prefix. */
   markSets(id: number): void {
-    const out = this.#out[id] ?? 0;
-    if (out !== 0) this.#sets.mark(out);
+    for (const { set } of this.#out.pathsOf(id)) this.#sets.mark(set);
     if (this.#behind.length === 0) return;
-    for (const backlog of this.#members.values()) {
-      const told = backlog?.told?.out[id] ?? 0;
-      if (told !== 0) this.#sets.mark(told);
-    }
+    for (const backlog of this.#members.values())
+      for (const { set } of backlog?.told?.paths.pathsOf(id) ?? []) this.#sets.mark(set);
   }
 
   // --- inside
@@ -231,39 +235,15 @@ export class UpdateGroup {
     return this.#batch !== undefined && this.#recipients.indexOf(member) >= this.#delivered;
   }
 
-  /** What members of this group have been told, for the group that takes one of them over. */
-  #told(next: UpdateGroup): Told {
-    const out = this.#out.slice(0, this.#rib.prefixes.end);
+  /** What members of this group have been told, for the group that takes one of them over; not `isKnown`: perhaps. */
+  #told(next: UpdateGroup, isKnown: boolean): Told {
     const before = this.#exporter;
     const after = next.#exporter;
-    return { out, isSame: (a, b) => before.readsLike(a, after, b) };
+    return { paths: this.#out.snapshot(), isSame: (a, b) => isKnown && before.readsLike(a, after, b) };
   }
 
   #evaluate(id: number): void {
-    if (id >= this.#out.length) this.#out = grown(this.#out, this.#rib.prefixes.capacity);
-    const best = this.#rib.bestOf(id);
-    const before = this.#out[id]!;
-    const after = best === 0 ? 0 : this.#exporter.choose(id, best);
-    if (before === after) {
-      const isForced =
-        after !== 0 && this.#forcedSource >= 0 && this.#sets.sourceOf(after) === this.#forcedSource;
-      if (!isForced) return;
-    }
-    this.#out[id] = after;
-    if (before !== 0 && this.#sets.isReadyMade(before)) this.#sets.released++;
-    if (before !== 0) this.#count(this.#sets.sourceOf(before), -1);
-    if (after !== 0) this.#count(this.#sets.sourceOf(after), 1);
-    this.#changes.add(id, before, after);
-  }
-
-  #count(source: number, by: number): void {
-    this.#advertised += by;
-    if (source >= this.#advertisedBySource.length)
-      this.#advertisedBySource = grown(
-        this.#advertisedBySource,
-        Math.max(source + 1, this.#advertisedBySource.length * 2),
-      );
-    this.#advertisedBySource[source] = this.#advertisedBySource[source]! + by;
+    this.#out.evaluate(id, this.#forcedSource, this.#changes);
   }
 
   /** Encodes the changes for the members in step; the others are to be told later. */
@@ -277,7 +257,9 @@ export class UpdateGroup {
           this.#putBehind(member, behind);
         }
         if (behind === undefined) this.#recipients.push(member);
-        else for (let i = 0; i < changes.count; i++) behind.note(changes.ids[i]!);
+        else
+          for (let i = 0; i < changes.count; i++)
+            behind.note(changes.ids[i]!, changes.pathIds[i]!, changes.after[i] === 0);
       }
       if (this.#recipients.length > 0) this.#batch = this.#batcher.encode(changes);
     }
@@ -308,10 +290,8 @@ export class UpdateGroup {
   #catchUp(member: Member, backlog: Backlog, mayFinish: boolean): boolean {
     if (member.writableLength > MAX_QUEUED_BYTES) return false;
     const changes = this.#changes;
-    for (let left = STEP / 2; left > 0 && backlog.changed.size > 0; left--) {
-      const id = backlog.changed.shift();
-      changes.add(id, 0, this.#toldTo(member, this.outOf(id)));
-    }
+    for (let left = STEP / 2; left > 0 && backlog.changed.size > 0; left--)
+      this.#repay(member, backlog, backlog.changed.shift(), changes);
     const walkEnd = this.#isNew ? this.#evaluatedTo : this.#rib.prefixes.end;
     const from = backlog.cursor;
     const stop = Math.min(walkEnd, from + STEP / 2);
@@ -326,21 +306,34 @@ export class UpdateGroup {
     return true;
   }
 
-  /** Adds what the walk of a member that is behind finds it must be told of one prefix. */
-  #owe(member: Member, { kind, told }: Backlog, id: number, changes: Changes): void {
-    const after = this.#toldTo(member, this.outOf(id));
-    if (after === 0 && (kind === "new" || kind === "resend")) return;
-    if (told !== undefined) {
-      const before = this.#toldTo(member, told.out[id] ?? 0);
-      if (before === 0 && after === 0) return;
-      if (before !== 0 && after !== 0 && told.isSame(before, after)) return;
-    }
-    changes.add(id, 0, after);
+  /** Adds what a member must be told of a prefix that changed while it was behind. */
+  #repay(member: Member, backlog: Backlog, id: number, changes: Changes): void {
+    const now = this.pathsTo(member.source, id);
+    for (const { pathId, set } of now) changes.add(id, pathId, 0, set);
+    for (const pathId of backlog.takeGone(id))
+      if (!now.some(path => path.pathId === pathId)) changes.add(id, pathId, 0, 0);
+    if (now.length === 0 && !this.followsAllPaths) changes.add(id, 0, 0, 0);
   }
 
-  /** Nobody is told its own routes. */
-  #toldTo(member: Member, out: number): number {
-    return out !== 0 && this.#sets.sourceOf(out) !== member.source ? out : 0;
+  /** Adds what the walk of a member that is behind finds it must be told of one prefix. */
+  #owe(member: Member, { kind, told }: Backlog, id: number, changes: Changes): void {
+    const now = this.pathsTo(member.source, id);
+    const then = told === undefined ? [] : this.#toldTo(member.source, told.paths.pathsOf(id));
+    for (const { pathId, set } of now) {
+      const known = then.find(path => path.pathId === pathId);
+      if (known === undefined || !told!.isSame(known.set, set)) changes.add(id, pathId, 0, set);
+    }
+    for (const { pathId } of then)
+      if (!now.some(path => path.pathId === pathId)) changes.add(id, pathId, 0, 0);
+    if (kind === "anything" && now.length === 0 && !this.followsAllPaths) changes.add(id, 0, 0, 0);
+  }
+
+  #toldTo(source: number, paths: readonly AdvertisedPath[]): readonly AdvertisedPath[] {
+    for (const { set } of paths) {
+      if (this.#sets.sourceOf(set) === source)
+        return paths.filter(path => this.#sets.sourceOf(path.set) !== source);
+    }
+    return paths;
   }
 
   #sendTo(member: Member, changes: Changes): void {

@@ -94,7 +94,7 @@ export class PeerRoutes {
         caughtUp: () => answers.caughtUp(family),
       };
       this.#members.set(family, member);
-      table.join(member, family, this.#exportRule(session));
+      table.join(member, family, this.#exportRule(session, family));
     }
     const { reflectorClient, address } = this.#config;
     const awaited = negotiated.gracefulRestart;
@@ -176,7 +176,7 @@ export class PeerRoutes {
     if (session === undefined) return;
     this.#reading = this.#readingTerms(session);
     for (const [family, member] of this.#members) {
-      this.#env.table.join(member, family, this.#exportRule(session));
+      this.#env.table.join(member, family, this.#exportRule(session, family));
     }
     const importChanged =
       before.importPolicy !== config.importPolicy ||
@@ -278,9 +278,11 @@ export class PeerRoutes {
     return { importer, context, isTaken, addPath };
   }
 
-  #exportRule(session: Session): ExportRule {
+  #exportRule(session: Session, family: Family): ExportRule {
     const { type, localAsn, reflectorClient, nextHopMode, nextHopSelf, policyNeighbor, gracefulShutdown } =
       this.#config;
+    const { send } = this.#config.addPath;
+    const sendsPaths = session.negotiated!.addPathSend.includes(family);
     const local = session.connection.localAddress.replace(/%.*$/, "");
     const isIpv4 = familyOfAddress(local) === Family.ipv4Unicast;
     return {
@@ -296,6 +298,7 @@ export class PeerRoutes {
         clusterId: this.#env.clusterId,
         fourOctetAs: session.negotiated!.fourOctetAs,
         extendedNextHop: session.negotiated!.extendedNextHop.includes(Family.ipv4Unicast),
+        addPaths: !sendsPaths ? 0 : send === "all" ? Number.MAX_SAFE_INTEGER : send,
         extendedMessages: session.negotiated!.extendedMessages,
         longLived: session.negotiated!.takesLongLivedStale,
         gracefulShutdown,

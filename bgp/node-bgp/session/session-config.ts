@@ -18,8 +18,7 @@ export function sessionConfig(config: NeighborConfig, speaker: Speaker): Session
     delayOpenTime,
     families,
     gracefulRestart: gracefulRestart(config, speaker),
-    // Not offered before the routing table can take several paths.
-    addPath: { receive: false, send: false },
+    addPath: { receive: config.addPath.receive, send: config.addPath.send !== 1 },
     extendedMessages: config.extendedMessages,
     extendedNextHop: config.extendedNextHop,
     enhancedRefresh: config.enhancedRefresh,

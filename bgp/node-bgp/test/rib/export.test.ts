@@ -22,6 +22,7 @@ const INTERNAL: ExportTarget = {
   clusterId: "1.1.1.1",
   fourOctetAs: true,
   extendedNextHop: false,
+  addPaths: 0,
   extendedMessages: false,
   longLived: false,
   gracefulShutdown: false,

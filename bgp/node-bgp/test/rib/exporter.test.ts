@@ -24,6 +24,7 @@ const TARGET: ExportTarget = {
   clusterId: "1.1.1.1",
   fourOctetAs: true,
   extendedNextHop: false,
+  addPaths: 0,
   extendedMessages: false,
   longLived: false,
   gracefulShutdown: false,
