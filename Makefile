@@ -47,11 +47,11 @@ fault: setup-test ## kill, fill, cut: a long fault campaign (CALYX_FAULT_ROUNDS=
 fuzz: setup-test ## random input for node-bgp: INPUTS (10000000) and SEED
 	@.tools/node bgp/node-bgp/test/fuzz/main.ts $${INPUTS:-10000000} $$SEED
 
-bench: setup-test ## all benchmarks; each prints a table and a JSON line (bench-NAME for one)
+bench: setup-test ## all benchmarks; each prints a table and a JSON line (bench-NAME for one, ARGS=... for it)
 	@for f in test/bench/*.ts; do echo "== $$f"; .tools/node $$f || exit 1; done
 
 bench-%: setup-test
-	@.tools/node test/bench/$*.ts
+	@.tools/node test/bench/$*.ts $(ARGS)
 
 packages: setup ## the two libraries as npm packages, in dist/packages
 	@.tools/node setup/pack-library.ts

@@ -100,7 +100,7 @@ const PEER_SETTINGS: Readonly<Record<string, SchemaNode>> = {
     type: "integer",
     minimum: 0,
     maximum: 65535,
-    description: "Seconds, 0 or 3 to 65535. The smaller of both sides' counts; 0 means no keepalives.",
+    description: "Seconds, not 1 or 2. The smaller of both sides' counts; 0 means no keepalives.",
     default: "`holdTime` of the speaker",
   },
   keepaliveTime: seconds(1, 65535, "Seconds between keepalives.", "a third of the negotiated hold time"),
@@ -278,7 +278,7 @@ const POLICY: SchemaNode = {
   type: "object",
   additionalProperties: false,
   properties: {
-    name: text("For explanations; the policy's own name where it is absent."),
+    name: text("For explanations."),
     rules: {
       type: "array",
       description: "Rules, asked in turn until one accepts or rejects.",
@@ -290,7 +290,7 @@ const POLICY: SchemaNode = {
           name: text("For explanations."),
           match: {
             type: "object",
-            description: "What must hold of a route; see below.",
+            description: "What must hold of a route: see Policies.",
             default: "every route",
           },
           action: {
@@ -298,7 +298,7 @@ const POLICY: SchemaNode = {
             enum: ["accept", "reject", "next"],
             description: "What happens to a route that matches; `next` keeps what `set` changed and goes on.",
           },
-          set: { type: "object", description: "What is changed; see below. Not with `reject`." },
+          set: { type: "object", description: "What is changed: see Policies. Not with `reject`." },
         },
       },
     },
@@ -396,7 +396,7 @@ export const SCHEMA: SchemaNode = {
       type: "integer",
       minimum: 0,
       maximum: 65535,
-      description: "Hold time of peers that do not say otherwise: seconds, 0 or 3 to 65535.",
+      description: "Hold time of peers that do not say otherwise: seconds, not 1 or 2.",
       default: 90,
     },
     keepaliveTime: seconds(
