@@ -32,6 +32,7 @@ const DAEMONS = {
 } as const;
 
 const LOG_LINES = 80;
+const POLL_MS = 50;
 
 /** Where the daemon is. */
 export const THEIRS = "10.99.0.2";
@@ -67,12 +68,13 @@ export class LabSpeaker {
     this.speaker.onRoutes(() => this.#wake());
   }
 
-  /** Asks again whenever something happens here. */
+  /** Asks again whenever something happens here, and now and then, as not everything is an event. */
   until<T>(what: string, ask: () => T | undefined, seconds = 10): Promise<T> {
     return new Promise((resolve, reject) => {
       const stop = () => {
         this.#waiting.delete(check);
         clearTimeout(timer);
+        clearInterval(ticker);
       };
       const timer = setTimeout(() => {
         stop();
@@ -84,6 +86,7 @@ export class LabSpeaker {
         stop();
         resolve(answer);
       };
+      const ticker = setInterval(check, POLL_MS);
       this.#waiting.add(check);
       check();
     });
