@@ -378,16 +378,20 @@ function decodeMpReach(
   if (!allowed || nlriAt > value.length) {
     return { action: "disable-family", text: `has a next hop of ${nextHopLength} bytes`, family };
   }
-  const first = value.slice(4, 4 + (isIpv4 ? 4 : 16));
   const second = nextHopLength === 32 ? value.slice(20, 36) : undefined;
+  const linkLocal = second !== undefined && isLinkLocal(second) ? second : undefined;
+  const first = value.slice(4, 4 + (isIpv4 ? 4 : 16));
+  // Between link-local addresses bird sends `::` for the global one that it does not have.
+  const isAlone = linkLocal !== undefined && first.every(byte => byte === 0);
+  const nextHop = isAlone ? linkLocal : first;
   into.reach = {
     family,
-    nextHop: formatAddress(first),
-    linkLocalNextHop: second && isLinkLocal(second) ? formatAddress(second) : undefined,
+    nextHop: formatAddress(nextHop),
+    linkLocalNextHop: linkLocal === undefined || isAlone ? undefined : formatAddress(linkLocal),
     nlri: value.subarray(nlriAt),
   };
-  if (!isUsableNextHop(first))
-    return { action: "withdraw", text: `next hop ${formatAddress(first)} is no host address` };
+  if (!isUsableNextHop(nextHop))
+    return { action: "withdraw", text: `next hop ${formatAddress(nextHop)} is no host address` };
   return undefined;
 }
 

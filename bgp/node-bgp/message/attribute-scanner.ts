@@ -283,15 +283,23 @@ export class AttributeScanner {
     const length = bytes[at + 3]!;
     const nextHop = at + 4;
     if (nextHop + length + 1 > end) return false;
+    let hopAt = nextHop;
+    let hopLength = length;
     if (length === 16 || length === 32) {
-      if ((afi === 1 && !context.ipv6NextHop) || !isUsableIpv6(bytes, nextHop)) return false;
+      if (afi === 1 && !context.ipv6NextHop) return false;
       // A second address that is no link-local one is left out (RFC 2545 3): that makes other bytes.
       if (length === 32 && (bytes[nextHop + 16] !== 0xfe || (bytes[nextHop + 17]! & 0xc0) !== 0x80))
         return false;
+      // Between link-local addresses bird sends `::` for the global one it does not have.
+      if (length === 32 && isUnspecified(bytes, nextHop)) {
+        hopAt = nextHop + 16;
+        hopLength = 16;
+      }
+      if (!isUsableIpv6(bytes, hopAt)) return false;
     } else if (length !== 4 || afi !== 1 || !isUsableIpv4(bytes[nextHop]!)) return false;
     this.reachAfi = afi;
-    this.reachNextHopAt = nextHop;
-    this.reachNextHopLength = length;
+    this.reachNextHopAt = hopAt;
+    this.reachNextHopLength = hopLength;
     this.reachNlriAt = nextHop + length + 1;
     this.reachNlriEnd = end;
     return true;
@@ -309,6 +317,11 @@ function isUnicast(bytes: Uint8Array, at: number): boolean {
 /** Neither unspecified, loopback, multicast nor reserved (RFC 4271 6.3). */
 function isUsableIpv4(first: number): boolean {
   return first !== 0 && first !== 127 && first < 224;
+}
+
+function isUnspecified(bytes: Uint8Array, at: number): boolean {
+  for (let i = at; i < at + 16; i++) if (bytes[i] !== 0) return false;
+  return true;
 }
 
 function isUsableIpv6(bytes: Uint8Array, at: number): boolean {

@@ -214,6 +214,23 @@ describe("the scanner", () => {
     }
   });
 
+  it("takes a link-local next hop behind `::`, as bird sends it between link-local addresses, for the only one", () => {
+    const linkLocal = "fe800000000000000000000000000009";
+    for (const [afi, nlri, ipv6NextHop] of [
+      ["0002", "40fd20000000000000", false],
+      ["0001", "180a1400", true],
+    ] as const) {
+      const reach = `${afi}0120${"0".repeat(32)}${linkLocal}00${nlri}`;
+      const attributes = `4001010040020040050400000064800e${(reach.length / 2).toString(16).padStart(2, "0")}${reach}`;
+      const list = Buffer.from(attributes, "hex");
+      const body = Buffer.concat([Buffer.from([0, 0, 0, list.length]), list]);
+      const terms = context({ ipv6NextHop });
+      assert.ok(compare(scanner, sets, body, terms));
+      const [announced] = decoded(body, terms)!.announced;
+      assert.equal(announced!.attributes.nextHop, "fe80::9");
+      assert.equal(announced!.attributes.linkLocalNextHop, undefined);
+    }
+  });
   it("reads path identifiers where they were negotiated (RFC 7911)", () => {
     const attributes: PathAttributes = { origin: "igp", asPath: [], nextHop: "192.0.2.9" };
     const nlri = Nlri.of(Family.ipv4Unicast, prefixes[Family.ipv4Unicast], 7);
