@@ -212,7 +212,7 @@ export class InteropLab {
   neighbor(options: NeighborOptions, at = 1): NeighborOptions {
     const isIpv6 = options.address.includes(":");
     return {
-      localAddress: isIpv6 ? ours6(at) : ours(at),
+      ...(options.address.includes("%") ? {} : { localAddress: isIpv6 ? ours6(at) : ours(at) }),
       nextHopSelf: { ipv4: ours(at), ipv6: ours6(at) },
       connectRetryTime: 1,
       importPolicy: acceptAll,

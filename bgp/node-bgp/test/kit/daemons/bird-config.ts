@@ -45,7 +45,7 @@ function protocol(neighbor: DaemonNeighbor, options: DaemonOptions, local: strin
   const lines = [
     `local ${local} as ${neighbor.localAsn ?? options.asn};`,
     // Link-local neighbors are on one interface.
-    `neighbor ${address.replace(/%(.*)$/, ' % "$1"')} as ${asn};`,
+    `neighbor ${address.replace(/%(.*)$/, " % '$1'")} as ${asn};`,
     "direct;",
     `hold time ${holdTime}; startup hold time 10;`,
     "connect delay time 1; connect retry time 1; error wait time 1, 2;",
