@@ -21,7 +21,7 @@ import { keyText } from "../datastore/key.ts";
 import { Reflector, type Update } from "../datastore/reflector.ts";
 import { type Cidr, parseCidr } from "../net/cidr.ts";
 import type { Ip } from "../net/ip.ts";
-import { type ForwardingRoute, type ForwardingView, forwardingRoute } from "./forwarding.ts";
+import { type ForwardingRoute, type ForwardingView, forwardingRoute, TUNNEL } from "./forwarding.ts";
 import { effectiveConfiguration, type Identity, identityOf } from "./identity.ts";
 import { interfacePrefixes } from "./interface-prefixes.ts";
 import type { Kernel } from "./kernel.ts";
@@ -205,6 +205,7 @@ export class BgpDaemon implements BgpSource {
       problems: [
         ...[...this.#state.invalid].map(([key, message]) => `${key}: ${message}`),
         ...this.#neighbors.problems,
+        ...this.#tunnelProblems(),
       ],
     };
   }
@@ -332,6 +333,13 @@ export class BgpDaemon implements BgpSource {
     this.#kernel.setInterfacePrefixes(
       interfacePrefixes(this.#state.felixConfigurations, nodeName, interfacePrefix),
     );
+  }
+
+  #tunnelProblems(): string[] {
+    const { pools, programmed } = this.#forwardingView;
+    const needed = programmed.has("ipip") && pools.some(({ encapsulation }) => encapsulation === "ipip");
+    if (!needed || this.#kernel.hasLink(TUNNEL)) return [];
+    return [`IPIP pools: their routes wait for the device ${TUNNEL}, which the kernel's ipip module brings`];
   }
 
   get #configuration(): NonNullable<BGPConfiguration["spec"]> {

@@ -33,7 +33,7 @@ export interface ForwardingView {
 }
 
 /** The kernel's IPIP device. Felix brings it up; without it (no ipip module) the routes wait. */
-const TUNNEL = "tunl0";
+export const TUNNEL = "tunl0";
 
 /** Undefined: not for the kernel. */
 export function forwardingRoute(route: Route, view: ForwardingView): ForwardingRoute | undefined {

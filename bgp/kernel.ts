@@ -154,6 +154,10 @@ export class Kernel {
     return this.#local.hostAddresses;
   }
 
+  hasLink(name: string): boolean {
+    return this.#local.indexOf(name) !== undefined;
+  }
+
   /** The interface that packets to a next hop leave by now. */
   interfaceTowards(nextHop: NextHop): string | undefined {
     return this.#local.nameOf(this.#nextHops.gatewaysTo(nextHop)[0]?.interfaceIndex);

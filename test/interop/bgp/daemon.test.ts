@@ -143,6 +143,25 @@ describe("BGP daemons on a LAN", function () {
     await c.untilRoutes(meshed(3), 40);
   });
 
+  it("lead IPIP pools into the tunnel's device where BGP writes their routes, as soon as it is there", async () => {
+    await lan.resource("IPPool", "pool", { cidr: "10.65.0.0/16", ipipMode: "Always" });
+    await lan.resource("BGPConfiguration", "default", { programClusterRoutes: "Enabled" });
+    for (const host of [a, b, c]) host.start();
+    await a.until("sessions", async () => (await a.status())?.neighbors.length === 2);
+    await a.untilEstablished(2);
+    await a.untilRoutes(["blackhole 10.65.1.0/26"]);
+    assert.match((await a.status()).problems.join(), /IPIP pools: their routes wait for the device tunl0/);
+    // This machine's kernel may have no ipip: what matters to the routes is the device's name.
+    ip(a.namespace, "link", "add", "tunl0", "type", "bridge");
+    ip(a.namespace, "link", "set", "tunl0", "up");
+    await a.untilRoutes(meshed(1), 5);
+    const [route] = ip(a.namespace, "route", "show", "10.65.2.0/26");
+    assert.deepEqual([route.dev, route.flags, route.gateway], ["tunl0", ["onlink"], "10.0.0.2"]);
+    assert.deepEqual((await a.status()).problems, []);
+    ip(a.namespace, "link", "set", "tunl0", "down");
+    await a.untilRoutes(["blackhole 10.65.1.0/26"], 5);
+  });
+
   it("watch each other by BFD where BGPConfiguration says so: who is cut off is gone within a second", async () => {
     await lan.put("BGPConfiguration", "default", {
       apiVersion: "projectcalico.org/v3",
