@@ -19,23 +19,21 @@ import type { Logger } from "../daemon/log.ts";
 import type { Datastore } from "../datastore/datastore.ts";
 import { keyText } from "../datastore/key.ts";
 import { Reflector, type Update } from "../datastore/reflector.ts";
-import { type Cidr, parseCidr } from "../net/cidr.ts";
+import type { Cidr } from "../net/cidr.ts";
 import type { Ip } from "../net/ip.ts";
-import { type ForwardingRoute, type ForwardingView, forwardingRoute, TUNNEL } from "./forwarding.ts";
+import { ServiceFollower, WorkloadFollower } from "./followers.ts";
+import { type ForwardingRoute, forwardingRoute, TUNNEL } from "./forwarding.ts";
 import { effectiveConfiguration, type Identity, identityOf } from "./identity.ts";
 import { interfacePrefixes } from "./interface-prefixes.ts";
 import type { Kernel } from "./kernel.ts";
-import { LocalWorkloads } from "./local-workloads.ts";
 import { Neighbors } from "./neighbors.ts";
 import { computeOrigination, type Origin } from "./origination.ts";
 import type { PasswordSource } from "./passwords.ts";
-import { type PeeringInput, wireguardPeers } from "./peering.ts";
-import { poolViews, programmedByBgp } from "./pool-view.ts";
-import { NORMAL_PRIORITY, type NormalPriority } from "./priority.ts";
+import type { PeeringInput } from "./peering.ts";
 import type { BgpSource, NeighborOrigin } from "./queries.ts";
-import { EMPTY_VIEW, type PolicyView, policyView } from "./route-policy.ts";
-import { type ServiceSource, type ServiceState, serviceCidrs, serviceRoutes } from "./services.ts";
+import { type ServiceSource, serviceRoutes } from "./services.ts";
 import { BgpState, merged, NOTHING, type Touched } from "./state.ts";
+import { NO_VIEWS, viewsOf } from "./views.ts";
 
 /** How long routes of an earlier run outlive neighbors that are not there: the usual restart time. */
 const STALE_MS = 120_000;
@@ -43,9 +41,6 @@ const SWEEP_CHECK_MS = 1000;
 
 /** Passwords are files that somebody mounts: they appear and change without an event of the datastore. */
 const SECRETS_CHECK_MS = 10_000;
-
-/** How long a start waits for the services. */
-const SERVICES_WAIT_MS = 10_000;
 
 const NO_PREFIXES: ReadonlySet<Cidr> = new Set();
 
@@ -82,8 +77,8 @@ export class BgpDaemon implements BgpSource {
   readonly #kernel: Kernel;
   readonly #reflector: Reflector;
   readonly #neighbors: Neighbors;
-  /** What the views were made of, and whether routes were judged by the views of before. */
-  #viewBasis = "";
+  #views = NO_VIEWS;
+  /** Routes were judged by the views of before. */
   #viewsChanged = false;
   readonly #stop = new AbortController();
   readonly startedAt: number;
@@ -91,20 +86,10 @@ export class BgpDaemon implements BgpSource {
   configuredAt: number;
   #speaker: Speaker | undefined;
   #identity: Identity | undefined;
-  #view: PolicyView = EMPTY_VIEW;
-  #forwardingView: ForwardingView = {
-    pools: [],
-    normalPriority: () => NORMAL_PRIORITY,
-    programmed: new Set(),
-    rejected: NO_PREFIXES,
-    subnet: undefined,
-    wireguardPeers: NO_PREFIXES,
-  };
   #origins: ReadonlyMap<Cidr, Origin> = new Map();
   #inSync = false;
-  #services: ServiceState | undefined;
-  #workloads: { readonly index: LocalWorkloads; readonly stop: AbortController } | undefined;
-  readonly #servicesKnown = Promise.withResolvers<void>();
+  readonly #workloads: WorkloadFollower;
+  #services: ServiceFollower | undefined;
   #restarting = false;
   /** Every neighbor has told this speaker all it has, or has had the time to: what it does not know is no route. */
   #complete = false;
@@ -123,17 +108,23 @@ export class BgpDaemon implements BgpSource {
       logger: options.logger,
       passwords: options.passwords,
       policies: {
-        view: () => this.#view,
+        view: () => this.#views.policy,
         origin: prefix => this.#origins.get(prefix),
         interfaceTowards: nextHop => this.#kernel.interfaceTowards(nextHop),
       },
+    });
+    this.#workloads = new WorkloadFollower({
+      ...this.#followerOptions,
+      datastore: options.datastore,
+      nodeName: options.nodeName,
+      onChange: () => this.#react({ ...NOTHING, peerings: true }),
     });
     this.#reflector = new Reflector({
       datastore: options.datastore,
       queries: BgpState.queries(options.nodeName),
       onUpdates: updates => this.#onUpdates(updates),
       onStatus: status => {
-        if (status === "in-sync") void this.#servicesKnown.promise.then(() => this.#onInSync());
+        if (status === "in-sync") void this.#services?.known.then(() => this.#onInSync());
       },
       logger: options.logger,
       clock: options.clock,
@@ -144,12 +135,17 @@ export class BgpDaemon implements BgpSource {
     this.#kernel.start({
       onLocalChange: () => this.#originate(),
       onWaysChange: () => {
-        if (this.#view.asksInterface) this.#speaker?.refreshExports();
+        if (this.#views.policy.asksInterface) this.#speaker?.refreshExports();
       },
     });
     this.#restarting = this.#kernel.hasRoutes;
     void this.#watchSecrets();
-    this.#watchServices(signal);
+    this.#services = new ServiceFollower(this.#options.services, {
+      ...this.#followerOptions,
+      onChange: () => {
+        if (this.#inSync) this.#react({ ...NOTHING, origination: true });
+      },
+    });
     try {
       await this.#reflector.run(signal);
     } finally {
@@ -215,32 +211,11 @@ export class BgpDaemon implements BgpSource {
     if (this.#inSync) this.#react(touched);
   }
 
-  /**
-   * What services announce must be known before a neighbor asks, or a restart would look like a withdrawal. But a list of
-   * services that cannot be had holds up nothing else for long.
-   */
-  #watchServices(signal: AbortSignal): void {
-    const { services, clock } = this.#options;
-    if (!services) {
-      this.#servicesKnown.resolve();
-      return;
-    }
-    const onState = (state: ServiceState) => {
-      this.#services = state;
-      this.#servicesKnown.resolve();
-      if (this.#inSync) this.#react({ ...NOTHING, origination: true });
-    };
-    services
-      .run(onState, signal)
-      .catch(error => this.#log.error({ err: error }, "services are not followed"));
-    void clock.sleep(SERVICES_WAIT_MS, this.#stop.signal).then(this.#servicesKnown.resolve, () => {});
-  }
-
   #serviceRoutes(): ReadonlySet<Cidr> {
-    if (!this.#services) return NO_PREFIXES;
+    if (!this.#services?.state) return NO_PREFIXES;
     const { nodeName, kubernetesNodeName = nodeName } = this.#options;
     return serviceRoutes({
-      ...this.#services,
+      ...this.#services.state,
       configuration: this.#configuration,
       nodeName: kubernetesNodeName,
       labels: this.#state.nodes.get(nodeName)?.metadata.labels ?? {},
@@ -290,7 +265,9 @@ export class BgpDaemon implements BgpSource {
     if (interfaces) this.#readInterfacePrefixes();
     if (peerings || exports || origination) this.#readViews();
     if (peerings) {
-      this.#followWorkloads();
+      this.#workloads.setNeeded(
+        [...this.#state.peers.values()].some(({ spec }) => spec?.localWorkloadSelector),
+      );
       await this.#ensureSpeaker();
       this.#updateNeighbors();
     }
@@ -302,32 +279,6 @@ export class BgpDaemon implements BgpSource {
     }
   }
 
-  /** All workloads of the cluster are a lot to be told of: only while there are BGPPeers that select some of ours. */
-  #followWorkloads(): void {
-    const needed = [...this.#state.peers.values()].some(({ spec }) => spec?.localWorkloadSelector);
-    if (!needed) {
-      this.#workloads?.stop.abort();
-      this.#workloads = undefined;
-    }
-    if (!needed || this.#workloads) return;
-    const { datastore, nodeName, clock, logger } = this.#options;
-    const index = new LocalWorkloads(nodeName);
-    const stop = new AbortController();
-    this.#workloads = { index, stop };
-    const reflector = new Reflector({
-      datastore,
-      queries: LocalWorkloads.queries,
-      onUpdates: updates => {
-        if (index.apply(updates) && !stop.signal.aborted) this.#react({ ...NOTHING, peerings: true });
-      },
-      logger,
-      clock,
-    });
-    void reflector
-      .run(AbortSignal.any([stop.signal, this.#stop.signal]))
-      .catch(error => this.#log.error({ err: error }, "workloads are not followed"));
-  }
-
   #readInterfacePrefixes(): void {
     const { nodeName, interfacePrefix } = this.#options;
     this.#kernel.setInterfacePrefixes(
@@ -335,8 +286,13 @@ export class BgpDaemon implements BgpSource {
     );
   }
 
+  get #followerOptions() {
+    const { logger, clock } = this.#options;
+    return { logger, clock, signal: this.#stop.signal };
+  }
+
   #tunnelProblems(): string[] {
-    const { pools, programmed } = this.#forwardingView;
+    const { pools, programmed } = this.#views.forwarding;
     const needed = programmed.has("ipip") && pools.some(({ encapsulation }) => encapsulation === "ipip");
     if (!needed || this.#kernel.hasLink(TUNNEL)) return [];
     return [`IPIP pools: their routes wait for the device ${TUNNEL}, which the kernel's ipip module brings`];
@@ -350,34 +306,14 @@ export class BgpDaemon implements BgpSource {
     const { nodeName } = this.#options;
     const configuration = this.#configuration;
     this.#options.onLogSeverity?.(configuration.logSeverityScreen);
-    const pools = poolViews(this.#state.pools.values());
-    const programmed = programmedByBgp(configuration);
-    const { ipv4NormalRoutePriority, ipv6NormalRoutePriority } = configuration;
-    const normalPriority: NormalPriority = version =>
-      (version === 4 ? ipv4NormalRoutePriority : ipv6NormalRoutePriority) ?? NORMAL_PRIORITY;
-    const { nodes, filters } = this.#state;
-    const blocks = [...this.#state.blocks];
-    const own = nodes.get(nodeName)?.spec?.bgp;
-    const reflector = Boolean(own?.routeReflectorClusterID);
-    const shared = { pools, normalPriority, programmed };
-    const policies = { ...shared, filters, configuration, reflector, blocks };
-    const forwarding = {
-      ...shared,
-      rejected: new Set([...serviceCidrs(configuration), ...this.#serviceRoutes()]),
-      subnet: own?.ipv4Address === undefined ? undefined : parseCidr(own.ipv4Address),
-      wireguardPeers: wireguardPeers(nodes, nodeName),
-    };
-    const basis = basisOf({ ...policies, ...forwarding });
-    if (basis === this.#viewBasis) return;
-    this.#viewBasis = basis;
-    this.#viewsChanged = true;
-    this.#view = policyView(policies);
-    this.#forwardingView = forwarding;
+    const views = viewsOf(this.#state, nodeName, configuration, this.#views);
+    if (views !== this.#views) this.#viewsChanged = true;
+    this.#views = views;
   }
 
   get #peeringInput(): PeeringInput {
     const { nodes, peers, configurations } = this.#state;
-    const workloads = this.#workloads?.index.all() ?? [];
+    const { workloads } = this.#workloads;
     return { nodeName: this.#options.nodeName, nodes, peers, configurations, workloads };
   }
 
@@ -513,11 +449,11 @@ export class BgpDaemon implements BgpSource {
       localRoutes: this.#kernel.localRoutes(),
       services: this.#serviceRoutes(),
       hostAddresses: this.#kernel.hostAddresses,
-      pools: this.#view.pools,
-      normalPriority: this.#view.normalPriority,
-      programmed: this.#forwardingView.programmed,
+      pools: this.#views.policy.pools,
+      normalPriority: this.#views.policy.normalPriority,
+      programmed: this.#views.forwarding.programmed,
       ignoredInterfaces: this.#configuration.ignoredInterfaces ?? [],
-      withAllLocalRoutes: this.#view.acceptsMore,
+      withAllLocalRoutes: this.#views.policy.acceptsMore,
     });
     const before = this.#origins;
     this.#origins = origins;
@@ -535,7 +471,7 @@ export class BgpDaemon implements BgpSource {
   }
 
   #forwarding(route: Route): ForwardingRoute | undefined {
-    return forwardingRoute(route, this.#forwardingView);
+    return forwardingRoute(route, this.#views.forwarding);
   }
 
   /**
@@ -565,12 +501,4 @@ function listenSetting({ port, addresses }: Identity): NonNullable<SpeakerOption
 
 function clusterIdOf({ clusterId, routerId }: Identity): string {
   return clusterId ?? routerId;
-}
-
-/** Equal where the views are. */
-function basisOf(values: object): string {
-  return JSON.stringify(values, (_name, value) => {
-    if (value instanceof Map || value instanceof Set) return [...value];
-    return typeof value === "function" ? [value(4), value(6)] : value;
-  });
 }
