@@ -26,6 +26,7 @@ import {
 import { type Cidr, hostCidr } from "../net/cidr.ts";
 import { type Ip, ipVersion } from "../net/ip.ts";
 import type { ForwardingRoute } from "./forwarding.ts";
+import { LinkAddresses } from "./link-addresses.ts";
 import { type LocalRoute, LocalRoutes } from "./local-routes.ts";
 import { type NextHop, NextHops, type UnderlayRoute } from "./next-hops.ts";
 
@@ -81,8 +82,7 @@ export class Kernel {
   #listener: KernelListener = {};
   readonly #stop = new AbortController();
 
-  #linkAddresses: ReadonlyMap<string, readonly Ip[]> = new Map();
-  readonly #addedAddresses = new Map<string, LinkAddress>();
+  readonly #linkAddresses: LinkAddresses;
   readonly #blackholes = new Set<Cidr>();
   /** Peers that are reached through a gateway we were told. */
   #peerGateways: ReadonlyMap<Cidr, Ip> = new Map();
@@ -102,6 +102,7 @@ export class Kernel {
   constructor(options: KernelOptions) {
     this.#options = options;
     this.#local = new LocalRoutes(options.interfacePrefixes);
+    this.#linkAddresses = new LinkAddresses(options);
     this.#table = options.table ?? RouteTable.MAIN;
     this.#routes = new OwnedRoutes({
       rtnetlink: options.rtnetlink,
@@ -215,7 +216,7 @@ export class Kernel {
 
   /** Addresses of ours on interfaces of workloads, by their names; set as soon as such an interface is there. */
   setLinkAddresses(wanted: ReadonlyMap<string, readonly Ip[]>): void {
-    this.#linkAddresses = wanted;
+    this.#linkAddresses.set(wanted);
     if (this.#applyLinkAddresses()) this.#follow(true);
   }
 
@@ -230,38 +231,9 @@ export class Kernel {
     while (!this.isIdle && !this.#stop.signal.aborted && !this.#readAgain) this.#writePortion();
   }
 
-  /** Whether something was written. Of what is there only what we have put there is taken away. */
   #applyLinkAddresses(): boolean {
-    const { rtnetlink, logger } = this.#options;
-    const wanted = new Map<string, LinkAddress>();
-    for (const [name, addresses] of this.#linkAddresses) {
-      const interfaceIndex = this.#local.indexOf(name);
-      if (interfaceIndex === undefined) continue;
-      for (const ip of addresses) {
-        const prefixLength = ipVersion(ip) === 4 ? 32 : 128;
-        wanted.set(`${interfaceIndex} ${ip}`, { interfaceIndex, ip, prefixLength, noDad: true });
-      }
-    }
-    let written = false;
-    const write = (action: () => void) => {
-      try {
-        action();
-        written = true;
-      } catch (error) {
-        // The interface may be gone by now; if not, the next second tries again.
-        logger.debug({ err: error }, "address of a workload's interface");
-      }
-    };
-    for (const [id, address] of this.#addedAddresses) {
-      if (wanted.has(id)) continue;
-      this.#addedAddresses.delete(id);
-      write(() => rtnetlink.deleteAddress(address));
-    }
-    for (const [id, address] of wanted) {
-      if (this.#local.hasAddress(address.interfaceIndex, address.ip)) continue;
-      write(() => rtnetlink.replaceAddress(address));
-      this.#addedAddresses.set(id, address);
-    }
+    const written = this.#linkAddresses.apply(this.#local);
+    // The kernel does not tell us what we have done ourselves.
     if (written) this.#readAddresses();
     return written;
   }
