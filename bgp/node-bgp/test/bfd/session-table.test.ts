@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import fc from "fast-check";
 import { SessionState } from "../../bfd/constants.ts";
 import { type ControlPacket, decodeControlPacket, encodeControlPacket } from "../../bfd/control-packet.ts";
 import { SessionWord } from "../../bfd/worker-protocol.ts";
+import { anyPacket } from "../kit/bfd-packets.ts";
 import { SimBfdHost, type SimPacket } from "../kit/sim-bfd-network.ts";
 import { SimClock } from "../kit/sim-clock.ts";
 
@@ -264,6 +266,38 @@ describe("the BFD session table", () => {
       clock.advance(3_000);
       assert.ok(a.isUp(again));
     });
+  });
+
+  it("survives whatever bytes come from wherever, and sends no more than it is asked to", () => {
+    const mutation = fc.record({ at: fc.nat(23), byte: fc.nat(255) });
+    const some = fc.record({
+      mutations: fc.array(mutation, { maxLength: 4 }),
+      length: fc.nat(40),
+      packet: anyPacket,
+      ours: fc.boolean(),
+      multihop: fc.boolean(),
+      from: fc.constantFrom(B, "10.9.9.9"),
+      pause: fc.nat(500),
+    });
+    fc.assert(
+      fc.property(fc.array(some), packets => {
+        clock = new SimClock();
+        a = new SimBfdHost(clock, A, 100, () => {});
+        a.add({ address: B });
+        a.add({ address: B, multihop: true });
+        for (const { mutations, length, packet: content, ours, multihop, from, pause } of packets) {
+          const bytes = new Uint8Array(length);
+          const yourDiscriminator = ours ? (multihop ? 101 : 100) : content.yourDiscriminator;
+          bytes.set(encodeControlPacket({ ...content, yourDiscriminator }).subarray(0, length));
+          for (const { at, byte } of mutations) bytes[at] = byte;
+          const before = a.sent.length;
+          a.receive(packet({ bytes, multihop, from }));
+          assert.ok(a.sent.length <= before + 1, "one answer at most");
+          clock.advance(pause);
+        }
+      }),
+      { numRuns: 200 },
+    );
   });
 
   it("keeps a hundred sessions apart", () => {
