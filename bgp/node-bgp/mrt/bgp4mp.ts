@@ -2,6 +2,7 @@
 
 import { HEADER_LENGTH, MessageType } from "../message/constants.ts";
 import { decodeUpdate, type Update } from "../message/update.ts";
+import { FAMILIES } from "../route.ts";
 import { type Cursor, RecordError } from "./cursor.ts";
 import { type MrtMessage, type MrtStateChange, Bgp4mpSubtype as Subtype } from "./record.ts";
 
@@ -56,6 +57,7 @@ export function decodeBgp4mp(
  */
 export function mrtUpdate(record: MrtMessage): Update | undefined {
   if (record.message[18] !== MessageType.update) return undefined;
-  const { fourOctetAs } = record;
-  return decodeUpdate(record.message.subarray(HEADER_LENGTH), { ebgp: false, fourOctetAs });
+  const { fourOctetAs, addPath } = record;
+  const addPathReceive = addPath ? FAMILIES : [];
+  return decodeUpdate(record.message.subarray(HEADER_LENGTH), { ebgp: false, fourOctetAs, addPathReceive });
 }

@@ -103,14 +103,17 @@ function evaluate(
   if (prefix === undefined) return null;
   const { family, source, sourceType } = route;
   let current = route;
+  let paths: PolicyPaths = { attributes: current, family, source, sourceType };
   for (const rule of rules) {
-    const matches = rule.condition({ attributes: current, family, source, sourceType }, neighbor);
+    const matches = rule.condition(paths, neighbor);
     if (matches === false || (matches !== true && !matches(prefix.address, 0, prefix.length))) continue;
     onMatch?.(rule);
     // Edits copy whatever they do not change, so what goes in as a route comes out as one.
     const edited = applyRule(rule, current, family, neighbor) as Route | null;
     if (edited === null || rule.action === "accept") return edited;
+    if (edited === current) continue;
     current = edited;
+    paths = { attributes: current, family, source, sourceType };
   }
   return undecided(current, neighbor);
 }
@@ -180,12 +183,13 @@ class Prepared implements PreparedPolicy {
   }
 
   #walk(from: number, attributes: NonNullable<PolicyAnswer>): Outcome {
+    const paths = attributes === this.#paths.attributes ? this.#paths : { ...this.#paths, attributes };
     for (let at = from; at < this.#rules.length; at++) {
-      const test = this.#rules[at]!.condition({ ...this.#paths, attributes }, this.#neighbor);
+      const test = this.#rules[at]!.condition(paths, this.#neighbor);
       if (test === true) return this.#apply(at, attributes);
       if (test !== false) return { answer: undefined, test, attributes, at, yes: undefined, no: undefined };
     }
-    const rest = this.#undecided({ ...this.#paths, attributes }, this.#neighbor);
+    const rest = this.#undecided(paths, this.#neighbor);
     return rest.answer === undefined ? { answer: undefined, rest } : { answer: rest.answer };
   }
 

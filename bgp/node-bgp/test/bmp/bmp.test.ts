@@ -1,5 +1,10 @@
 import assert from "node:assert/strict";
 import { BmpExporter, type BmpOptions, OptionError, type RoutePolicy } from "../../index.ts";
+import { MessageType } from "../../message/constants.ts";
+import { frame } from "../../message/framing.ts";
+import { Nlri } from "../../message/nlri.ts";
+import { encodeOpen } from "../../message/open.ts";
+import { encodeUpdate } from "../../message/update.ts";
 import type { Connection } from "../../transport/transport.ts";
 import { EVERYTHING, Lab, type LabSpeaker } from "../kit/lab.ts";
 import { CollectorDouble } from "./collector-double.ts";
@@ -188,6 +193,51 @@ describe("bmp: behind the policy", () => {
     lab.advance(1);
     assert.deepEqual([...session.pre.keys()], ["10.0.0.0/24"]);
     assert.deepEqual([...session.post.keys()], ["10.0.0.0/24"]);
+  });
+
+  it("path identifiers stay what they were, in both views, live and out of the table", async () => {
+    const lab = new BmpLab();
+    await lab.station();
+    lab.exporter({ collectors: both });
+    const onePath: RoutePolicy = route => (route.med === 2 ? null : route);
+    const raw = "192.0.2.7";
+    lab.us.addNeighbor({
+      address: raw,
+      asn: ASN,
+      passive: true,
+      addPath: { receive: true },
+      importPolicy: onePath,
+    });
+    await lab.begin();
+    const feed = lab.network.connect(raw, US);
+    feed.setHandler({ onConnect() {}, onData() {}, onDrain() {}, onClose() {} });
+    const capabilities = [
+      { kind: "multiprotocol", afi: 1, safi: 1 },
+      { kind: "four-octet-as", asn: ASN },
+      { kind: "add-path", families: [{ afi: 1, safi: 1, send: true, receive: false }] },
+    ] as const;
+    lab.advance(0.01);
+    feed.write(frame(MessageType.open, encodeOpen({ asn: ASN, holdTime: 0, routerId: raw, capabilities })));
+    feed.write(frame(MessageType.keepalive));
+    lab.advance(1);
+    const announced = [1, 2, 3].map(pathId => ({
+      nlri: Nlri.of("ipv4-unicast", ["10.0.0.0/24"], pathId),
+      attributes: { origin: "igp" as const, asPath: [], nextHop: raw, med: pathId, localPref: 100 },
+    }));
+    feed.write(encodeUpdate({ announced }, { fourOctetAs: true }));
+    lab.advance(1);
+    const ids = (table: ReadonlyMap<string, string>) => [...table.keys()].sort();
+    const live = lab.collector.session(raw);
+    assert.deepEqual(ids(live.pre), ["10.0.0.0/24 1", "10.0.0.0/24 2", "10.0.0.0/24 3"]);
+    assert.deepEqual(ids(live.post), ["10.0.0.0/24 1", "10.0.0.0/24 3"]);
+
+    await lab.station("192.0.2.10");
+    lab.exporter({ collectors: [{ address: "192.0.2.10", port: 1790, view: "post-policy" }] });
+    lab.advance(2);
+    assert.deepEqual([...lab.collector.session(raw).post].sort(), [...live.post].sort());
+    feed.write(encodeUpdate({ withdrawn: [announced[0]!.nlri] }, { fourOctetAs: true }));
+    lab.advance(1);
+    for (const { post } of [live, lab.collector.session(raw)]) assert.deepEqual(ids(post), ["10.0.0.0/24 3"]);
   });
 
   it("what loop checks refuse is not behind them", async () => {

@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import { decodeOpen, type OpenMessage } from "../../message/open.ts";
 import { decodeUpdate } from "../../message/update.ts";
+import { FAMILIES } from "../../route.ts";
 import { attributeLine } from "../mrt/naive-update.ts";
 
 export interface HeardPeer {
@@ -150,7 +151,10 @@ export class CollectorDouble {
   #route(session: HeardSession, peer: HeardPeer, message: Buffer): void {
     const isPost = (peer.flags & 0x40) !== 0;
     const fourOctetAs = (peer.flags & 0x20) === 0;
-    const update = decodeUpdate(bgpBody(message, 2), { ebgp: false, fourOctetAs });
+    // What the neighbor has offered to send, and our OPEN takes.
+    const addPath = addPathOf(session.sentOpen) && addPathOf(session.receivedOpen);
+    const addPathReceive = addPath ? FAMILIES : [];
+    const update = decodeUpdate(bgpBody(message, 2), { ebgp: false, fourOctetAs, addPathReceive });
     const table = isPost ? session.post : session.pre;
     if (isPost) assert.deepEqual(update.problems, []);
     const keys = (nlri: (typeof update.withdrawn)[number]) =>
@@ -160,6 +164,10 @@ export class CollectorDouble {
       for (const key of keys(nlri)) table.set(key, attributeLine(attributes));
     if (update.endOfRib !== undefined) session.endOfRib.push(`${isPost ? "post" : "pre"} ${update.endOfRib}`);
   }
+}
+
+function addPathOf({ capabilities }: OpenMessage): boolean {
+  return capabilities.some(({ kind }) => kind === "add-path");
 }
 
 function readPeer(header: Buffer): HeardPeer {

@@ -206,6 +206,17 @@ describe("mrt: what goes in comes out", () => {
     const read = mrtUpdate(record as MrtMessage);
     assert.deepEqual(read?.announced[0]?.attributes, ATTRIBUTES);
     assert.deepEqual([...read!.announced[0]!.nlri], ["10.0.0.0/8"]);
+    const named = Nlri.of("ipv4-unicast", ["10.0.0.0/8"], 7);
+    const twice = encodeUpdate(
+      { announced: [{ nlri: named, attributes: ATTRIBUTES }] },
+      { fourOctetAs: true },
+    );
+    const [withId] = parse(encodeMrtMessage({ ...SESSION, addPath: true, local: false, message: twice }));
+    const entries = mrtUpdate(withId as MrtMessage)!.announced[0]!.nlri.entries();
+    assert.deepEqual(
+      Array.from(entries, ({ pathId, length }) => [pathId, length]),
+      [[7, 8]],
+    );
     const change = { ...SESSION, oldState: 5, newState: 6 };
     assert.deepEqual(parse(encodeMrtStateChange(change)), [{ type: "state-change", position: 0, ...change }]);
   });
