@@ -347,6 +347,24 @@ describe("UPDATE", () => {
     const body = bytes("0000 0015 40010100 400200 4003040a000001 40050400000064 09 0aff");
     assert.deepEqual([...decodeUpdate(body, IBGP).announced[0]!.nlri], ["10.128.0.0/9"]);
   });
+  it("takes the link-local next hop of a neighbor that writes no global one before it, as bird does", () => {
+    const zero = "00".repeat(16);
+    const linkLocal = `fe80${"00".repeat(13)}bb`;
+    for (const [nlri, extendedNextHop] of [
+      ["0001 01", [Family.ipv4Unicast]],
+      ["0002 01", []],
+    ] as const) {
+      const attribute = `800e27 ${nlri} 20 ${zero} ${linkLocal} 00 080a`;
+      const body = bytes(`0000 0038 40010100 400200 40050400000064 ${attribute}`);
+      const { announced, problems } = decodeUpdate(body, { ...IBGP, extendedNextHop });
+      assert.deepEqual(problems, []);
+      const [first] = announced;
+      assert.deepEqual(
+        [first?.attributes.nextHop, first?.attributes.linkLocalNextHop],
+        ["fe80::bb", undefined],
+      );
+    }
+  });
   it("carries unknown transitive attributes byte for byte, marked Partial", () => {
     const unknown = [{ flags: 0xc0, type: 99, value: "0102030405" }];
     const wire = encodeAttributes({ ...attributes, unknown }, { fourOctetAs: true, withNextHop: true });
