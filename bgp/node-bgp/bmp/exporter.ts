@@ -14,6 +14,7 @@
  */
 
 import { type Clock, systemClock, type TimerHandle } from "../clock.ts";
+import { MessageError } from "../errors.ts";
 import { afiSafiOf } from "../message/constants.ts";
 import { decodeUpdate } from "../message/update.ts";
 import { Writer } from "../message/writer.ts";
@@ -69,6 +70,7 @@ const BATCH_BYTES = 1 << 18;
 const DUMP_QUEUE = 1 << 18;
 /** Of RFC 4271 8.1.2. */
 const MANUAL_STOP = 2;
+const NOTHING = new Uint8Array(0);
 
 export class BmpExporter {
   readonly #options: BmpOptions;
@@ -276,8 +278,13 @@ function writeUp(writer: Writer, session: MonitoredSession, peer: BmpPeer): void
 /** Undefined where the UPDATE stands as it came. */
 function postPolicy(session: MonitoredSession, body: Uint8Array): Uint8Array | undefined {
   const { negotiated } = session;
-  const update = decodeUpdate(body, negotiated);
-  return postPolicyUpdates(update, session.importContext(), negotiated);
+  try {
+    return postPolicyUpdates(decodeUpdate(body, negotiated), session.importContext(), negotiated);
+  } catch (error) {
+    // It has been applied, so this cannot be; but whoever watches must never be the end of a session.
+    if (error instanceof MessageError) return NOTHING;
+    throw error;
+  }
 }
 
 function downReason({ reason, notification }: ConnectionEnd): PeerDownReason {

@@ -250,6 +250,8 @@ export class Peer implements SessionOwner {
     if (this.#env.restarting) this.#env.met.add(this.#config.address);
     this.#step({ type: "established", id: session.id });
     this.#routes.established(session, negotiated);
+    // What it was sent may have ended it.
+    if (this.#established !== session) return;
     this.#monitored = this.#monitoredSession(session, negotiated);
     for (const monitor of this.#env.monitors) monitor.up(this.#monitored);
   }
@@ -279,8 +281,9 @@ export class Peer implements SessionOwner {
     if (session === this.#established) {
       this.#established = undefined;
       this.#routes.lost(session.negotiated!, end);
-      for (const monitor of this.#env.monitors) monitor.down(this.#monitored!, end);
+      const monitored = this.#monitored;
       this.#monitored = undefined;
+      if (monitored !== undefined) for (const monitor of this.#env.monitors) monitor.down(monitored, end);
     }
     const { reason, damped } = end;
     this.#step({
