@@ -17,6 +17,7 @@ const settings = fc.record({
   passive: fc.constant(false),
   holdTime: fc.constantFrom(3, 9, 90),
   longLivedStaleTime: fc.constantFrom(0, 10, 600),
+  addPath: fc.constantFrom({}, { receive: true, send: "all" as const }),
   enhancedRefresh: fc.boolean(),
 });
 
