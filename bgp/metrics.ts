@@ -9,9 +9,10 @@
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import type { NeighborState } from "node-bgp";
 import { Counter, Gauge, Registry } from "prom-client";
-import { type BgpSource, type NeighborAnswer, neighborAnswers } from "./queries.ts";
+import type { BgpSource, NeighborAnswer } from "./queries.ts";
 
-export interface MeteredDaemon extends BgpSource {
+export interface MeteredDaemon extends Pick<BgpSource, "speaker"> {
+  neighbors(): readonly NeighborAnswer[];
   /** Routes of ours in the kernel; undefined where none are installed. */
   readonly kernelRoutes?: number | undefined;
 }
@@ -190,9 +191,9 @@ export class BgpMetrics {
     );
     this.#gauge(
       "calyx_bgp_kernel_routes",
-      "Routes of ours in the kernel; absent where none are installed.",
+      "Routes of ours in the kernel; 0 where none are installed.",
       [],
-      () => (daemon.kernelRoutes === undefined ? [] : one(daemon.kernelRoutes)),
+      () => one(daemon.kernelRoutes ?? 0),
     );
     this.#gauge(
       "calyx_bgp_event_loop_delay_seconds",
@@ -257,7 +258,7 @@ export class BgpMetrics {
     this.#register(type, name, help, ["peer", "name", ...labels], function* () {
       const shared = new Map<string, Sample>();
       const now = Date.now();
-      for (const neighbor of neighborAnswers(daemon)) {
+      for (const neighbor of daemon.neighbors()) {
         const peer =
           neighbor.dynamic === undefined
             ? { peer: neighbor.address, name: neighbor.name ?? "" }

@@ -8,7 +8,7 @@ import { type ListenAddress, type StatusSource, serveStatus } from "../daemon/st
 import metadata from "../package.json" with { type: "json" };
 import { serveBirdSockets } from "./bird/socket.ts";
 import { birdView } from "./bird/view.ts";
-import { type BgpSource, serveQueries } from "./queries.ts";
+import { type BgpSource, neighborAnswers, serveQueries } from "./queries.ts";
 
 export interface WatchedDaemon extends BgpSource {
   /** Routes of ours in the kernel; undefined where none are installed. */
@@ -63,9 +63,18 @@ export async function openWindows(
 /** With the first scrape (metrics.ts). */
 function lazyMetrics(daemon: WatchedDaemon): { metrics(): Promise<string> } {
   let loaded: Promise<{ metrics(): Promise<string> }> | undefined;
+  const metered = {
+    get speaker() {
+      return daemon.speaker;
+    },
+    get kernelRoutes() {
+      return daemon.kernelRoutes;
+    },
+    neighbors: () => neighborAnswers(daemon),
+  };
   return {
     metrics: async () => {
-      loaded ??= import("./metrics.ts").then(({ BgpMetrics }) => new BgpMetrics(daemon));
+      loaded ??= import("./metrics.ts").then(({ BgpMetrics }) => new BgpMetrics(metered));
       return (await loaded).metrics();
     },
   };

@@ -37,6 +37,9 @@ const WORKERS: Readonly<Record<string, string>> = {
 const PARTS: Readonly<Record<string, string>> = {
   "bgp-datastore": "bgp/datastore-mode.ts",
   "bgp-standalone": "bgp/standalone/run.ts",
+  "bgp-install": "bgp/standalone/install.ts",
+  "bgp-metrics": "bgp/metrics.ts",
+  "yaml-files": "input/parse.ts",
 };
 
 const COMPILE_CACHE = join(DIST, "compile-cache");

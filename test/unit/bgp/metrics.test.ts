@@ -9,11 +9,11 @@ describe("metrics of the BGP daemon", () => {
   async function scrape(lab: Lab, rr: Awaited<ReturnType<typeof reflector>>): Promise<string[]> {
     const metrics = new BgpMetrics({
       speaker: rr,
-      routerId: "192.0.2.1",
-      startedAt: 0,
-      configuredAt: 0,
       kernelRoutes: 7,
-      origin: address => (address === "192.0.2.2" ? { name: "Mesh_192_0_2_2" } : {}),
+      neighbors: () =>
+        rr
+          .neighbors()
+          .map(status => (status.address === "192.0.2.2" ? { ...status, name: "Mesh_192_0_2_2" } : status)),
     });
     lab.advance(1);
     const lines = (await metrics.metrics()).split("\n");
