@@ -377,11 +377,14 @@ export class Speaker implements AsyncDisposable {
     return this.#table.views.statistics();
   }
 
-  /** What a neighbor has sent, as its import policy left it (Adj-RIB-In). Throws `NeighborUnknown`. */
-  received(address: string, family?: Family): IterableIterator<Route> {
+  /**
+   * What a neighbor has sent (Adj-RIB-In): as its import policy left it, or with `before` as it was sent, which is kept with
+   * `softReconfiguration`. Throws `NeighborUnknown`.
+   */
+  received(address: string, family?: Family, view: "before" | "after" = "after"): IterableIterator<Route> {
     const peer = this.#neighbors.get(address);
     return (function* () {
-      for (const each of family === undefined ? FAMILIES : [family]) yield* peer.received(each);
+      for (const each of family === undefined ? FAMILIES : [family]) yield* peer.received(each, view);
     })();
   }
 
@@ -396,10 +399,13 @@ export class Speaker implements AsyncDisposable {
     else this.#neighbors.get(address).refreshExports();
   }
 
-  /** The import policy answers differently now: asks the neighbors to send everything again (ROUTE-REFRESH). */
+  /**
+   * The import policy answers differently now: it is asked again about what was kept (`softReconfiguration`), or the neighbors are asked to
+   * send everything again (ROUTE-REFRESH).
+   */
   refreshImports(address?: string): void {
     for (const peer of address === undefined ? this.#neighbors : [this.#neighbors.get(address)])
-      peer.requestRefresh();
+      peer.refreshImports();
   }
 
   /** TypeScript takes a phase that was checked once for settled. */

@@ -17,6 +17,8 @@ import { UpdateGroup } from "./update-group.ts";
 const DECIDE_STEP = 2048;
 const SWEEP_STEP = 16_384;
 const RELEASE_STEP = 4096;
+/** A policy of the user's may take microseconds for each. */
+const RECONSIDER_STEP = 256;
 
 export interface FamilyListener {
   /** Equally good paths are of interest, and changes are to be told. */
@@ -44,6 +46,7 @@ export class FamilyRoutes {
     () => this.#flushStep(),
     () => this.rib.sweep(SWEEP_STEP),
     () => this.rib.longLived.step(SWEEP_STEP),
+    () => this.rib.reconsiderStep(RECONSIDER_STEP),
     () => this.#refreshStep(),
     () => this.#catchUpStep(),
   ];
@@ -58,7 +61,13 @@ export class FamilyRoutes {
   /** Nothing is left to decide or to tell, and nothing doomed: everybody in step knows everything. */
   get isIdle(): boolean {
     const { dirtyCount, paths, longLived } = this.rib;
-    return dirtyCount === 0 && !this.#hasBatch && paths.doomedCount === 0 && longLived.isIdle;
+    return (
+      dirtyCount === 0 &&
+      !this.#hasBatch &&
+      paths.doomedCount === 0 &&
+      longLived.isIdle &&
+      !this.rib.isReconsidering
+    );
   }
 
   addGroup(key: string, exporter: Exporter): UpdateGroup {

@@ -16,6 +16,8 @@ export interface ImportContext {
   /** The session is going to be shut down: every route gets LOCAL_PREF 0 (RFC 8326). */
   readonly gracefulShutdown: boolean;
   readonly policy: RoutePolicy | undefined;
+  /** Soft reconfiguration: what the policy changes or refuses is kept as it was received. */
+  readonly keepsReceived?: boolean;
 }
 
 export type ImportRefusal = "as-loop" | "originator-loop" | "cluster-loop" | "own-next-hop";

@@ -127,12 +127,14 @@ export class Importer {
     const accepted = this.#acceptAny(rib, received);
     // As received it may be referred to by nobody.
     if (accepted !== received) this.#sets.released++;
-    if (accepted > 0) rib.putAll(nlri, accepted);
-    else if (accepted === 0) rib.removeAll(nlri, this.#source);
+    const keeps = this.#context.keepsReceived === true && accepted !== received;
+    if (accepted > 0 && !keeps) rib.putAll(nlri, accepted);
+    else if (accepted === 0 && !keeps) rib.removeAll(nlri, this.#source);
     else {
       for (const { id, pathId } of rib.idsOf(nlri)) {
-        const set = this.#acceptOne(rib, id, received);
-        if (set !== 0) rib.paths.put(id, set, pathId);
+        const set = accepted === PER_PREFIX ? this.#acceptOne(rib, id, received) : accepted;
+        if (keeps) rib.paths.putKept(id, set, received, pathId);
+        else if (set !== 0) rib.paths.put(id, set, pathId);
         else {
           rib.paths.remove(id, this.#source, pathId);
           // Decided once more only so that its id is given back.
@@ -140,6 +142,12 @@ export class Importer {
         }
       }
     }
+  }
+
+  /** What the policy makes of a received set for one prefix; 0: it is refused. */
+  accept(rib: Rib, id: number, received: number): number {
+    const accepted = this.#acceptAny(rib, received);
+    return accepted === PER_PREFIX ? this.#acceptOne(rib, id, received) : accepted;
   }
 
   /** The set that every prefix gets: 0 where the policy refuses all, {@link PER_PREFIX} where it must be asked. */

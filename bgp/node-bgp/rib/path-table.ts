@@ -20,8 +20,10 @@ export interface Path {
   /** Ours: unique among the paths of the prefix, the same as long as the path is there. */
   readonly sendId: number;
   readonly isStale: boolean;
-  /** As received, kept for soft reconfiguration; the import policy has refused or changed it. */
+  /** Refused by the import policy, and kept for soft reconfiguration. */
   readonly isHidden: boolean;
+  /** As it was received, where the import policy has changed it and that is kept; otherwise `set`. */
+  readonly received: number;
 }
 
 interface SourcePaths {
@@ -43,7 +45,9 @@ const SEND_ID = 3;
 /** Generation in the low 8 bits. */
 const STATE = 4;
 const HIDDEN = 0x100;
-const STRIDE = 5;
+/** The set as received, where the policy has made another of it and it is kept; 0: nothing besides SET. */
+const RECEIVED = 5;
+const STRIDE = 6;
 /** {@link Path.sendId} of a path with an identifier of its own begin here; the others are known by their source. */
 const FIRST_LISTED_SEND_ID = 0x10000;
 
@@ -93,7 +97,7 @@ export class PathTable {
     if (first !== 0) {
       const source = this.#sets.sourceOf(first);
       const isStale = this.#isOld(source, this.#firstGeneration[id]!);
-      paths.push({ set: first, pathId: 0, sendId: source + 1, isStale, isHidden: false });
+      paths.push({ set: first, pathId: 0, sendId: source + 1, isStale, isHidden: false, received: first });
     }
     for (let entry = this.#more[id]! * STRIDE; entry !== 0; entry = this.#list[entry + NEXT]! * STRIDE) {
       const set = this.#list[entry + SET]!;
@@ -104,6 +108,7 @@ export class PathTable {
         sendId: this.#list[entry + SEND_ID]!,
         isStale: this.#isOld(this.#sets.sourceOf(set), state & 0xff),
         isHidden: (state & HIDDEN) !== 0,
+        received: this.#list[entry + RECEIVED]! || set,
       });
     }
     return paths;
@@ -124,8 +129,10 @@ export class PathTable {
   /** Names every attribute set that a prefix's paths refer to. */
   markSets(id: number): void {
     if (this.#first[id] !== 0) this.#sets.mark(this.#first[id]!);
-    for (let entry = this.#more[id]! * STRIDE; entry !== 0; entry = this.#list[entry + NEXT]! * STRIDE)
+    for (let entry = this.#more[id]! * STRIDE; entry !== 0; entry = this.#list[entry + NEXT]! * STRIDE) {
       this.#sets.mark(this.#list[entry + SET]!);
+      if (this.#list[entry + RECEIVED] !== 0) this.#sets.mark(this.#list[entry + RECEIVED]!);
+    }
   }
 
   // --- changing
@@ -153,7 +160,43 @@ export class PathTable {
         return;
       }
     }
-    this.#putListed(id, set, source, pathId, of);
+    this.#putListed(id, set, source, pathId, 0, 0);
+  }
+
+  /** Like {@link put}, and what was received is kept where the import policy has made another set of it, or refuses it: `set` is 0. */
+  putKept(id: number, set: number, received: number, pathId: number): void {
+    if (set === received) {
+      this.put(id, set, pathId);
+      return;
+    }
+    const source = this.#sets.sourceOf(received);
+    const first = this.#first[id]!;
+    // The column has no room for both.
+    if (pathId === 0 && first !== 0 && this.#sets.sourceOf(first) === source) this.remove(id, source);
+    if (set === 0) this.#putListed(id, received, source, pathId, HIDDEN, 0);
+    else this.#putListed(id, set, source, pathId, 0, received);
+  }
+
+  /** The import policy of a source answers differently: `accept` says what becomes of a received set; 0: it is refused. */
+  reconsider(id: number, source: number, accept: (received: number) => number): void {
+    const of = this.#of(source);
+    const first = this.#first[id]!;
+    if (first !== 0 && this.#sets.sourceOf(first) === source && !isDoomed(of, this.#firstGeneration[id]!)) {
+      const set = accept(first);
+      if (set === first) return;
+      this.#first[id] = 0;
+      this.#link(id, first, 0, source + 1, this.#firstGeneration[id]!);
+      this.#reconsiderEntry(this.#more[id]!, first, set);
+      this.#onChange(id);
+      return;
+    }
+    for (let entry = this.#more[id]!; entry !== 0; entry = this.#list[entry * STRIDE + NEXT]!) {
+      const at = entry * STRIDE;
+      const known = this.#list[at + SET]!;
+      if (this.#sets.sourceOf(known) !== source || isDoomed(of, this.#list[at + STATE]! & 0xff)) continue;
+      const received = this.#list[at + RECEIVED]! || known;
+      if (this.#reconsiderEntry(entry, received, accept(received))) this.#onChange(id);
+    }
   }
 
   remove(id: number, source: number, pathId = 0): void {
@@ -167,7 +210,7 @@ export class PathTable {
     }
     let before = 0;
     for (let entry = this.#more[id]!; entry !== 0; entry = this.#list[entry * STRIDE + NEXT]!) {
-      if (this.#isPath(entry, source, pathId, 0)) {
+      if (this.#isPath(entry, source, pathId)) {
         this.#unlink(id, entry, before);
         this.#onChange(id);
         return;
@@ -288,31 +331,52 @@ export class PathTable {
     return this.#of(source).generation !== generation;
   }
 
-  #putListed(id: number, set: number, source: number, pathId: number, of: SourcePaths): void {
+  /** Returns true where the path is another to those who do not look at hidden ones. */
+  #reconsiderEntry(entry: number, received: number, set: number): boolean {
+    const at = entry * STRIDE;
+    const state = this.#list[at + STATE]!;
+    const before = (state & HIDDEN) === 0 ? this.#list[at + SET]! : 0;
+    this.#list[at + SET] = set === 0 ? received : set;
+    this.#list[at + RECEIVED] = set === 0 || set === received ? 0 : received;
+    this.#list[at + STATE] = set === 0 ? state | HIDDEN : state & ~HIDDEN;
+    if (before === set) return false;
+    this.#sets.released++;
+    return true;
+  }
+
+  #putListed(
+    id: number,
+    set: number,
+    source: number,
+    pathId: number,
+    hidden: number,
+    received: number,
+  ): void {
+    const of = this.#of(source);
+    const visible = hidden === 0 ? set : 0;
     for (let entry = this.#more[id]!; entry !== 0; entry = this.#list[entry * STRIDE + NEXT]!) {
-      if (!this.#isPath(entry, source, pathId, 0)) continue;
+      if (!this.#isPath(entry, source, pathId)) continue;
       const at = entry * STRIDE;
-      this.#refresh(of, this.#list[at + STATE]! & 0xff);
-      this.#list[at + STATE] = of.generation;
-      if (this.#list[at + SET] === set) return;
+      const state = this.#list[at + STATE]!;
+      const before = (state & HIDDEN) === 0 ? this.#list[at + SET]! : 0;
+      this.#refresh(of, state & 0xff);
       this.#list[at + SET] = set;
+      this.#list[at + STATE] = of.generation | hidden;
+      this.#list[at + RECEIVED] = received;
       this.#sets.released++;
-      this.#onChange(id);
+      if (before !== visible) this.#onChange(id);
       return;
     }
     const sendId = pathId === 0 ? source + 1 : this.#newSendId(id);
-    this.#link(id, set, pathId, sendId, of.generation);
+    this.#link(id, set, pathId, sendId, of.generation | hidden);
+    this.#list[this.#more[id]! * STRIDE + RECEIVED] = received;
     of.fresh++;
     this.#onChange(id);
   }
 
-  #isPath(entry: number, source: number, pathId: number, hidden: number): boolean {
+  #isPath(entry: number, source: number, pathId: number): boolean {
     const at = entry * STRIDE;
-    return (
-      this.#list[at + PATH_ID] === (pathId | 0) &&
-      this.#sets.sourceOf(this.#list[at + SET]!) === source &&
-      (this.#list[at + STATE]! & HIDDEN) === hidden
-    );
+    return this.#list[at + PATH_ID] === (pathId | 0) && this.#sets.sourceOf(this.#list[at + SET]!) === source;
   }
 
   /** The lowest one that no path of the prefix has. */
@@ -337,6 +401,7 @@ export class PathTable {
     this.#list[at + PATH_ID] = pathId;
     this.#list[at + SEND_ID] = sendId;
     this.#list[at + STATE] = state;
+    this.#list[at + RECEIVED] = 0;
     this.#more[id] = entry;
   }
 

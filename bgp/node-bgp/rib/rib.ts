@@ -45,6 +45,13 @@ export function decidedBatch(capacity: number): Decided {
   };
 }
 
+interface Reconsideration {
+  readonly source: number;
+  readonly accept: (id: number, received: number) => number;
+  /** The next prefix. */
+  at: number;
+}
+
 export class Rib {
   readonly family: Family;
   readonly prefixes: PrefixTable;
@@ -59,6 +66,7 @@ export class Rib {
   readonly #dirty = new IdQueue();
   /** Decided to have no path. */
   readonly #unused = new IdQueue();
+  #reconsiderations: Reconsideration[] = [];
   /** Prefixes the sweep has still to look at, and the next one. */
   #sweepLeft = 0;
   #sweepAt = 1;
@@ -156,6 +164,29 @@ export class Rib {
       this.#sweepLeft--;
     }
     if (this.paths.doomedCount === 0) this.#sweepLeft = 0;
+    return true;
+  }
+
+  /** The import policy of a source answers differently: `accept` says what becomes of a received set, prefix by prefix, in steps. */
+  reconsider(source: number, accept: (id: number, received: number) => number): void {
+    const others = this.#reconsiderations.filter(other => other.source !== source);
+    this.#reconsiderations = [...others, { source, accept, at: 1 }];
+  }
+
+  get isReconsidering(): boolean {
+    return this.#reconsiderations.length > 0;
+  }
+
+  /** Looks at up to `count` prefixes. Returns false where there is nothing to do. */
+  reconsiderStep(count: number): boolean {
+    const [job] = this.#reconsiderations;
+    if (job === undefined) return false;
+    const end = Math.min(job.at + count, this.prefixes.end);
+    for (; job.at < end; job.at++) {
+      if (this.prefixes.has(job.at))
+        this.paths.reconsider(job.at, job.source, received => job.accept(job.at, received));
+    }
+    if (job.at >= this.prefixes.end) this.#reconsiderations.shift();
     return true;
   }
 

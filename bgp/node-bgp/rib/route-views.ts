@@ -77,20 +77,25 @@ export class RouteViews {
     };
   }
 
-  /** Every path of one source, as it was taken. */
-  *received(family: Family, source: number): Generator<ReceivedRoute> {
-    for (const piece of this.receivedInSteps(family, source, 256)) yield* piece;
+  /** Every path of one source, as it was taken, or `before` the import policy where that is kept (soft reconfiguration). */
+  *received(family: Family, source: number, view: "before" | "after"): Generator<ReceivedRoute> {
+    for (const piece of this.receivedInSteps(family, source, 256, view)) yield* piece;
   }
 
   /** The same by pieces of the table of so many prefixes, whoever they are from: no step is long, though a piece may be empty. */
-  *receivedInSteps(family: Family, source: number, prefixes: number): Generator<ReceivedRoute[]> {
+  *receivedInSteps(
+    family: Family,
+    source: number,
+    prefixes: number,
+    view: "before" | "after" = "after",
+  ): Generator<ReceivedRoute[]> {
     const routes = this.#families.get(family)!;
     let piece: ReceivedRoute[] = [];
     let left = prefixes;
     for (const id of routes.ids()) {
-      for (const { set, pathId, isStale, isHidden } of routes.rib.paths.pathsOf(id)) {
-        if (!isHidden && this.#context.sets.sourceOf(set) === source)
-          piece.push({ ...this.#make(routes, id, set, isStale), pathId });
+      for (const { set, received, pathId, isStale, isHidden } of routes.rib.paths.pathsOf(id)) {
+        if (this.#context.sets.sourceOf(set) !== source || (isHidden && view === "after")) continue;
+        piece.push({ ...this.#make(routes, id, view === "after" ? set : received, isStale), pathId });
       }
       if (--left > 0) continue;
       yield piece;

@@ -120,6 +120,13 @@ export class RoutingTable {
     this.#schedule();
   }
 
+  /** Asks the policy of an importer again about everything that is kept as its source has sent it (soft reconfiguration). */
+  reconsider(source: number, importer: Importer): void {
+    for (const { rib } of this.#families.values())
+      rib.reconsider(source, (id, received) => importer.accept(rib, id, received));
+    this.#schedule();
+  }
+
   /** All paths of a source, or those still stale, go: by and by, but they no longer count. */
   removeAll(source: number, family: Family, which: "all" | "stale"): void {
     this.#routes(family).rib.doom(source, which);

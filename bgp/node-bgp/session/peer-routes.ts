@@ -178,11 +178,22 @@ export class PeerRoutes {
     for (const [family, member] of this.#members) {
       this.#env.table.join(member, family, this.#exportRule(session, family));
     }
-    const importChanged =
-      before.importPolicy !== config.importPolicy ||
+    const needsEverything =
       before.allowedLocalAs !== config.allowedLocalAs ||
-      before.gracefulShutdown !== config.gracefulShutdown;
-    if (importChanged) this.requestRefresh();
+      before.gracefulShutdown !== config.gracefulShutdown ||
+      // What was refused so far has not been kept.
+      (config.softReconfiguration && !before.softReconfiguration);
+    if (needsEverything) this.requestRefresh();
+    else if (before.importPolicy !== config.importPolicy) this.refreshImports();
+  }
+
+  /** The import policy answers differently: it is asked about what was kept, or the neighbor is asked to send everything again. */
+  refreshImports(): void {
+    if (!this.#config.softReconfiguration) this.requestRefresh();
+    else if (this.#session !== undefined) {
+      this.#reading = this.#readingTerms(this.#session);
+      this.#env.table.reconsider(this.#source, this.#reading.importer);
+    }
   }
 
   refreshExports(): void {
@@ -239,8 +250,8 @@ export class PeerRoutes {
   }
 
   /** Every path of the neighbor, as it was taken. */
-  received(family: Family): Generator<ReceivedRoute> {
-    return this.#env.table.views.received(family, this.#source);
+  received(family: Family, view: "before" | "after" = "after"): Generator<ReceivedRoute> {
+    return this.#env.table.views.received(family, this.#source, view);
   }
 
   /** The same by pieces of the table of so many prefixes. */
@@ -253,7 +264,12 @@ export class PeerRoutes {
     const { routerId, clusterId } = this.#env;
     const { localAddress } = session.connection;
     const settings = { allowedLocalAs, routerId, clusterId, localAddress, gracefulShutdown };
-    return { neighbor: policyNeighbor, ...settings, policy: importPolicy };
+    return {
+      neighbor: policyNeighbor,
+      ...settings,
+      policy: importPolicy,
+      keepsReceived: this.#config.softReconfiguration,
+    };
   }
 
   #readingTerms(session: Session): ReadingTerms {

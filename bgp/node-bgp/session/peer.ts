@@ -175,12 +175,16 @@ export class Peer implements SessionOwner {
     this.#routes.requestRefresh();
   }
 
+  refreshImports(): void {
+    this.#routes.refreshImports();
+  }
+
   advertised(): IterableIterator<Route> {
     return this.#routes.advertised();
   }
 
-  received(family: Family): IterableIterator<Route> {
-    return this.#routes.received(family);
+  received(family: Family, view: "before" | "after"): IterableIterator<Route> {
+    return this.#routes.received(family, view);
   }
 
   status(): NeighborStatus {
