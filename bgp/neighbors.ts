@@ -147,6 +147,8 @@ export class Neighbors {
       exportPolicy: policies.export,
       exportGroup: group,
       description: peering.name,
+      // As Calico's bird: what a reflector knows several ways to, its clients can use all of.
+      addPath: { receive: true, send: "all" },
       ...(peering.localAddress !== undefined && { localAddress: peering.localAddress }),
       ...(peering.interfaceName !== undefined && { interface: peering.interfaceName }),
       ...(peering.bfd && { bfd: bfdOptions(peering.bfd) }),

@@ -239,6 +239,31 @@ describe("bgp/daemon: announces besides blocks", () => {
   });
 });
 
+describe("bgp/daemon: behind a reflector", () => {
+  it("an address that is on several hosts is led to all of them", async () => {
+    const lab = new DaemonLab();
+    await lab.put("IPPool", "pool", ipPool("10.65.0.0/16"));
+    await lab.put("BGPConfiguration", "default", bgpConfiguration({ nodeToNodeMeshEnabled: false }));
+    await lab.put("BGPPeer", "r", bgpPeer("r", { peerSelector: "all()", node: "r" }));
+    const [a, b, c] = [
+      await lab.host("a", "10.0.0.1"),
+      await lab.host("b", "10.0.0.2"),
+      await lab.host("c", "10.0.0.3"),
+    ];
+    const r = await lab.host("r", "10.0.0.9", { routeReflectorClusterID: "1.0.0.1" });
+    for (const host of [a, b, c, r]) host.start();
+    for (const host of [b, c]) {
+      host.kernel.addLink(7, "cali7");
+      host.kernel.addWorkload(7, "10.65.9.9/32");
+    }
+    await lab.pass(15);
+    assert.deepEqual(a.kernel.bgpRoutes, ["10.65.9.9/32 via 10.0.0.2 via 10.0.0.3"]);
+    c.kernel.linkDown(7);
+    await lab.pass(1);
+    assert.deepEqual(a.kernel.bgpRoutes, ["10.65.9.9/32 via 10.0.0.2"]);
+  });
+});
+
 describe("bgp/daemon: its identity", () => {
   it("waits while the node has no address, and says so; starts when it has one; stops when it loses it", async () => {
     const lab = new DaemonLab();
