@@ -128,6 +128,8 @@ export class UpdateBatcher {
     for (const run of runs) {
       if (run.set !== set) {
         set = run.set;
+        // The open message still needs its own attributes: behind the prefixes, where they are in MP_REACH_NLRI.
+        this.#packer.end();
         const isClassic = this.#exporter.write(set, this.#list, this.#nextHop);
         const fits = this.#packer.beginAnnounce(this.#list, isClassic ? undefined : this.#nextHop);
         // What is too long for a message cannot be told, and what was told before must not stand (RFC 4271 9.2).
