@@ -84,6 +84,7 @@ export type { PrefixTest } from "./policy/prefix-list.ts";
 export type { PullQueue } from "./pull-queue.ts";
 export * from "./route.ts";
 export type { RouteChangesOptions } from "./route-changes.ts";
+export type { MonitoredSession, SessionMonitor } from "./session/monitor.ts";
 export { Speaker } from "./speaker.ts";
 export type * from "./speaker-options.ts";
 export type * from "./transport/transport.ts";
