@@ -121,7 +121,7 @@ describe("add-path", () => {
     assert.deepEqual(hops(viewer, "10.0.0.0/24"), CLIENTS.slice(1));
     assert.deepEqual(hops(viewer, "10.0.1.0/24"), CLIENTS);
     for (const route of viewer.paths("10.0.1.0/24")) assert.equal(route.largeCommunities?.[0], "4:0:0");
-  });
+  }).timeout(20_000);
 
   it("ends with exactly the paths there are, whatever happens in between", async () => {
     const step = fc.record({
