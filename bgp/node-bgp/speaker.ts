@@ -25,6 +25,7 @@ import {
   FAMILIES,
   type Family,
   type LocalRoute,
+  type ReceivedRoute,
   type Route,
   type RouteChange,
   type SpeakerStatistics,
@@ -381,7 +382,11 @@ export class Speaker implements AsyncDisposable {
    * What a neighbor has sent (Adj-RIB-In): as its import policy left it, or with `before` as it was sent, which is kept with
    * `softReconfiguration`. Throws `NeighborUnknown`.
    */
-  received(address: string, family?: Family, view: "before" | "after" = "after"): IterableIterator<Route> {
+  received(
+    address: string,
+    family?: Family,
+    view: "before" | "after" = "after",
+  ): IterableIterator<ReceivedRoute> {
     const peer = this.#neighbors.get(address);
     return (function* () {
       for (const each of family === undefined ? FAMILIES : [family]) yield* peer.received(each, view);

@@ -8,7 +8,7 @@ import { Cease, type MessageType, NotificationCode } from "../message/constants.
 import { describeNotification, type NotificationMessage } from "../message/notification.ts";
 import type { RouteRefreshMessage } from "../message/route-refresh.ts";
 import type { NeighborStatus } from "../neighbor.ts";
-import type { Family, Route } from "../route.ts";
+import type { Family, ReceivedRoute, Route } from "../route.ts";
 import type { Connection } from "../transport/transport.ts";
 import { type ConnectionEnd, notification, type StopReason } from "./connection-fsm.ts";
 import { MessageTally } from "./message-tally.ts";
@@ -183,7 +183,7 @@ export class Peer implements SessionOwner {
     return this.#routes.advertised();
   }
 
-  received(family: Family, view: "before" | "after"): IterableIterator<Route> {
+  received(family: Family, view: "before" | "after"): IterableIterator<ReceivedRoute> {
     return this.#routes.received(family, view);
   }
 
