@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { MessageCounters, NeighborError, NeighborTransition } from "node-bgp";
+import type { Capability, MessageCounters, NeighborError, NeighborTransition } from "node-bgp";
 import type { NeighborAnswer } from "../../../bgp/queries.ts";
 import type { Context } from "../../context.ts";
 import { examples, newCommand, output } from "../../options.ts";
@@ -67,7 +67,7 @@ export function neighborText(neighbor: NeighborAnswer, now: number): string {
     ["History", neighbor.history.map(transition => historyText(transition, now)).join("\n")],
     ["Sent", counters(neighbor.sent)],
     ["Received", counters(neighbor.received)],
-    ["Capabilities", neighbor.remoteCapabilities?.map(capability => JSON.stringify(capability)).join("\n")],
+    ["Capabilities", neighbor.remoteCapabilities?.map(capabilityText).join("\n")],
   ];
   const shown = facts.filter(([, value]) => value !== undefined && value !== "");
   const width = Math.max(...shown.map(([name]) => name.length)) + 2;
@@ -100,4 +100,51 @@ function historyText({ from, to, last, times, reason }: NeighborTransition, now:
 
 function counters({ open, update, notification, keepalive, routeRefresh }: MessageCounters): string {
   return `${open} open, ${update} update, ${notification} notification, ${keepalive} keepalive, ${routeRefresh} route-refresh`;
+}
+
+/** One line for people; `-o json` has the values. */
+export function capabilityText(capability: Capability): string {
+  switch (capability.kind) {
+    case "multiprotocol":
+      return `multiprotocol: ${familyText(capability)}`;
+    case "four-octet-as":
+      return `four-octet-as: ${capability.asn}`;
+    case "graceful-restart": {
+      const { restartTime, restarting, notification, families } = capability;
+      const parts = [
+        `${restartTime} s`,
+        ...(restarting ? ["is restarting"] : []),
+        ...(notification ? ["also on NOTIFICATION"] : []),
+        ...families.map(each => familyText(each) + (each.forwardingPreserved ? " forwarding kept" : "")),
+      ];
+      return `graceful-restart: ${parts.join(", ")}`;
+    }
+    case "long-lived-graceful-restart":
+      return `long-lived-graceful-restart: ${capability.families
+        .map(
+          each =>
+            `${familyText(each)} ${each.staleTime} s${each.forwardingPreserved ? ", forwarding kept" : ""}`,
+        )
+        .join("; ")}`;
+    case "add-path":
+      return `add-path: ${capability.families
+        .map(
+          each =>
+            `${familyText(each)} ${[each.send && "sends", each.receive && "receives"].filter(Boolean).join(" and ")}`,
+        )
+        .join("; ")}`;
+    case "extended-next-hop":
+      return `extended-next-hop: ${capability.families
+        .map(each => `${familyText(each)} over ${each.nextHopAfi === 2 ? "IPv6" : `AFI ${each.nextHopAfi}`}`)
+        .join("; ")}`;
+    case "unknown":
+      return `code ${capability.code}${capability.value === "" ? "" : `: ${capability.value}`}`;
+    default:
+      return capability.kind;
+  }
+}
+
+function familyText({ afi, safi }: { readonly afi: number; readonly safi: number }): string {
+  if (safi === 1 && (afi === 1 || afi === 2)) return afi === 1 ? "ipv4-unicast" : "ipv6-unicast";
+  return `AFI ${afi} SAFI ${safi}`;
 }

@@ -104,6 +104,14 @@ describe("calctl bgp", () => {
     assert(lines.includes("AS: 65001 (external, ours is 64512)"));
     assert(lines.includes("Name: rack 4"));
     assert(lines.includes("Sessions: 1 so far, 0 of them lost"));
+    assert(lines.includes("Capabilities: multiprotocol: ipv4-unicast"));
+    assert(lines.includes("four-octet-as: 65001"));
+    assert(
+      lines.some(line =>
+        /^graceful-restart: 120 s, also on NOTIFICATION, ipv4-unicast forwarding kept$/.test(line),
+      ),
+      lines.join("\n"),
+    );
     rr.resetNeighbor(TOR, "why not");
     lab.advance(60);
     const after = await rows("neighbor", TOR);
