@@ -95,7 +95,7 @@ export interface Configuration {
   readonly multipath?: MultipathOptions;
   readonly stop?: "graceful" | "shutdown";
   readonly stopMessage?: string;
-  readonly kernel?: boolean | { readonly metric?: number };
+  readonly kernel?: boolean | { readonly metric?: number; readonly table?: number };
   readonly statusSocket?: string | boolean;
   readonly bmp?: Pick<BmpOptions, "collectors" | "systemName" | "statisticsInterval">;
   readonly metrics?: string;

@@ -31,7 +31,10 @@ const DEFAULT_METRIC = 1024;
 export interface StandaloneOptions {
   readonly logger: Logger;
   /** Where the kernel's routes are kept; asked only where `kernel` is configured. */
-  readonly createInstaller: (settings: { readonly metric: number }) => Promise<RouteInstaller>;
+  readonly createInstaller: (settings: {
+    readonly metric: number;
+    readonly table?: number | undefined;
+  }) => Promise<RouteInstaller>;
   /** Default: a {@link BmpExporter}. */
   readonly createBmp?: (speaker: Speaker, options: BmpOptions) => { close(): void };
   /** Default: one on TCP sockets. */
@@ -217,8 +220,8 @@ export class StandaloneDaemon implements BgpSource {
     this.#installer?.stop({ keep: false });
     this.#installer = undefined;
     if (kernel === false) return;
-    const { metric = DEFAULT_METRIC } = kernel === true ? {} : kernel;
-    this.#installer = await this.#options.createInstaller({ metric });
+    const { metric = DEFAULT_METRIC, table } = kernel === true ? {} : kernel;
+    this.#installer = await this.#options.createInstaller({ metric, table });
     if (this.#speaker) this.#installer.follow(this.#speaker);
   }
 

@@ -22,12 +22,14 @@ const CHECK_MS = 1000;
 
 export function kernelInstaller(options: {
   readonly metric: number;
+  readonly table?: number | undefined;
   readonly logger: Logger;
   readonly clock: Clock;
 }): RouteInstaller {
-  const { metric, logger, clock } = options;
+  const { metric, table, logger, clock } = options;
   const kernel = new Kernel({
     interfacePrefixes: [],
+    ...(table !== undefined && { table }),
     logger,
     clock,
     rtnetlink: Rtnetlink.open(),

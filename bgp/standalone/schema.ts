@@ -551,6 +551,13 @@ export const SCHEMA: SchemaNode = {
           description: "Metric of the routes.",
           default: 1024,
         },
+        table: {
+          type: "integer",
+          minimum: 1,
+          maximum: 4294967295,
+          description: "Routing table the routes go into; next hops are looked up in the main one.",
+          default: 254,
+        },
       },
       description: "Install learned routes into the kernel (protocol 186). Needs root.",
       default: false,

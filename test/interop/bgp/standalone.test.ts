@@ -171,8 +171,16 @@ describe("bgp --config", function () {
       "the route installed",
       () => ip(namespace, "route", "show", "10.70.2.0/24", "proto", "bgp").length === 1,
     );
+    write(`kernel: {table: 100, metric: 7}\npeers:\n${peer(2)}`);
+    await reload();
+    await a.until("in another table", () => {
+      const found = ip(namespace, "route", "show", "table", "100");
+      return found.length === 1 && found[0].metric === 7;
+    });
+    await a.until("and no longer in this", () => ip(namespace, "route", "show", "proto", "bgp").length === 0);
     write(`peers:\n${peer(2)}`);
     await reload();
+    await a.until("and taken away there", () => ip(namespace, "route", "show", "table", "100").length === 0);
     await a.until("and taken away", () => ip(namespace, "route", "show", "proto", "bgp").length === 0);
   });
 });
