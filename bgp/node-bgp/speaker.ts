@@ -43,7 +43,7 @@ import { TurnBudget } from "./turn-budget.ts";
 import { passwordRoomText, type SpeakerWarning } from "./warning.ts";
 
 /** With what the RIB takes in the same turn, below the 10 ms that keepalives can wait for. */
-const READING_MS_PER_TURN = 4;
+const READING_MS_PER_TURN = 3;
 const CONNECTION_END_MS = 50;
 const DEFAULT_ESTABLISH_WAIT = 5;
 const DEFAULT_RESYNC_TIME = 360;

@@ -295,7 +295,10 @@ export class PathTable {
       const set = replace(first);
       if (set === 0) this.#forget(of, this.#firstGeneration[id]!);
       this.#first[id] = set;
-      if (set !== first) this.#onChange(id);
+      if (set !== first) {
+        this.#sets.released++;
+        this.#onChange(id);
+      }
     }
     let before = 0;
     for (let entry = this.#more[id]!; entry !== 0; ) {
@@ -305,7 +308,10 @@ export class PathTable {
       const state = this.#list[at + STATE]!;
       const isOne = (state & HIDDEN) === 0 && isMeant(known, state & 0xff);
       const set = isOne ? replace(known) : known;
-      if (set !== known) this.#onChange(id);
+      if (set !== known) {
+        this.#sets.released++;
+        this.#onChange(id);
+      }
       if (set === 0) this.#unlink(id, entry, before);
       else {
         this.#list[at + SET] = set;
