@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import process from "node:process";
 import { pathToFileURL } from "node:url";
 import type { Device } from "./devices.ts";
 import type { Job, Result } from "./generator.ts";
@@ -34,6 +35,14 @@ export async function runOnce(
   const folder = mkdtempSync(join(tmpdir(), "bench-bgp-"));
   const network = new BenchNetwork(`cxb${process.pid}-${runs++}`, job.clients);
   let started: ChildProcess | undefined;
+  // Ctrl-C must not leave namespaces, nor a device in them.
+  const onSignal = () => {
+    started?.kill("SIGKILL");
+    network.remove();
+    rmSync(folder, { recursive: true, force: true });
+    process.exit(130);
+  };
+  process.once("SIGINT", onSignal).once("SIGTERM", onSignal);
   try {
     const peers = Array.from({ length: job.clients }, (_, i) => addressText(clientAddress(i)));
     const turns = join(folder, "turns.json");
@@ -56,6 +65,7 @@ export async function runOnce(
     if (!result.ok) return { ...result, error: `${result.error}${said === "" ? "" : `; it said: ${said}`}` };
     return { ...result, turns: measureTurns ? JSON.parse(readFileSync(turns, "utf8")) : undefined };
   } finally {
+    process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
     if (started !== undefined) await end(started);
     network.remove();
     rmSync(folder, { recursive: true, force: true });
