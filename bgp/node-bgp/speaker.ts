@@ -62,6 +62,7 @@ export class Speaker implements AsyncDisposable {
   readonly #clock: Clock;
   readonly #transport: Transport;
   readonly #table: RoutingTable;
+  readonly #reading: TurnBudget;
   readonly #neighbors: NeighborTable;
   readonly #listening: Listening;
   readonly #routeListeners = new Set<(changes: readonly RouteChange[]) => void>();
@@ -86,11 +87,13 @@ export class Speaker implements AsyncDisposable {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.ready = promise;
     this.#resolveReady = resolve;
+    this.#reading = new TurnBudget(this.#clock, READING_MS_PER_TURN);
     this.#table = new RoutingTable({
       clock: this.#clock,
       deferred: this.#isRestart,
       multipath: multipathSettings(options),
       hasListeners: () => this.#routeListeners.size > 0,
+      isReading: () => this.#reading.hasMore,
       onChanges: changes => {
         for (const listener of this.#routeListeners) listener(changes);
       },
@@ -426,7 +429,7 @@ export class Speaker implements AsyncDisposable {
       clock: this.#clock,
       random,
       transport: this.#transport,
-      reading: new TurnBudget(this.#clock, READING_MS_PER_TURN),
+      reading: this.#reading,
       table: this.#table,
       bfd: () => this.#options.bfd ?? this.#ownBfd(),
       routerId,

@@ -28,6 +28,11 @@ export class TurnBudget {
     return spent >= this.#ms || spent < 0;
   }
 
+  /** There is work that a turn had no time for. */
+  get hasMore(): boolean {
+    return this.#tasks.length > 0;
+  }
+
   /** Runs `task` in a later turn that has time for it. */
   later(task: () => void): void {
     this.#tasks.push(task);

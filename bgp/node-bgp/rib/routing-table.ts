@@ -26,6 +26,9 @@ import type { Member, UpdateGroup } from "./update-group.ts";
 
 /** With the reading of the same turn, below the 10 ms that keepalives can wait for. */
 const WORK_MS_PER_TURN = 3;
+/** While more is being read, less than this waits for it, at most for so many turns. */
+const ENOUGH_DIRTY = 2048;
+const MOST_TURNS_WAITED = 6;
 
 interface Membership {
   readonly key: string;
@@ -45,6 +48,8 @@ export class RoutingTable {
   #policyCount = 0;
   readonly #budget: TurnBudget;
   readonly #onChanges: (changes: readonly RouteChange[]) => void;
+  readonly #isReading: () => boolean;
+  #turnsWaited = 0;
   #isScheduled = false;
   #isDeferred: boolean;
   #isClosed = false;
@@ -57,7 +62,10 @@ export class RoutingTable {
     onChanges: (changes: readonly RouteChange[]) => void;
     /** Somebody wants to be told of changes; asked before each batch, as making them costs. */
     hasListeners: () => boolean;
+    /** Something has been received that there was no time to read. */
+    isReading: () => boolean;
   }) {
+    this.#isReading = options.isReading;
     this.#budget = new TurnBudget(options.clock, WORK_MS_PER_TURN);
     this.#isDeferred = options.deferred;
     this.#onChanges = options.onChanges;
@@ -230,12 +238,25 @@ export class RoutingTable {
   #work(): void {
     this.#isScheduled = false;
     if (this.#isClosed) return;
+    if (this.#awaitsMore()) {
+      this.#schedule();
+      return;
+    }
     // One step whatever the clock says: something must move.
     let isMore: boolean;
     do isMore = this.#step();
     while (isMore && !this.#budget.isSpent);
     if (isMore) this.#schedule();
     else if (!this.#isDeferred) this.#onIdle();
+  }
+
+  /** A little that came in one turn, with more to read, waits for it: a batch is one write to every member, whatever is in it. */
+  #awaitsMore(): boolean {
+    let dirty = 0;
+    for (const { rib } of this.#families.values()) dirty += rib.dirtyCount;
+    const isWorthIt = this.#isReading() && dirty < ENOUGH_DIRTY && this.#turnsWaited < MOST_TURNS_WAITED;
+    this.#turnsWaited = isWorthIt ? this.#turnsWaited + 1 : 0;
+    return isWorthIt;
   }
 
   #step(): boolean {
