@@ -155,5 +155,5 @@ describe("add-path", () => {
       ),
       { numRuns: 15 },
     );
-  });
+  }).timeout(20_000);
 });
