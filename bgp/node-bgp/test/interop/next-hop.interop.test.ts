@@ -1,10 +1,8 @@
-/** IPv4 routes with IPv6 next hops (RFC 8950), over sessions between global and between link-local addresses. */
+/** IPv4 routes with IPv6 next hops (RFC 8950), over sessions between global addresses; link-local.interop.test.ts has the others. */
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { Family } from "../../index.ts";
-import type { DaemonNeighbor } from "../kit/daemons/daemon.ts";
-import { type InteropLab, ours6, THEIR_AS, THEIRS, THEIRS6, withEachDaemon } from "../kit/interop-lab.ts";
+import { ours6, THEIR_AS, THEIRS, THEIRS6, withEachDaemon } from "../kit/interop-lab.ts";
 import { until } from "../kit/namespaces.ts";
 
 const OUR_AS = 64513;
@@ -49,64 +47,3 @@ withEachDaemon("IPv4 routes with IPv6 next hops", lab => {
     await us.untilGone("10.20.0.0/24");
   });
 });
-
-withEachDaemon(
-  "a session between link-local addresses",
-  lab => {
-    for (const [who, passive] of [
-      ["we dial", false],
-      ["they dial", true],
-    ] as const) {
-      it(`carries both families without an address of our own, where ${who}`, async () => {
-        const [ourEnd, theirEnd] = [lab.cable.left, lab.cable.right].map(linkLocal) as [string, string];
-        const neighbor: DaemonNeighbor = {
-          address: `${ourEnd}%eth0`,
-          localAddress: theirEnd,
-          asn: OUR_AS,
-          families: BOTH,
-          extendedNextHop: true,
-          passive: !passive,
-        };
-        const daemon = await lab.daemon({
-          neighbors: [neighbor],
-          routes: [{ prefix: "10.20.0.0/24" }, { prefix: "fd20::/64" }],
-        });
-        const us = await listening(lab, {
-          address: `${theirEnd}%eth0`,
-          asn: THEIR_AS,
-          families: BOTH,
-          extendedNextHop: true,
-          passive,
-          nextHopSelf: {},
-        });
-        us.speaker.announce({ prefix: "192.168.1.0/24" });
-        await us.untilState(`${theirEnd}%eth0`, "Established", 15);
-        const learned = await us.untilRoute("10.20.0.0/24");
-        assert.ok([learned.nextHop, learned.linkLocalNextHop].includes(theirEnd), JSON.stringify(learned));
-        await us.untilRoute("fd20::/64");
-        const route = await until(
-          "ours at theirs",
-          async () => (await daemon.received(neighbor.address, Family.ipv4Unicast))[0],
-        );
-        assert.ok([route.nextHop, route.linkLocalNextHop].includes(ourEnd), JSON.stringify(route));
-      });
-    }
-  },
-  // frr finds such neighbors by router advertisements only; gobgp 3.10 dies of a neighbor whose address has a zone.
-  ["bird"],
-);
-
-function listening(lab: InteropLab, neighbor: Parameters<InteropLab["neighbor"]>[0]) {
-  return lab.speaker({ asn: OUR_AS, listen: {} }, neighbor);
-}
-
-function linkLocal(namespace: string): string {
-  const text = execFileSync(
-    "ip",
-    ["-n", namespace, "-6", "-o", "addr", "show", "dev", "eth0", "scope", "link"],
-    {
-      encoding: "utf8",
-    },
-  );
-  return /inet6 (\S+)\//.exec(text)![1]!;
-}
