@@ -120,7 +120,9 @@ withEachDaemon("GTSM", lab => {
     const wanted = await lab.speaker({ asn: OUR_AS, at: 2 }, neighbor);
     await until("a packet of ours to be dropped", () => dropsForTtl(daemon.main.pid!) > 0 || undefined);
     assert.ok(!wanting.events.some(({ state }) => state === "OpenConfirm"), wanting.report());
-    assert.ok(!wanted.events.some(({ state }) => state === "Established"), wanted.report());
+    // gobgp asks for the TTL only once it has accepted: our OPEN may be in by then, and its answer ends our side of the handshake; not its own.
+    if (lab.name !== "gobgp")
+      assert.ok(!wanted.events.some(({ state }) => state === "Established"), wanted.report());
     const sessions = await daemon.sessions();
     assert.ok([...sessions.values()].every(({ isEstablished }) => !isEstablished));
   });
