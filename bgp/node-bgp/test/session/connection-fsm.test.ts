@@ -1,6 +1,4 @@
 import assert from "node:assert/strict";
-import type { OpenMessage } from "../../message/open.ts";
-import { Family } from "../../route.ts";
 import {
   type ConnectionEvent,
   type ConnectionState,
@@ -10,23 +8,10 @@ import {
   notification,
 } from "../../session/connection-fsm.ts";
 import type { SessionConfig } from "../../session/negotiation.ts";
+import { PLAIN_OPEN, PLAIN_SESSION } from "../kit/session-config.ts";
 
-const CONFIG: SessionConfig = {
-  localAsn: 64512,
-  asn: 64513,
-  routerId: "10.0.0.1",
-  holdTime: 90,
-  keepaliveTime: undefined,
-  sendHoldTime: undefined,
-  delayOpenTime: 0,
-  families: [Family.ipv4Unicast],
-  gracefulRestart: undefined,
-  addPath: { receive: false, send: false },
-  extendedMessages: true,
-  extendedNextHop: false,
-  enhancedRefresh: true,
-};
-const OPEN: OpenMessage = { asn: 64513, holdTime: 30, routerId: "10.0.0.2", capabilities: [] };
+const CONFIG: SessionConfig = { ...PLAIN_SESSION, extendedMessages: true, enhancedRefresh: true };
+const OPEN = PLAIN_OPEN;
 
 function run(events: readonly ConnectionEvent[], from: ConnectionState = INITIAL_CONNECTION): ConnectionStep {
   let step: ConnectionStep = { state: from, actions: [] };

@@ -7,23 +7,10 @@ import type { Capability } from "../../message/capabilities.ts";
 import type { OpenMessage } from "../../message/open.ts";
 import { Family } from "../../route.ts";
 import { type Negotiated, negotiate, openMessage, type SessionConfig } from "../../session/negotiation.ts";
+import { PLAIN_OPEN, PLAIN_SESSION } from "../kit/session-config.ts";
 
-const CONFIG: SessionConfig = {
-  localAsn: 64512,
-  asn: 64513,
-  routerId: "10.0.0.1",
-  holdTime: 90,
-  keepaliveTime: undefined,
-  sendHoldTime: undefined,
-  delayOpenTime: 0,
-  families: [Family.ipv4Unicast],
-  gracefulRestart: undefined,
-  addPath: { receive: false, send: false },
-  extendedMessages: true,
-  extendedNextHop: false,
-  enhancedRefresh: true,
-};
-const OPEN: OpenMessage = { asn: 64513, holdTime: 30, routerId: "10.0.0.2", capabilities: [] };
+const CONFIG: SessionConfig = { ...PLAIN_SESSION, extendedMessages: true, enhancedRefresh: true };
+const OPEN = PLAIN_OPEN;
 
 describe("negotiation", () => {
   const refused = (open: Partial<OpenMessage>, config: Partial<SessionConfig> = {}): number | undefined => {

@@ -12,7 +12,6 @@
 import assert from "node:assert/strict";
 import { MessageError } from "../../errors.ts";
 import { decodeOpen, encodeOpen, type OpenMessage } from "../../message/open.ts";
-import { Family } from "../../route.ts";
 import {
   type ConnectionAction,
   type ConnectionEvent,
@@ -30,23 +29,10 @@ import {
   type NeighborFsmState,
   neighborStep,
 } from "../../session/neighbor-fsm.ts";
+import { PLAIN_OPEN, PLAIN_SESSION } from "../kit/session-config.ts";
 
-const CONFIG: SessionConfig = {
-  localAsn: 64512,
-  asn: 64513,
-  routerId: "10.0.0.1",
-  holdTime: 90,
-  keepaliveTime: undefined,
-  sendHoldTime: undefined,
-  delayOpenTime: 7,
-  families: [Family.ipv4Unicast],
-  gracefulRestart: undefined,
-  addPath: { receive: false, send: false },
-  extendedMessages: false,
-  extendedNextHop: false,
-  enhancedRefresh: false,
-};
-const OPEN: OpenMessage = { asn: 64513, holdTime: 30, routerId: "10.0.0.2", capabilities: [] };
+const CONFIG: SessionConfig = { ...PLAIN_SESSION, delayOpenTime: 7 };
+const OPEN = PLAIN_OPEN;
 const WRONG_AS: OpenMessage = { ...OPEN, asn: 1 };
 
 /** The events that can happen to one connection, by their numbers in section 8.1. */

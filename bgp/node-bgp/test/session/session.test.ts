@@ -6,29 +6,15 @@ import { MessageType } from "../../message/constants.ts";
 import { Framer, frame } from "../../message/framing.ts";
 import { decodeNotification } from "../../message/notification.ts";
 import { encodeOpen } from "../../message/open.ts";
-import { Family } from "../../route.ts";
 import type { ConnectionEnd } from "../../session/connection-fsm.ts";
 import type { SessionConfig } from "../../session/negotiation.ts";
 import { Session, type SessionOwner } from "../../session/session.ts";
 import type { Connection, ConnectionHandler } from "../../transport/transport.ts";
 import { TurnBudget } from "../../turn-budget.ts";
+import { PLAIN_SESSION } from "../kit/session-config.ts";
 import { SimClock } from "../kit/sim-clock.ts";
 
-const CONFIG: SessionConfig = {
-  localAsn: 64512,
-  asn: 64513,
-  routerId: "10.0.0.1",
-  holdTime: 3,
-  keepaliveTime: 1,
-  sendHoldTime: undefined,
-  delayOpenTime: 0,
-  families: [Family.ipv4Unicast],
-  gracefulRestart: undefined,
-  addPath: { receive: false, send: false },
-  extendedMessages: false,
-  extendedNextHop: false,
-  enhancedRefresh: false,
-};
+const CONFIG: SessionConfig = { ...PLAIN_SESSION, holdTime: 3, keepaliveTime: 1 };
 
 /** A clock whose time can pass without its timers getting their turn, as on a busy event loop. */
 class BusyClock implements Clock {
