@@ -10,6 +10,7 @@ import type { Cidr } from "../../net/cidr.ts";
 import type { Ip } from "../../net/ip.ts";
 import type { Mac } from "../../net/mac.ts";
 import type { Policy, Profile } from "../../policy/model.ts";
+import type { QosControls } from "./qos.ts";
 
 /** Addresses and CIDRs (`10.0.0.1`, `10.0.0.0/8`), or `10.0.0.1,tcp:80`; both IP versions mixed. */
 export type SetMember = string;
@@ -47,6 +48,62 @@ export interface LocalEndpoint {
   readonly profiles: readonly string[];
   /** Prefixes it may send from besides its own addresses. */
   readonly allowedSources: readonly Cidr[];
+  /** Addresses by which it is reached and known besides its own; none unless the configuration enables them. */
+  readonly floatingIps: readonly FloatingIp[];
+  readonly qos: QosControls | undefined;
+}
+
+export interface FloatingIp {
+  readonly external: Ip;
+  /** One of the endpoint's own addresses, of the same IP version. */
+  readonly internal: Ip;
+}
+
+/**
+ * An interface of this host that policy governs. What reaches or leaves the host by it is judged by four lists of
+ * tiers, one per place in a packet's way (calico.md, Appendix C); each holds only policies of its kind.
+ */
+export interface LocalHostEndpoint {
+  /** The resource's name. */
+  readonly id: string;
+  /** To and from this host itself. */
+  readonly tiers: readonly EndpointTier[];
+  /** Through this host; where none applies, forwarding is allowed. */
+  readonly forwardTiers: readonly EndpointTier[];
+  /** Before connection tracking, both ways; no end of tier denies. */
+  readonly untrackedTiers: readonly EndpointTier[];
+  /** Before destinations are translated, ingress only; no end of tier denies. */
+  readonly preDnatTiers: readonly EndpointTier[];
+  readonly profiles: readonly string[];
+}
+
+/** For all interfaces that have no host endpoint of their own and are no workload's. */
+export const ANY_INTERFACE = "*";
+
+/** How packets to other hosts' workloads travel. */
+export interface Encapsulation {
+  readonly ipip: boolean;
+  readonly vxlan: boolean;
+  readonly vxlan6: boolean;
+}
+
+/** A block or address elsewhere that felix, not the BGP speaker, routes to. */
+export interface RemoteRoute {
+  /** `direct`: in the same subnet or without encapsulation, by the node's own address. */
+  readonly via: "vxlan" | "ipip" | "direct";
+  readonly node: string;
+  /** The tunnel address for `vxlan`, else the node's own. */
+  readonly gateway: Ip;
+}
+
+/** The other end of our VXLAN device. */
+export interface Vtep {
+  readonly node: string;
+  /** Inside the tunnel. */
+  readonly address: Ip;
+  readonly mac: Mac;
+  /** The node's own address, where packets for it are sent. */
+  readonly hostAddress: Ip;
 }
 
 export interface PoolInfo {
@@ -62,4 +119,27 @@ export interface Changes {
   /** All applied, no two endpoints have one interface; halfway, in any order, they may. */
   readonly endpoints: ReadonlyMap<string, LocalEndpoint | undefined>;
   readonly pools: ReadonlyMap<string, PoolInfo | undefined>;
+  /** By interface name, or {@link ANY_INTERFACE}. */
+  readonly hostEndpoints: ReadonlyMap<string, LocalHostEndpoint | undefined>;
+  /** Given when it changed. */
+  readonly encapsulation?: Encapsulation;
+  /** Service addresses that are advertised, of both IP versions; what nobody translated must not loop. Given when they changed. */
+  readonly serviceCidrs?: readonly Cidr[];
+  readonly routes: ReadonlyMap<Cidr, RemoteRoute | undefined>;
+  /** By node and IP version: `node/4`. */
+  readonly vteps: ReadonlyMap<string, Vtep | undefined>;
+  /** This host's own blocks: what in them belongs to no workload goes nowhere. */
+  readonly blackholes: ReadonlyMap<Cidr, true | undefined>;
 }
+
+export const NO_CHANGES: Changes = {
+  sets: new Map(),
+  policies: new Map(),
+  profiles: new Map(),
+  endpoints: new Map(),
+  pools: new Map(),
+  hostEndpoints: new Map(),
+  routes: new Map(),
+  vteps: new Map(),
+  blackholes: new Map(),
+};

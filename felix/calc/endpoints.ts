@@ -80,6 +80,8 @@ export function localEndpoint({ spec, metadata }: WorkloadEndpoint): EndpointInp
       mac: spec.mac ? mac(spec.mac) : undefined,
       profiles: spec.profiles ?? [],
       allowedSources: (spec.allowSpoofedSourcePrefixes ?? []).map(cidr),
+      floatingIps: [],
+      qos: undefined,
     },
   };
 }

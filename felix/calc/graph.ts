@@ -24,7 +24,7 @@ import { cidr } from "../../net/cidr.ts";
 import { policyKey } from "../../policy/model.ts";
 import { resolvePolicy, resolveProfile, resolveTier } from "../../policy/resolve.ts";
 import { ActivePolicies } from "./active-policies.ts";
-import type { Changes, PoolInfo } from "./changes.ts";
+import { type Changes, NO_CHANGES, type PoolInfo } from "./changes.ts";
 import { hostEndpointItem, localEndpoint, networkSetItem, workloadItem } from "./endpoints.ts";
 import { InterfaceClaims } from "./interface-claims.ts";
 import { SetIndex } from "./set-index.ts";
@@ -90,6 +90,7 @@ export class CalcGraph {
     const pools = new Map(this.#pools);
     this.#pools.clear();
     return {
+      ...NO_CHANGES,
       sets: this.#sets.drain(),
       policies,
       profiles,

@@ -1,11 +1,12 @@
 /**
- * The seam between what the agent wants filtered and the kernel's ways to filter: iptables with ipset now, nftables
- * next to it later. A driver takes differences, remembers them, and brings the kernel there when told.
+ * The seam between what the agent wants filtered and the kernel's ways to filter: iptables with ipset, or
+ * nftables. A driver takes differences, remembers them, and brings the kernel there when told.
  *
  * The caller keeps the order that makes updates fail closed: `commit` before routes of new endpoints appear, after
  * routes of removed ones are gone.
  */
 
+import type { Direction } from "../../policy/model.ts";
 import type { Changes } from "../calc/changes.ts";
 
 export interface PacketFilter {
@@ -17,4 +18,17 @@ export interface PacketFilter {
   readonly pending: boolean;
   /** Looks at the kernel again; what differs is repaired by the next commit. */
   resync(what: "rules" | "sets"): Promise<void>;
+  /** How often each rule of a policy or profile has matched since it was last written, over both IP versions. */
+  counters(): Promise<readonly RuleCounter[]>;
+}
+
+/** A rule of the model by where it stands, as the evaluator's reasons name it. */
+export interface RuleCounter {
+  /** `policy`: its key (`np/default/allow-web`); `profile`: its name. */
+  readonly kind: "policy" | "profile";
+  readonly name: string;
+  readonly direction: Direction;
+  readonly rule: number;
+  readonly packets: number;
+  readonly bytes: number;
 }

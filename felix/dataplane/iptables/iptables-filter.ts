@@ -9,7 +9,7 @@ import { createIpSetBackend, detectBackend, IpSets, Iptables, type Run, type Tab
 import type { IpVersion } from "../../../net/ip.ts";
 import type { Changes, LocalEndpoint, PoolInfo, SetChange, SetMember } from "../../calc/changes.ts";
 import type { FelixConfig } from "../../calc/config.ts";
-import type { PacketFilter } from "../packet-filter.ts";
+import type { PacketFilter, RuleCounter } from "../packet-filter.ts";
 import { DispatchChains } from "./dispatch-chains.ts";
 import { allocateMarks, type MarkBits } from "./marks.ts";
 import { type Direction, policyChain, profileChain, setName, workloadChain } from "./names.ts";
@@ -61,6 +61,10 @@ class IptablesFilter implements PacketFilter {
 
   async resync(what: "rules" | "sets"): Promise<void> {
     await settleAll(this.#families.map(family => family.resync(what)));
+  }
+
+  async counters(): Promise<readonly RuleCounter[]> {
+    return [];
   }
 }
 

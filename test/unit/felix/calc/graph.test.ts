@@ -333,6 +333,8 @@ describe("felix/calc/graph", () => {
         mac: "0a:00:00:00:00:01",
         profiles: [],
         allowedSources: ["10.0.0.0/8"],
+        floatingIps: [],
+        qos: undefined,
         tiers: [],
       });
     });

@@ -6,7 +6,7 @@
 
 import assert from "node:assert/strict";
 import { pino } from "pino";
-import type { Changes, LocalEndpoint } from "../../../../felix/calc/changes.ts";
+import { type Changes, type LocalEndpoint, NO_CHANGES } from "../../../../felix/calc/changes.ts";
 import { Dataplane } from "../../../../felix/dataplane/dataplane.ts";
 import type { PacketFilter } from "../../../../felix/dataplane/packet-filter.ts";
 import { WorkloadLinks } from "../../../../felix/dataplane/workload-links.ts";
@@ -19,14 +19,6 @@ import { ip } from "../../../../net/ip.ts";
 import { mac } from "../../../../net/mac.ts";
 import { configOf } from "./iptables/kernel.ts";
 import { SimClock } from "./sim-clock.ts";
-
-const NO_CHANGES: Changes = {
-  sets: new Map(),
-  policies: new Map(),
-  profiles: new Map(),
-  endpoints: new Map(),
-  pools: new Map(),
-};
 
 export function endpoint(
   name: string,
@@ -42,6 +34,8 @@ export function endpoint(
     tiers: [],
     profiles: [],
     allowedSources: [],
+    floatingIps: [],
+    qos: undefined,
     ...more,
   };
 }
@@ -95,6 +89,10 @@ class StrictFilter implements PacketFilter {
     } finally {
       this.#committing = false;
     }
+  }
+
+  async counters(): Promise<readonly []> {
+    return [];
   }
 
   async resync(what: string): Promise<void> {

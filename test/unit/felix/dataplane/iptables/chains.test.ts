@@ -174,6 +174,8 @@ describe("felix/dataplane/iptables: chains", () => {
       ],
       profiles: ["kns.default"],
       allowedSources: [],
+      floatingIps: [],
+      qos: undefined,
     };
     const chains = (more: Partial<LocalEndpoint> = {}, config = {}) =>
       workloadChains({ ...endpoint, ...more }, configOf(config), marks, 4);

@@ -1,6 +1,6 @@
 /** The iptables packet filter in front of a kernel made of Maps. */
 
-import type { Changes } from "../../../../../felix/calc/changes.ts";
+import { type Changes, NO_CHANGES } from "../../../../../felix/calc/changes.ts";
 import { resolveConfig } from "../../../../../felix/calc/config.ts";
 import { createIptablesFilter } from "../../../../../felix/dataplane/iptables/iptables-filter.ts";
 import type { PacketFilter } from "../../../../../felix/dataplane/packet-filter.ts";
@@ -33,15 +33,7 @@ export class FilteringKernel {
   }
 
   async commit(changes: Partial<Changes> = {}): Promise<this> {
-    const nothing = new Map<string, never>();
-    this.filter.update({
-      sets: nothing,
-      policies: nothing,
-      profiles: nothing,
-      endpoints: nothing,
-      pools: nothing,
-      ...changes,
-    });
+    this.filter.update({ ...NO_CHANGES, ...changes });
     await this.filter.commit();
     return this;
   }
