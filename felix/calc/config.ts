@@ -117,6 +117,8 @@ const PARAMETERS = {
   natOutgoingAddress: text,
   natPortRange: text,
   iptablesNATOutgoingInterfaceFilter: text,
+  flowLogsLocalReporter: flag,
+  flowLogsFlushInterval: duration,
 } as const;
 
 type ValueOf<P> = P extends Parameter<infer T> ? T : never;
