@@ -18,13 +18,12 @@
 
 import type { Protocol } from "../crd-schemas/index.ts";
 import { type Cidr, contains } from "../net/cidr.ts";
-import { type Ip, ipVersion } from "../net/ip.ts";
+import type { Ip } from "../net/ip.ts";
+import { type Membership, matchesRule } from "./match.ts";
 import {
   type Action,
   canonicalProtocol,
   type Direction,
-  type EntityMatch,
-  type IcmpMatch,
   type NamedPortRef,
   type Policy,
   type Profile,
@@ -34,8 +33,11 @@ import {
   type Tier,
 } from "./model.ts";
 import { comparePolicies, compareTiers } from "./order.ts";
+import type { Packet } from "./packet.ts";
 import type { Labels, Selector } from "./selector/index.ts";
 import type { LabelRecord } from "./selector/label-index.ts";
+
+export type { Packet } from "./packet.ts";
 
 export interface EvaluatedEndpoint {
   readonly id: string;
@@ -67,15 +69,6 @@ export interface PolicyState {
   readonly networkSets?: readonly EvaluatedSet[];
   /** By `namespace/name`. */
   readonly services?: ReadonlyMap<string, readonly ServiceAddress[]>;
-}
-
-export interface Packet {
-  readonly source: Ip;
-  readonly destination: Ip;
-  readonly protocol: Protocol;
-  readonly sourcePort?: number;
-  readonly destinationPort?: number;
-  readonly icmp?: Required<IcmpMatch>;
 }
 
 /** A rule by where it stands: the policy's key or the profile's name, and its place in that direction's list. */
@@ -121,6 +114,16 @@ export class PolicyEvaluator {
   readonly #byAddress = new Map<Ip, Subject[]>();
   readonly #sets: readonly { readonly effective: Labels; readonly nets: readonly Cidr[] }[];
   readonly #tiersOf = new Map<Subject, readonly AppliedTier[]>();
+  readonly #membership: Membership = {
+    inSet: (set, address) =>
+      set.kind === "selector"
+        ? this.#isSelected(set.selector, address)
+        : this.#isService(set, address, undefined, undefined),
+    inPortSet: (set, address, protocol, port) =>
+      set.kind === "named-port"
+        ? this.#isNamedPort(set, address, protocol, port)
+        : this.#isService(set, address, protocol, port),
+  };
 
   constructor(state: PolicyState) {
     this.#state = state;
@@ -224,35 +227,7 @@ export class PolicyEvaluator {
   }
 
   #matches(rule: Rule, packet: Packet): boolean {
-    const { protocol, icmp } = packet;
-    return (
-      (rule.ipVersion === undefined || rule.ipVersion === ipVersion(packet.destination)) &&
-      (rule.protocol === undefined || rule.protocol === protocol) &&
-      (rule.notProtocol === undefined || rule.notProtocol !== protocol) &&
-      (rule.icmp === undefined || isIcmp(rule.icmp, icmp)) &&
-      (rule.notIcmp === undefined || !isIcmp(rule.notIcmp, icmp)) &&
-      this.#matchesEnd(rule.source, packet.source, protocol, packet.sourcePort) &&
-      this.#matchesEnd(rule.destination, packet.destination, protocol, packet.destinationPort)
-    );
-  }
-
-  #matchesEnd(end: EntityMatch, address: Ip, protocol: Protocol, port: number | undefined): boolean {
-    const inNet = (net: Cidr): boolean => contains(net, address);
-    const inRange = (range: { low: number; high: number }): boolean =>
-      port !== undefined && range.low <= port && port <= range.high;
-    const isNamed = (ref: NamedPortRef): boolean => this.#isNamedPort(ref, address, protocol, port);
-    return (
-      (end.nets.length === 0 || end.nets.some(inNet)) &&
-      !end.notNets.some(inNet) &&
-      (end.selector === undefined || this.#isSelected(end.selector.selector, address)) &&
-      (end.notSelector === undefined || !this.#isSelected(end.notSelector.selector, address)) &&
-      ((end.ports.length === 0 && end.namedPorts.length === 0) ||
-        end.ports.some(inRange) ||
-        end.namedPorts.some(isNamed)) &&
-      !end.notPorts.some(inRange) &&
-      !end.notNamedPorts.some(isNamed) &&
-      (end.service === undefined || this.#isService(end.service, address, protocol, port))
-    );
+    return matchesRule(rule, packet, this.#membership);
   }
 
   #isSelected(selector: Selector, address: Ip): boolean {
@@ -274,7 +249,12 @@ export class PolicyEvaluator {
     );
   }
 
-  #isService(ref: ServiceRef, address: Ip, protocol: Protocol, port: number | undefined): boolean {
+  #isService(
+    ref: ServiceRef,
+    address: Ip,
+    protocol: Protocol | undefined,
+    port: number | undefined,
+  ): boolean {
     const behind = this.#state.services?.get(`${ref.namespace}/${ref.name}`) ?? [];
     return behind.some(
       one =>
@@ -288,12 +268,4 @@ export class PolicyEvaluator {
     const inherited = (owner.profiles ?? []).map(name => this.#profiles.get(name)?.labelsToApply ?? {});
     return new Map([...inherited.toReversed(), owner.labels].flatMap(labels => Object.entries(labels)));
   }
-}
-
-function isIcmp(wanted: IcmpMatch, found: Packet["icmp"]): boolean {
-  return (
-    found !== undefined &&
-    found.type === wanted.type &&
-    (wanted.code === undefined || found.code === wanted.code)
-  );
 }
