@@ -10,6 +10,7 @@
  */
 
 import { DEFAULTS, parseDuration } from "../../crd-schemas/index.ts";
+import { type FailsafePort, failsafePortsText, parseFailsafePorts } from "./failsafe-ports.ts";
 
 interface Parameter<T> {
   readonly parse: (raw: string) => T | undefined;
@@ -78,6 +79,20 @@ const markMask: Parameter<number> = {
   zero: 0xffff0000,
 };
 
+/** Lists come as text or, in a resource, as lists of objects. */
+const failsafePorts: Parameter<readonly FailsafePort[]> = {
+  parse: parseFailsafePorts,
+  expected: "a list such as tcp:22,udp:10.0.0.0/8:53",
+  zero: [],
+};
+
+/** `10/second`; empty: no limit. */
+const rate: Parameter<string> = {
+  parse: raw => (/^([1-9]\d{0,3}\/(second|minute|hour|day))?$/.test(raw) ? raw : undefined),
+  expected: "a rate such as 10/second",
+  zero: "",
+};
+
 function bitCount(mask: number): number {
   return mask.toString(2).replaceAll("0", "").length;
 }
@@ -88,6 +103,8 @@ const PARAMETERS = {
   ipForwarding: flag,
   logSeverityScreen: text,
   logPrefix: text,
+  logActionRateLimit: rate,
+  logActionRateLimitBurst: integer(0, 9999),
   healthEnabled: flag,
   healthHost: text,
   healthPort: integer(1, 65535),
@@ -95,6 +112,11 @@ const PARAMETERS = {
   prometheusMetricsHost: text,
   prometheusMetricsPort: integer(1, 65535),
   endpointStatusPathPrefix: text,
+  failsafeInboundHostPorts: failsafePorts,
+  failsafeOutboundHostPorts: failsafePorts,
+  serviceLoopPrevention: choice("Drop", "Reject", "Disabled"),
+  floatingIPs: choice("Disabled", "Enabled"),
+  natOutgoingExclusions: choice("IPPoolsOnly", "IPPoolsAndHostIPs"),
   defaultEndpointToHostAction: choice("Drop", "Accept", "Return"),
   chainInsertMode: choice("Insert", "Append"),
   workloadSourceSpoofing: choice("Disabled", "Any"),
@@ -104,6 +126,7 @@ const PARAMETERS = {
   iptablesBackend: choice("Auto", "NFT", "Legacy"),
   iptablesFilterAllowAction: choice("Accept", "Return"),
   iptablesFilterDenyAction: choice("Drop", "Reject"),
+  iptablesMangleAllowAction: choice("Accept", "Return"),
   iptablesMarkMask: markMask,
   iptablesRefreshInterval: duration,
   ipsetsRefreshInterval: duration,
@@ -155,9 +178,9 @@ export function resolveConfig(layers: readonly ConfigLayer[]): {
   for (const layer of [BUILT_IN, ...layers]) {
     for (const [given, raw] of Object.entries(layer.values)) {
       const name = NAMES.get(given.toLowerCase());
-      if (name === undefined || raw === undefined || raw === null || typeof raw === "object") continue;
+      if (name === undefined || raw === undefined || raw === null) continue;
       const parameter = PARAMETERS[name as keyof typeof PARAMETERS] as Parameter<unknown>;
-      const value = String(raw).trim();
+      const value = Array.isArray(raw) ? failsafePortsText(raw) : String(raw).trim();
       const parsed = value.toLowerCase() === "none" ? parameter.zero : parameter.parse(value);
       if (parsed === undefined)
         problems.push({ source: layer.source, parameter: name, value, expected: parameter.expected });

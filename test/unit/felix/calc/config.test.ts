@@ -57,4 +57,43 @@ describe("felix/calc/config", () => {
     assert.equal(config.routeRefreshInterval, 0);
     assert.deepEqual(problems, []);
   });
+
+  it("reads failsafe ports as lists of a resource and as text", () => {
+    const read = (failsafeInboundHostPorts: unknown) => {
+      const { config, problems } = resolveConfig([{ source: "a", values: { failsafeInboundHostPorts } }]);
+      return problems.length > 0 ? "refused" : config.failsafeInboundHostPorts;
+    };
+    const { config } = resolveConfig([]);
+    const ports = (list: typeof config.failsafeInboundHostPorts) =>
+      list.map(p => `${p.protocol}:${p.port}`).join();
+    assert.equal(
+      ports(config.failsafeInboundHostPorts),
+      "tcp:22,udp:68,tcp:179,tcp:2379,tcp:2380,tcp:5473,tcp:6443,tcp:6666,tcp:6667",
+    );
+    assert.equal(
+      ports(config.failsafeOutboundHostPorts),
+      "udp:53,udp:67,tcp:179,tcp:2379,tcp:2380,tcp:5473,tcp:6443,tcp:6666,tcp:6667",
+    );
+    const both = [
+      { protocol: "udp", net: "10.0.0.0/8", port: 53 },
+      { protocol: "tcp", net: "fd00::/8", port: 22 },
+      { protocol: "tcp", net: undefined, port: 179 },
+    ];
+    assert.deepEqual(
+      read([{ protocol: "UDP", net: "10.0.0.0/8", port: 53 }, { net: "fd00::/8", port: 22 }, { port: 179 }]),
+      both,
+    );
+    assert.deepEqual(read("udp:10.0.0.0/8:53, tcp:[fd00::/8]:22,179"), both);
+    assert.deepEqual(read("tcp:fd00::/8:22"), [both[1]]);
+    assert.deepEqual([read("none"), read([])], [[], []]);
+    for (const wrong of ["", "tcp", "icmp:1", "tcp:70000", "tcp:10.0.0.0/40:22"])
+      assert.equal(read(wrong), "refused", wrong);
+  });
+
+  it("reads the rate of log lines", () => {
+    const read = (logActionRateLimit: string) =>
+      resolveConfig([{ source: "a", values: { logActionRateLimit } }]);
+    assert.equal(read("10/second").config.logActionRateLimit, "10/second");
+    assert.equal(read("ten").problems.length, 1);
+  });
 });
