@@ -18,7 +18,7 @@ import type { Datastore } from "../datastore/datastore.ts";
 import { keyText } from "../datastore/key.ts";
 import { Reflector, type Update } from "../datastore/reflector.ts";
 import { Conntrack } from "../linux/conntrack.ts";
-import { EventSubscription } from "../linux/events.ts";
+import { EventSubscription, type KernelEvent } from "../linux/events.ts";
 import { RulesetGeneration } from "../linux/nf-tables.ts";
 import { Rtnetlink } from "../linux/rtnetlink.ts";
 import { writeSysctl } from "../linux/sysctl.ts";
@@ -33,6 +33,7 @@ import {
 import { CalcGraph } from "./calc/graph.ts";
 import { Dataplane } from "./dataplane/dataplane.ts";
 import { EndpointStatus } from "./dataplane/endpoint-status.ts";
+import { HostInterfaces } from "./dataplane/host-interfaces.ts";
 import { createIptablesFilter } from "./dataplane/iptables/iptables-filter.ts";
 import { WorkloadLinks } from "./dataplane/workload-links.ts";
 import { FelixMetrics } from "./metrics.ts";
@@ -81,7 +82,7 @@ export class Agent implements StatusSource {
     this.#reflector = new Reflector({
       datastore: options.datastore,
       queries: [
-        ...CalcGraph.queries,
+        ...this.#graph.queries,
         { kind: "FelixConfiguration" },
         { kind: "Node", namePrefix: options.nodeName },
       ],
@@ -141,17 +142,24 @@ export class Agent implements StatusSource {
       },
     });
     let events: EventSubscription | undefined;
+    let interfaces: HostInterfaces | undefined;
+    const noteEvents = (batch: readonly KernelEvent[]) => {
+      dataplane.noteKernelEvents(batch);
+      if (!interfaces?.noteEvents(batch)) return;
+      this.#graph.setHostInterfaces(interfaces.list());
+      dataplane.update(this.#graph.drain());
+    };
     /** Not at once: what ended one subscription may end the next, and that would be all we do. */
     const subscribeAgain = async () => {
       await clock.sleep(RESUBSCRIBE_MS, signal).catch(() => {});
       if (signal.aborted) return;
       subscribe();
-      dataplane.noteKernelEvents([{ type: "overflow" }]);
+      noteEvents([{ type: "overflow" }]);
     };
     const subscribe = () => {
       events = EventSubscription.open({
-        groups: ["link", "route"],
-        onEvents: batch => dataplane.noteKernelEvents(batch),
+        groups: ["link", "address", "route"],
+        onEvents: noteEvents,
         onFailure: error => {
           logger.error({ err: error }, "kernel events stopped, subscribing again");
           void subscribeAgain();
@@ -161,6 +169,8 @@ export class Agent implements StatusSource {
     subscribe();
     try {
       this.#dataplane = dataplane;
+      interfaces = new HostInterfaces({ rtnetlink, interfacePrefix: config.interfacePrefix });
+      this.#graph.setHostInterfaces(interfaces.list());
       dataplane.update(this.#graph.drain());
       this.#counters.holds(this.#graph.sizes);
       dataplane.start();
@@ -195,6 +205,7 @@ export class Agent implements StatusSource {
   #onInSync(): void {
     this.#inSync = true;
     this.#config = this.#resolve();
+    this.#graph.configure(this.#config);
     const seconds = (this.#options.clock.now() - this.#started) / 1000;
     this.#options.logger.info({ ...this.#graph.sizes, seconds }, "in sync with the datastore");
     this.#ready.resolve(this.#config);

@@ -1,9 +1,10 @@
 /**
  * Which policies and profiles local endpoints need, and in which order each endpoint is judged by them.
  *
- * A policy is active while its selector matches a local endpoint, or if it asks to be always; only active ones reach the
- * dataplane, and only their sets are kept. Tiers and orders are sorted per endpoint when it is handed over: an endpoint has few policies, the
- * cluster may have many.
+ * A policy is active while its selector matches a local endpoint that it is for, or if it asks to be always; only active
+ * ones reach the dataplane, and only their sets are kept. Policies before connection tracking or DNAT are for host
+ * endpoints; workloads are not judged by them. Tiers and orders are sorted per endpoint when it is handed over: an
+ * endpoint has few policies, the cluster may have many.
  */
 
 import {
@@ -17,17 +18,29 @@ import {
 } from "../../policy/model.ts";
 import { comparePolicies, compareTiers } from "../../policy/order.ts";
 import { LabelIndex, type LabelRecord } from "../../policy/selector/label-index.ts";
-import type { EndpointTier, LocalEndpoint } from "./changes.ts";
+import type { EndpointTier } from "./changes.ts";
 
-/** A local endpoint before it is known which policies apply to it. */
-export interface EndpointInput {
+/** What of a local endpoint decides which policies apply to it. */
+export interface PolicySubject {
+  /** Whether it is an interface of the host, and not a workload. */
+  readonly isHost: boolean;
   readonly labels: LabelRecord;
-  readonly endpoint: Omit<LocalEndpoint, "tiers">;
+  readonly profiles: readonly string[];
 }
+
+/** Where in a packet's way policies stand (calico.md, Appendix C). Workloads have `normal` ones only. */
+export type PolicyStage = "normal" | "forward" | "untracked" | "pre-dnat";
 
 export interface SetUser {
   use(ref: SetRef): void;
   release(ref: SetRef): void;
+}
+
+export interface ActiveChanges {
+  readonly policies: ReadonlyMap<string, Policy | undefined>;
+  readonly profiles: ReadonlyMap<string, Profile | undefined>;
+  /** Endpoints that changed, went, or whose {@link ActivePolicies.tiersOf} did. */
+  readonly endpoints: ReadonlySet<string>;
 }
 
 /** A profile that does not exist allows nothing, but chains of that name are jumped to. */
@@ -38,7 +51,7 @@ export class ActivePolicies {
   readonly #policies = new Map<string, Policy>();
   readonly #profiles = new Map<string, Profile>();
   readonly #tiers = new Map<string, Tier>();
-  readonly #endpoints = new Map<string, EndpointInput>();
+  readonly #endpoints = new Map<string, PolicySubject>();
   /** Endpoints by the policy that matches them, and by the profile they have. */
   readonly #matched = new Map<string, Set<string>>();
   readonly #members = new Map<string, Set<string>>();
@@ -46,18 +59,19 @@ export class ActivePolicies {
   readonly #activePolicies = new Map<string, Policy>();
   readonly #activeProfiles = new Map<string, Profile>();
 
-  readonly #dirtyEndpoints = new Set<string>();
+  #dirtyEndpoints = new Set<string>();
   readonly #dirtyPolicies = new Set<string>();
   readonly #dirtyProfiles = new Set<string>();
 
   readonly #index = new LabelIndex<string, string>({
     matchStarted: (policy, endpoint) => {
+      if (!this.#isFor(policy, endpoint)) return;
       addTo(this.#matched, policy, endpoint);
       this.#dirtyPolicies.add(policy);
       this.#dirtyEndpoints.add(endpoint);
     },
     matchStopped: (policy, endpoint) => {
-      removeFrom(this.#matched, policy, endpoint);
+      if (!removeFrom(this.#matched, policy, endpoint)) return;
       this.#dirtyPolicies.add(policy);
       this.#dirtyEndpoints.add(endpoint);
     },
@@ -67,9 +81,7 @@ export class ActivePolicies {
     this.#sets = sets;
   }
 
-  setPolicy(key: string, given: Policy | undefined): void {
-    // Policies before connection tracking or DNAT are for host endpoints; workloads are not judged by them.
-    const policy = given?.doNotTrack || given?.preDNAT ? undefined : given;
+  setPolicy(key: string, policy: Policy | undefined): void {
     const former = this.#policies.get(key);
     this.#dirtyPolicies.add(key);
     if (!policy) {
@@ -77,6 +89,8 @@ export class ActivePolicies {
       this.#index.deleteSelector(key);
       return;
     }
+    // Whom it is for may change without its selector: then it starts and stops to match as if it were another.
+    if (former && isForHostsOnly(former) !== isForHostsOnly(policy)) this.#index.deleteSelector(key);
     this.#policies.set(key, policy);
     this.#index.setSelector(key, policy.selector);
     // New rules change chains, not endpoints; a new place in the order changes every endpoint it applies to.
@@ -98,33 +112,30 @@ export class ActivePolicies {
     this.#index.setParent(name, profile?.labelsToApply ?? {});
   }
 
-  setEndpoint(id: string, input: EndpointInput | undefined): void {
+  setEndpoint(id: string, subject: PolicySubject | undefined): void {
     const former = this.#endpoints.get(id);
     // Most endpoints are elsewhere, and never were here.
-    if (!former && !input) return;
-    for (const profile of former?.endpoint.profiles ?? []) {
+    if (!former && !subject) return;
+    for (const profile of former?.profiles ?? []) {
       removeFrom(this.#members, profile, id);
       this.#dirtyProfiles.add(profile);
     }
     this.#dirtyEndpoints.add(id);
-    if (!input) {
+    if (!subject) {
       this.#endpoints.delete(id);
       this.#index.deleteItem(id);
       return;
     }
-    this.#endpoints.set(id, input);
-    for (const profile of input.endpoint.profiles) {
+    this.#endpoints.set(id, subject);
+    for (const profile of subject.profiles) {
       addTo(this.#members, profile, id);
       this.#dirtyProfiles.add(profile);
     }
-    this.#index.setItem(id, input.labels, input.endpoint.profiles);
+    this.#index.setItem(id, subject.labels, subject.profiles);
   }
 
-  drain(): {
-    policies: Map<string, Policy | undefined>;
-    profiles: Map<string, Profile | undefined>;
-    endpoints: Map<string, LocalEndpoint | undefined>;
-  } {
+  /** Everything that changed since the last call. */
+  drain(): ActiveChanges {
     const released: SetRef[] = [];
     const policies = this.#drainActive(
       this.#dirtyPolicies,
@@ -143,21 +154,47 @@ export class ActivePolicies {
     );
     // Last: a set that passes from one policy to another is not to be built anew.
     for (const ref of released) this.#sets.release(ref);
-    const endpoints = new Map<string, LocalEndpoint | undefined>();
-    for (const id of this.#dirtyEndpoints) {
-      const input = this.#endpoints.get(id);
-      endpoints.set(id, input && { ...input.endpoint, tiers: this.#tiersOf(id) });
-    }
-    this.#dirtyEndpoints.clear();
+    const endpoints = this.#dirtyEndpoints;
+    this.#dirtyEndpoints = new Set();
     return { policies, profiles, endpoints };
   }
 
-  get sizes(): { policies: number; activePolicies: number; endpoints: number } {
-    return {
-      policies: this.#policies.size,
-      activePolicies: this.#activePolicies.size,
-      endpoints: this.#endpoints.size,
-    };
+  /**
+   * The tiers by which the endpoint is judged at this stage, in order; those of which no policy applies there are left
+   * out. Before connection tracking and DNAT no end of tier denies (calico.md 3.2).
+   */
+  tiersOf(endpoint: string, stage: PolicyStage): EndpointTier[] {
+    const byTier = new Map<string, Policy[]>();
+    for (const key of this.#index.selectorsMatching(endpoint)) {
+      const policy = this.#policies.get(key);
+      if (!policy || !standsAt(policy, stage)) continue;
+      const list = byTier.get(policy.tier);
+      if (list) list.push(policy);
+      else byTier.set(policy.tier, [policy]);
+    }
+    const neverDenies = stage === "untracked" || stage === "pre-dnat";
+    return [...byTier]
+      .map(([name, policies]) => {
+        const tier = this.#tiers.get(name);
+        return {
+          name,
+          order: tier?.order,
+          exists: tier !== undefined,
+          defaultAction: neverDenies ? "pass" : (tier?.defaultAction ?? "deny"),
+          policies,
+        } as const;
+      })
+      .sort(compareTiers)
+      .map(({ name, defaultAction, policies }) => {
+        const keys = (direction: Direction) =>
+          policies.filter(policy => policy.types.includes(direction)).map(policy => policyKey(policy.id));
+        policies.sort(comparePolicies);
+        return { name, defaultAction, ingress: keys("ingress"), egress: keys("egress") };
+      });
+  }
+
+  get sizes(): { policies: number; activePolicies: number } {
+    return { policies: this.#policies.size, activePolicies: this.#activePolicies.size };
   }
 
   #drainActive<T extends Policy | Profile>(
@@ -181,33 +218,8 @@ export class ActivePolicies {
     return changes;
   }
 
-  #tiersOf(endpoint: string): EndpointTier[] {
-    const byTier = new Map<string, Policy[]>();
-    for (const key of this.#index.selectorsMatching(endpoint)) {
-      const policy = this.#policies.get(key);
-      if (!policy) continue;
-      const list = byTier.get(policy.tier);
-      if (list) list.push(policy);
-      else byTier.set(policy.tier, [policy]);
-    }
-    return [...byTier]
-      .map(([name, policies]) => {
-        const tier = this.#tiers.get(name);
-        return {
-          name,
-          order: tier?.order,
-          exists: tier !== undefined,
-          defaultAction: tier?.defaultAction ?? "deny",
-          policies,
-        } as const;
-      })
-      .sort(compareTiers)
-      .map(({ name, defaultAction, policies }) => {
-        const keys = (direction: Direction) =>
-          policies.filter(policy => policy.types.includes(direction)).map(policy => policyKey(policy.id));
-        policies.sort(comparePolicies);
-        return { name, defaultAction, ingress: keys("ingress"), egress: keys("egress") };
-      });
+  #isFor(policy: string, endpoint: string): boolean {
+    return this.#endpoints.get(endpoint)?.isHost === true || !isForHostsOnly(this.#policies.get(policy));
   }
 
   #touch(endpoints: Iterable<string> | undefined): void {
@@ -215,8 +227,26 @@ export class ActivePolicies {
   }
 }
 
+function isForHostsOnly(policy: Policy | undefined): boolean {
+  return policy !== undefined && (policy.doNotTrack || policy.preDNAT);
+}
+
+/** What applies to forwarded traffic applies also to the host's own (calico.md, Appendix C). */
+function standsAt(policy: Policy, stage: PolicyStage): boolean {
+  if (policy.doNotTrack) return stage === "untracked";
+  if (policy.preDNAT) return stage === "pre-dnat";
+  return stage === "normal" || (stage === "forward" && policy.applyOnForward);
+}
+
 function samePlace(a: Policy, b: Policy): boolean {
-  return a.tier === b.tier && a.order === b.order && a.types.join() === b.types.join();
+  return (
+    a.tier === b.tier &&
+    a.order === b.order &&
+    a.types.join() === b.types.join() &&
+    a.doNotTrack === b.doNotTrack &&
+    a.preDNAT === b.preDNAT &&
+    a.applyOnForward === b.applyOnForward
+  );
 }
 
 function addTo(map: Map<string, Set<string>>, key: string, value: string): void {
@@ -225,7 +255,10 @@ function addTo(map: Map<string, Set<string>>, key: string, value: string): void 
   else map.set(key, new Set([value]));
 }
 
-function removeFrom(map: Map<string, Set<string>>, key: string, value: string): void {
+/** Whether it was there. */
+function removeFrom(map: Map<string, Set<string>>, key: string, value: string): boolean {
   const set = map.get(key);
-  if (set?.delete(value) && set.size === 0) map.delete(key);
+  if (!set?.delete(value)) return false;
+  if (set.size === 0) map.delete(key);
+  return true;
 }

@@ -19,7 +19,9 @@ import { mac } from "../../net/mac.ts";
 import { canonicalProtocol } from "../../policy/model.ts";
 import { NAMESPACE_LABEL } from "../../policy/resolve.ts";
 import type { LabelRecord } from "../../policy/selector/label-index.ts";
-import type { EndpointInput } from "./active-policies.ts";
+import type { PolicySubject } from "./active-policies.ts";
+import type { LocalEndpoint } from "./changes.ts";
+import type { HostEndpointInput } from "./host-endpoints.ts";
 import type { NamedPort, SetItem } from "./set-index.ts";
 
 /** Labels that only profiles may give: among a resource's own they would be a forgery. */
@@ -66,12 +68,26 @@ export function networkSetItem({ metadata, spec }: NetworkSet | GlobalNetworkSet
   return { labels, parents: [`kns.${namespace}`], nets, ports: [] };
 }
 
+/** A local workload before it is known which policies apply to it. */
+export interface WorkloadInput {
+  readonly subject: PolicySubject;
+  readonly endpoint: Omit<LocalEndpoint, "tiers">;
+}
+
+export function hostEndpointInput({ spec, metadata }: HostEndpoint): HostEndpointInput {
+  return {
+    interfaceName: spec.interfaceName || undefined,
+    expectedIps: (spec.expectedIPs ?? []).map(net => networkAddress(cidr(net))),
+    subject: { isHost: true, labels: metadata.labels ?? {}, profiles: spec.profiles ?? [] },
+  };
+}
+
 /** Undefined where it has no address or no interface. */
-export function localEndpoint({ spec, metadata }: WorkloadEndpoint): EndpointInput | undefined {
+export function workloadInput({ spec, metadata }: WorkloadEndpoint): WorkloadInput | undefined {
   const addresses = spec.ipNetworks?.map(workloadAddress) ?? [];
   if (!spec.interfaceName || addresses.length === 0) return undefined;
   return {
-    labels: ownLabels(metadata.labels),
+    subject: { isHost: false, labels: ownLabels(metadata.labels), profiles: spec.profiles ?? [] },
     endpoint: {
       id: endpointId(metadata.namespace ?? "default", metadata.name),
       interfaceName: spec.interfaceName,

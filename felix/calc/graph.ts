@@ -9,7 +9,9 @@
  *   Policy, Tier --> ActivePolicies --------------|---+----> policies, profiles
  *   Profile -------->     |  ---------------------+
  *                         +--> InterfaceClaims ----------------> endpoints (with their tiers in order)
- *   IPPool -------------------------------------------------------> pools
+ *   the host's            +--> HostEndpoints ------------------> hostEndpoints, by interface
+ *   interfaces ---------------------^
+ *   IPPool, BGPConfiguration, ... --> parts (part.ts) ---------------> pools, serviceCidrs, ...
  *
  * Pure: no I/O, no clock. `apply` costs what the updates touch; `drain` gives what came of all of them. Resources are
  * validated once more, because not everybody who can write to the datastore has to do it first: those that make no
@@ -17,17 +19,40 @@
  * only what matters here is read, and read strictly: labels, addresses, named ports.
  */
 
-import { type IPPool, validResource, type WorkloadEndpoint } from "../../crd-schemas/index.ts";
-import { type Key, keyText, type Query } from "../../datastore/key.ts";
+import { validResource, type WorkloadEndpoint } from "../../crd-schemas/index.ts";
+import { type Key, type Kind, key, keyText, type Query } from "../../datastore/key.ts";
+import { isIpamKind } from "../../datastore/layout.ts";
 import type { Update } from "../../datastore/reflector.ts";
-import { cidr } from "../../net/cidr.ts";
 import { policyKey } from "../../policy/model.ts";
 import { resolvePolicy, resolveProfile, resolveTier } from "../../policy/resolve.ts";
 import { ActivePolicies } from "./active-policies.ts";
-import { type Changes, NO_CHANGES, type PoolInfo } from "./changes.ts";
-import { hostEndpointItem, localEndpoint, networkSetItem, workloadItem } from "./endpoints.ts";
+import { ANY_INTERFACE, type Changes, type LocalEndpoint, NO_CHANGES } from "./changes.ts";
+import type { FelixConfig } from "./config.ts";
+import {
+  hostEndpointInput,
+  hostEndpointItem,
+  networkSetItem,
+  type WorkloadInput,
+  workloadInput,
+  workloadItem,
+} from "./endpoints.ts";
+import { HostEndpoints, type HostInterface } from "./host-endpoints.ts";
 import { InterfaceClaims } from "./interface-claims.ts";
+import type { GraphPart } from "./part.ts";
+import { Pools } from "./pools.ts";
+import { ServiceCidrs } from "./service-cidrs.ts";
 import { SetIndex } from "./set-index.ts";
+
+const OWN_KINDS: readonly Kind[] = [
+  "Tier",
+  "Profile",
+  "NetworkPolicy",
+  "GlobalNetworkPolicy",
+  "NetworkSet",
+  "GlobalNetworkSet",
+  "HostEndpoint",
+  "WorkloadEndpoint",
+];
 
 export interface CalcProblem {
   readonly key: Key;
@@ -43,29 +68,34 @@ export class CalcGraph {
   readonly #options: CalcOptions;
   readonly #sets = new SetIndex();
   readonly #active = new ActivePolicies(this.#sets);
-  readonly #pools = new Map<string, PoolInfo | undefined>();
-  readonly #localKeys = new Map<string, Key>();
+  readonly #parts: readonly GraphPart[] = [new Pools(), new ServiceCidrs()];
+  readonly #partsOf = new Map<Kind, GraphPart[]>();
+  readonly #workloads = new Map<string, WorkloadInput & { readonly key: Key }>();
   readonly #claims = new InterfaceClaims((id, winner, interfaceName) => {
     const message = `interface ${interfaceName} is already that of ${winner}: the endpoint is ignored`;
-    this.#options.onProblem({ key: this.#localKeys.get(id) as Key, message });
+    this.#options.onProblem({ key: this.#workloads.get(id)!.key, message });
+  });
+  readonly #hosts = new HostEndpoints(this.#active, (name, winner, interfaceName) => {
+    const message = `${interfaceName === ANY_INTERFACE ? "any interface" : `interface ${interfaceName}`} is already that of ${winner}: the endpoint is ignored there`;
+    this.#options.onProblem({ key: key("HostEndpoint", name), message });
   });
 
   constructor(options: CalcOptions) {
     this.#options = options;
+    for (const part of this.#parts) {
+      for (const kind of part.kinds) this.#partsOf.set(kind, [...(this.#partsOf.get(kind) ?? []), part]);
+    }
   }
 
   /** What to follow in the datastore. */
-  static readonly queries: readonly Query[] = [
-    { kind: "Tier" },
-    { kind: "Profile" },
-    { kind: "NetworkPolicy" },
-    { kind: "GlobalNetworkPolicy" },
-    { kind: "NetworkSet" },
-    { kind: "GlobalNetworkSet" },
-    { kind: "HostEndpoint" },
-    { kind: "WorkloadEndpoint" },
-    { kind: "IPPool" },
-  ];
+  get queries(): readonly Query[] {
+    return [...OWN_KINDS, ...this.#partsOf.keys()].map(kind => ({ kind }));
+  }
+
+  /** Once, before the first `drain`. */
+  configure(config: FelixConfig): void {
+    for (const part of this.#parts) part.configure?.(config);
+  }
 
   apply(updates: Iterable<Update>): void {
     for (const update of updates) {
@@ -75,7 +105,7 @@ export class CalcGraph {
         continue;
       }
       try {
-        this.#applyOne(key, this.#isElsewhere(update) ? update.value : validResource(update.value));
+        this.#applyOne(key, this.#isAsStored(update) ? update.value : validResource(update.value));
       } catch (error) {
         this.#options.onProblem({ key, message: (error as Error).message });
         this.#applyOne(key, undefined);
@@ -83,20 +113,24 @@ export class CalcGraph {
     }
   }
 
+  /** The host's interfaces, save those of workloads, each time they or their addresses change. */
+  setHostInterfaces(interfaces: readonly HostInterface[]): void {
+    this.#hosts.setInterfaces(interfaces);
+  }
+
   /** Everything that changed since the last call. */
   drain(): Changes {
+    this.#hosts.settle();
     // Active policies first: they decide which sets there are.
     const { policies, profiles, endpoints } = this.#active.drain();
-    const pools = new Map(this.#pools);
-    this.#pools.clear();
-    return {
-      ...NO_CHANGES,
-      sets: this.#sets.drain(),
+    const parts = this.#parts.map(part => part.drain());
+    return Object.assign({}, NO_CHANGES, ...parts, {
+      sets: new Map([...this.#sets.drain(), ...parts.flatMap(({ sets }) => [...(sets ?? [])])]),
       policies,
       profiles,
-      endpoints: this.#claims.resolve(endpoints),
-      pools,
-    };
+      endpoints: this.#claims.resolve(this.#judged(endpoints)),
+      hostEndpoints: this.#hosts.drain(endpoints),
+    } satisfies Partial<Changes>);
   }
 
   get sizes(): {
@@ -106,12 +140,13 @@ export class CalcGraph {
     sets: number;
     setItems: number;
   } {
-    const { policies, activePolicies, endpoints } = this.#active.sizes;
     const { sets, items } = this.#sets.sizes;
-    return { policies, activePolicies, localEndpoints: endpoints, sets, setItems: items };
+    return { ...this.#active.sizes, localEndpoints: this.#workloads.size, sets, setItems: items };
   }
 
-  #isElsewhere({ key, value }: Extract<Update, { type: "put" }>): boolean {
+  /** What is not validated: IPAM's records, whose readers do that, and workloads elsewhere. */
+  #isAsStored({ key, value }: Extract<Update, { type: "put" }>): boolean {
+    if (isIpamKind(key.kind)) return true;
     const node: unknown = key.kind === "WorkloadEndpoint" ? value?.spec?.node : undefined;
     return typeof node === "string" && node !== this.#options.nodeName;
   }
@@ -124,6 +159,10 @@ export class CalcGraph {
         break;
       case "HostEndpoint":
         this.#setItem(keyText(key), value && hostEndpointItem(value));
+        this.#hosts.setEndpoint(
+          key.name,
+          value?.spec.node === this.#options.nodeName ? hostEndpointInput(value) : undefined,
+        );
         break;
       case "NetworkSet":
       case "GlobalNetworkSet":
@@ -148,27 +187,31 @@ export class CalcGraph {
         this.#active.setProfile(key.name, profile);
         break;
       }
-      case "IPPool":
-        this.#pools.set(key.name, value && poolInfo(value));
-        break;
     }
+    for (const part of this.#partsOf.get(key.kind) ?? []) part.set(key, value);
   }
 
   #applyWorkload(key: Key, value: WorkloadEndpoint | undefined): void {
     const id = keyText(key);
     this.#setItem(id, value && workloadItem(value));
-    const local = value && value.spec.node === this.#options.nodeName ? localEndpoint(value) : undefined;
-    if (local) this.#localKeys.set(id, key);
-    else this.#localKeys.delete(id);
-    this.#active.setEndpoint(id, local);
+    const local = value?.spec.node === this.#options.nodeName ? workloadInput(value) : undefined;
+    if (local) this.#workloads.set(id, { ...local, key });
+    else if (!this.#workloads.delete(id)) return;
+    this.#active.setEndpoint(id, local?.subject);
+  }
+
+  /** Of what policies called changed, the workloads, with their tiers; undefined for those that went. */
+  #judged(ids: ReadonlySet<string>): Map<string, LocalEndpoint | undefined> {
+    const endpoints = new Map<string, LocalEndpoint | undefined>();
+    for (const id of ids) {
+      const workload = this.#workloads.get(id);
+      endpoints.set(id, workload && { ...workload.endpoint, tiers: this.#active.tiersOf(id, "normal") });
+    }
+    return endpoints;
   }
 
   #setItem(id: string, item: ReturnType<typeof workloadItem>): void {
     if (item) this.#sets.setItem(id, item);
     else this.#sets.deleteItem(id);
   }
-}
-
-function poolInfo({ spec }: IPPool): PoolInfo {
-  return { cidr: cidr(spec.cidr), masquerade: spec.natOutgoing ?? false };
 }

@@ -143,7 +143,7 @@ async function fromStore(store: Datastore, remote: number): Promise<Result> {
   const result = Promise.withResolvers<Result>();
   const reflector = new Reflector({
     datastore: store,
-    queries: CalcGraph.queries,
+    queries: graph.queries,
     onUpdates: updates => graph.apply(updates),
     onStatus: status => {
       if (status === "in-sync") result.resolve(finish("embedded", remote, begin, graph));

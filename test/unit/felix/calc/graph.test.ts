@@ -1,19 +1,17 @@
 import assert from "node:assert/strict";
-import fc from "fast-check";
 import type { Rule as RuleResource } from "../../../../crd-schemas/index.ts";
-import { keyText } from "../../../../datastore/key.ts";
 import type { Update } from "../../../../datastore/reflector.ts";
 import {
   Calculation,
   globalNetworkSet,
   globalPolicy,
   gone,
-  HERE,
   hostEndpoint,
   networkPolicy,
   networkSet,
   pool,
   profile,
+  put,
   tier,
   workload,
 } from "./resources.ts";
@@ -378,118 +376,15 @@ describe("felix/calc/graph", () => {
     for (const changes of Object.values(calculation.apply())) assert.equal(changes.size, 0);
   });
 
-  it("whatever happened on the way, ends where a fresh start with the same state does", () => {
-    fc.assert(
-      fc.property(fc.array(step, { minLength: 1, maxLength: 60 }), steps => {
-        const walked = new Calculation();
-        const state = new Map<string, Update>();
-        for (const { update, drain } of steps) {
-          walked.graph.apply([update]);
-          if (update.type === "put") state.set(keyText(update.key), update);
-          else state.delete(keyText(update.key));
-          if (drain) walked.apply();
-        }
-        walked.apply();
-        assert.ok(walked.problems.every(problem => problem.includes("is already that of")));
-        assert.deepEqual(walked.picture.plain, new Calculation(...state.values()).picture.plain);
-      }),
-      { numRuns: 120 },
-    );
+  it("hands on the services' addresses that are advertised, when they change", () => {
+    const advertised = (spec: object) => put("BGPConfiguration", "default", spec);
+    const calculation = new Calculation();
+    const cidrs = [{ cidr: "10.96.0.0/16" }, { cidr: "fd00:96::/112" }];
+    const both = ["10.96.0.0/16", "fd00:96::/112"];
+    assert.deepEqual(calculation.apply(advertised({ serviceClusterIPs: cidrs })).serviceCidrs, both);
+    const moved = advertised({ serviceExternalIPs: [cidrs[1]], serviceLoadBalancerIPs: [cidrs[0]] });
+    assert.equal(calculation.apply(moved).serviceCidrs, undefined);
+    assert.equal(calculation.apply(put("BGPConfiguration", "node.x", {})).serviceCidrs, undefined);
+    assert.deepEqual(calculation.apply(gone(moved)).serviceCidrs, []);
   });
-});
-
-const few = <const T extends readonly unknown[]>(...values: T): fc.Arbitrary<T[number]> =>
-  fc.constantFrom(...values);
-const labels = fc.record({ app: few("x", "y", "z"), team: few("a", "b") }, { requiredKeys: [] });
-const selector = few(
-  "app == 'x'",
-  "app != 'x'",
-  "has(team)",
-  "team in {'a'} || app == 'y'",
-  "all()",
-  "!has(app)",
-);
-const entity = fc.record(
-  { selector, notSelector: selector, nets: few(["10.0.0.0/30"], ["10.0.0.1", "10.1.0.0/16"]) },
-  { requiredKeys: [] },
-);
-const portRule = fc.record({
-  action: few("Allow", "Deny"),
-  protocol: few("TCP", "UDP"),
-  destination: fc.record(
-    { ports: few([80], ["http"], ["http", 443]), selector },
-    { requiredKeys: ["ports"] },
-  ),
-});
-const rules = fc.array(
-  fc.oneof(fc.record({ action: few("Allow", "Deny", "Pass", "Log"), source: entity }), portRule),
-  {
-    maxLength: 3,
-  },
-);
-const policySpec = fc.record(
-  {
-    selector,
-    order: few(1, 2, 2.5),
-    tier: few("default", "t1", "t2"),
-    ingress: rules,
-    egress: rules,
-    types: few(["Ingress"], ["Egress"], ["Ingress", "Egress"]),
-    performanceHints: few(["AssumeNeededOnEveryNode"]),
-  },
-  { requiredKeys: ["selector", "ingress", "egress"] },
-);
-const namespace = few("one", "two");
-const profileNames = fc.uniqueArray(few("kns.one", "kns.two", "p"), { maxLength: 2 });
-const addresses = fc.uniqueArray(few("10.0.0.1", "10.0.0.2", "10.0.0.3", "fd00::1"), {
-  minLength: 0,
-  maxLength: 2,
-});
-const ports = fc.uniqueArray(
-  few(
-    { name: "http", protocol: "TCP", port: 80 } as const,
-    { name: "http", protocol: "UDP", port: 81 } as const,
-    { name: "dns", protocol: "UDP", port: 53 } as const,
-  ),
-  { maxLength: 2 },
-);
-const put: fc.Arbitrary<Update> = fc.oneof(
-  {
-    weight: 4,
-    arbitrary: fc
-      .record({
-        pod: few("a", "b", "c"),
-        node: few(HERE, "there"),
-        namespace,
-        labels,
-        profiles: profileNames,
-        address: addresses,
-        ports,
-        interfaceName: few("cali1", "cali2", "cali3"),
-      })
-      .map(({ pod, ...options }) => workload(pod, options)),
-  },
-  fc
-    .record({ name: few("h1", "h2"), labels, ports, profiles: profileNames, expectedIPs: addresses })
-    .map(({ name, labels: own, ...spec }) =>
-      hostEndpoint(name, { node: "there", interfaceName: "eth0", ...spec } as never, own),
-    ),
-  fc.tuple(namespace, few("s1", "s2"), addresses, labels).map(args => networkSet(...args)),
-  fc.tuple(few("s1", "s2"), fc.constant(["10.2.0.0/16"]), labels).map(args => globalNetworkSet(...args)),
-  fc
-    .record({ name: few("kns.one", "kns.two", "p"), labelsToApply: labels, ingress: rules, egress: rules })
-    .map(({ name, ...spec }) => profile(name, spec as never)),
-  { weight: 3, arbitrary: fc.tuple(few("p1", "p2", "p3"), policySpec).map(args => globalPolicy(...args)) },
-  {
-    weight: 2,
-    arbitrary: fc
-      .tuple(namespace, few("p1", "p2"), policySpec)
-      .map(([ns, name, spec]) => networkPolicy(ns, name, spec as never)),
-  },
-  fc.tuple(few("t1", "t2"), few(1, 2, undefined), few("Deny", "Pass")).map(args => tier(...args)),
-  fc.tuple(few("i1", "i2"), few("10.65.0.0/16", "10.66.0.0/16"), fc.boolean()).map(args => pool(...args)),
-);
-const step = fc.record({
-  update: fc.oneof({ weight: 3, arbitrary: put }, { weight: 1, arbitrary: put.map(gone) }),
-  drain: fc.boolean(),
 });

@@ -9,13 +9,14 @@ import type {
 } from "../../../../crd-schemas/index.ts";
 import { type Key, key, type ResourceKind } from "../../../../datastore/key.ts";
 import type { Update } from "../../../../datastore/reflector.ts";
-import type { Changes, LocalEndpoint, PoolInfo } from "../../../../felix/calc/changes.ts";
+import type { Changes, LocalEndpoint, LocalHostEndpoint, PoolInfo } from "../../../../felix/calc/changes.ts";
 import { CalcGraph } from "../../../../felix/calc/graph.ts";
+import type { HostInterface } from "../../../../felix/calc/host-endpoints.ts";
 import type { Policy, Profile } from "../../../../policy/model.ts";
 
 export const HERE = "here";
 
-function put(
+export function put(
   kind: ResourceKind,
   name: string,
   // Anything: a test also stores what makes no sense.
@@ -103,6 +104,7 @@ export class Picture {
   readonly profiles = new Map<string, Profile>();
   readonly endpoints = new Map<string, LocalEndpoint>();
   readonly pools = new Map<string, PoolInfo>();
+  readonly hostEndpoints = new Map<string, LocalHostEndpoint>();
 
   take(changes: Changes): this {
     for (const [id, change] of changes.sets) {
@@ -119,7 +121,7 @@ export class Picture {
         }
       }
     }
-    for (const name of ["policies", "profiles", "endpoints", "pools"] as const) {
+    for (const name of ["policies", "profiles", "endpoints", "pools", "hostEndpoints"] as const) {
       for (const [id, value] of changes[name]) {
         if (value) (this[name] as Map<string, unknown>).set(id, value);
         else this[name].delete(id);
@@ -139,6 +141,7 @@ export class Picture {
       profiles: this.profiles,
       endpoints: this.endpoints,
       pools: this.pools,
+      hostEndpoints: this.hostEndpoints,
     };
     const text = JSON.stringify(
       Object.fromEntries(Object.entries(all).map(([name, map]) => [name, plain(map)])),
@@ -164,6 +167,16 @@ export class Calculation {
   /** Applies, hands over, and returns what was handed over. */
   apply(...updates: readonly Update[]): Changes {
     this.graph.apply(updates);
+    return this.#handOver();
+  }
+
+  /** Those the host has from now on. */
+  interfaces(...interfaces: readonly HostInterface[]): Changes {
+    this.graph.setHostInterfaces(interfaces);
+    return this.#handOver();
+  }
+
+  #handOver(): Changes {
     const changes = this.graph.drain();
     this.picture.take(changes);
     return changes;
