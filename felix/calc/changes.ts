@@ -7,7 +7,7 @@
  */
 
 import type { Cidr } from "../../net/cidr.ts";
-import type { Ip } from "../../net/ip.ts";
+import type { Ip, IpVersion } from "../../net/ip.ts";
 import type { Mac } from "../../net/mac.ts";
 import type { Policy, Profile } from "../../policy/model.ts";
 import type { QosControls } from "./qos.ts";
@@ -96,7 +96,7 @@ export interface RemoteRoute {
   readonly gateway: Ip;
 }
 
-/** The other end of our VXLAN device. */
+/** Another node's end of our VXLAN. */
 export interface Vtep {
   readonly node: string;
   /** Inside the tunnel. */
@@ -104,6 +104,20 @@ export interface Vtep {
   readonly mac: Mac;
   /** The node's own address, where packets for it are sent. */
   readonly hostAddress: Ip;
+}
+
+/** This host's end of a VXLAN tunnel. */
+export interface TunnelEnd {
+  readonly address: Ip;
+  readonly mac: Mac;
+}
+
+/** This host as its Node resource says, where it is known. */
+export interface OwnNode {
+  readonly addresses: Readonly<Record<IpVersion, Ip | undefined>>;
+  readonly vxlan: Readonly<Record<IpVersion, TunnelEnd | undefined>>;
+  /** The address of the IPIP device. */
+  readonly ipip: Ip | undefined;
 }
 
 export interface PoolInfo {
@@ -123,6 +137,8 @@ export interface Changes {
   readonly hostEndpoints: ReadonlyMap<string, LocalHostEndpoint | undefined>;
   /** Given when it changed. */
   readonly encapsulation?: Encapsulation;
+  /** Given when it changed; undefined again when the Node is gone. */
+  readonly ownNode?: OwnNode | undefined;
   /** Service addresses that are advertised, of both IP versions; what nobody translated must not loop. Given when they changed. */
   readonly serviceCidrs?: readonly Cidr[];
   readonly routes: ReadonlyMap<Cidr, RemoteRoute | undefined>;

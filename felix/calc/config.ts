@@ -49,6 +49,9 @@ const flag: Parameter<boolean> = {
   zero: false,
 };
 
+/** Undefined: whatever else there is decides. */
+const optionalFlag: Parameter<boolean | undefined> = { ...flag, zero: undefined };
+
 function integer(min: number, max: number): Parameter<number> {
   const parse = (raw: string) => {
     const value = Number(raw);
@@ -137,6 +140,16 @@ const PARAMETERS = {
   removeExternalRoutes: flag,
   ipv4NormalRoutePriority: integer(1, 2_147_483_646),
   ipv6NormalRoutePriority: integer(1, 2_147_483_646),
+  programClusterRoutes: choice("EnabledIPIPOnly", "Enabled", "EnabledNoEncapOnly", "Disabled"),
+  vxlanEnabled: optionalFlag,
+  ipipEnabled: optionalFlag,
+  vxlanVNI: integer(0, 16_777_215),
+  vxlanPort: integer(0, 65_535),
+  vxlanMTU: integer(0, 65_535),
+  vxlanMTUV6: integer(0, 65_535),
+  ipipMTU: integer(0, 65_535),
+  mtuIfacePattern: text,
+  featureDetectOverride: text,
   natOutgoingAddress: text,
   natPortRange: text,
   iptablesNATOutgoingInterfaceFilter: text,
