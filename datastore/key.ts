@@ -33,9 +33,16 @@ export const RESOURCE_KINDS = [
 /** Calico's IPAM records, which are no API resources in etcd; a value is the record (`ipam/records.ts`). */
 export const IPAM_KINDS = ["IPAMBlock", "BlockAffinity", "IPAMHandle", "IPAMConfig"] as const;
 
+/**
+ * Objects of Kubernetes itself that Calico follows under kinds of its own; a value is the object as Kubernetes
+ * has it. Its API server is where they come from: elsewhere they are what somebody put there.
+ */
+export const KUBERNETES_KINDS = ["KubernetesEndpointSlice"] as const;
+
 export type ResourceKind = (typeof RESOURCE_KINDS)[number];
 export type IpamKind = (typeof IPAM_KINDS)[number];
-export type Kind = ResourceKind | IpamKind;
+export type KubernetesKind = (typeof KUBERNETES_KINDS)[number];
+export type Kind = ResourceKind | IpamKind | KubernetesKind;
 
 /**
  * - Resources: `name` is metadata.name, `namespace` is set exactly for namespaced kinds.

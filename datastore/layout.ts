@@ -8,7 +8,16 @@
 
 import { KINDS } from "../crd-schemas/kinds.ts";
 import { DatastoreError, DatastoreErrorCode } from "./errors.ts";
-import { IPAM_KINDS, type IpamKind, type Key, type Kind, key, type Query, type ResourceKind } from "./key.ts";
+import {
+  IPAM_KINDS,
+  type IpamKind,
+  type Key,
+  type Kind,
+  KUBERNETES_KINDS,
+  type KubernetesKind,
+  key,
+  type Query,
+} from "./key.ts";
 import { type PathRange, prefixRange } from "./key-value-store.ts";
 
 export const ROOT = "/calico/";
@@ -17,11 +26,20 @@ const RESOURCES = `${ROOT}resources/v3/projectcalico.org/`;
 const IPAM = `${ROOT}ipam/v2/`;
 
 export function isNamespaced(kind: Kind): boolean {
-  return !isIpamKind(kind) && KINDS[kind].namespaced;
+  return isKubernetesKind(kind) || (!isIpamKind(kind) && KINDS[kind].namespaced);
 }
 
 export function isIpamKind(kind: Kind): kind is IpamKind {
   return (IPAM_KINDS as readonly string[]).includes(kind);
+}
+
+export function isKubernetesKind(kind: Kind): kind is KubernetesKind {
+  return (KUBERNETES_KINDS as readonly string[]).includes(kind);
+}
+
+/** Where the resources of a kind are. */
+function folderOf(kind: Exclude<Kind, IpamKind>): string {
+  return `${RESOURCES}${isKubernetesKind(kind) ? `${kind.toLowerCase()}s` : KINDS[kind].plural}/`;
 }
 
 /** @throws DatastoreError NotSupported for a key that has no place, such as a name with a slash. */
@@ -36,8 +54,8 @@ export function pathOf(k: Key): string {
     case "BlockAffinity":
       return `${IPAM}${ownerPath(k, k.namespace)}/${cidrPath(k)}`;
     default: {
-      const folder = `${RESOURCES}${KINDS[k.kind].plural}/`;
-      if (KINDS[k.kind].namespaced !== (k.namespace !== undefined)) {
+      const folder = folderOf(k.kind);
+      if (isNamespaced(k.kind) !== (k.namespace !== undefined)) {
         throw unplaceable(k, k.namespace === undefined ? "a namespace is required" : "has no namespaces");
       }
       return k.namespace === undefined
@@ -67,7 +85,7 @@ export function keyAt<K extends Kind>(kind: K, path: string): Key<K> | undefined
       return match && block !== undefined ? key(kind, block, `${match[1]}:${match[2]}`) : undefined;
     }
     default: {
-      const rest = after(`${RESOURCES}${KINDS[kind as ResourceKind].plural}/`, path);
+      const rest = after(folderOf(kind), path);
       if (!rest) return undefined;
       const slash = rest.indexOf("/");
       if (!isNamespaced(kind)) return slash < 0 ? key(kind, rest) : undefined;
@@ -94,8 +112,8 @@ export function rangeOf(query: Query): PathRange {
       // Of all that is below ipam/v2/, exactly `host/` and `virtual/` sort between these two.
       return { start: `${IPAM}host/`, end: prefixRange(`${IPAM}virtual/`).end };
     default: {
-      const folder = `${RESOURCES}${KINDS[kind].plural}/`;
-      if (!KINDS[kind].namespaced) return prefixRange(folder + namePrefix);
+      const folder = folderOf(kind);
+      if (!isNamespaced(kind)) return prefixRange(folder + namePrefix);
       return prefixRange(namespace === undefined ? folder : `${folder}${namespace}/${namePrefix}`);
     }
   }

@@ -2,14 +2,14 @@
  * Between a resource as its users see it and the JSON that is stored. What the store itself says is not stored
  * (the revision, which becomes metadata.resourceVersion on read); what readers rely on is always stored (kind,
  * apiVersion, creationTimestamp, uid, and the labels other nodes select by). Unknown fields pass through: a
- * newer Calico may have put them there. IPAM records are stored as they are.
+ * newer Calico may have put them there. IPAM records are stored as they are, objects of Kubernetes as what they are there.
  */
 
 import { randomUUID } from "node:crypto";
 import { API_VERSION } from "../crd-schemas/kinds.ts";
 import type { Revision, Value } from "./datastore.ts";
 import { type Key, type Kind, key } from "./key.ts";
-import { isIpamKind } from "./layout.ts";
+import { isIpamKind, isKubernetesKind } from "./layout.ts";
 import { annotateName, effectiveName, isTieredPolicy, withoutNameAnnotation } from "./policy-name.ts";
 
 const TIER_LABEL = "projectcalico.org/tier";
@@ -44,6 +44,7 @@ export function encodeValue(k: Key, value: Value, storedName: string = k.name): 
   const { resourceVersion: _, selfLink: __, ...metadata } = value.metadata ?? {};
   metadata.name = storedName;
   if (k.namespace !== undefined) metadata.namespace = k.namespace;
+  if (isKubernetesKind(k.kind)) return JSON.stringify({ ...value, metadata });
   if (isTieredPolicy(k.kind)) {
     metadata.annotations = annotateName(metadata.annotations, k.name);
     metadata.labels = { ...metadata.labels, [TIER_LABEL]: value.spec?.tier || "default" };
@@ -75,6 +76,7 @@ export function decodeValue<K extends Kind>(
   if (isIpamKind(stored.kind)) return { key: stored, value };
   const metadata = { ...value.metadata, name: stored.name, resourceVersion: revision };
   if (stored.namespace !== undefined) metadata.namespace = stored.namespace;
+  if (isKubernetesKind(stored.kind)) return { key: stored, value: { ...value, metadata } };
   let own = stored;
   if (isTieredPolicy(stored.kind)) {
     own = key(stored.kind, effectiveName(stored.name, value), stored.namespace);

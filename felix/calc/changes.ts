@@ -75,6 +75,8 @@ export interface LocalHostEndpoint {
   /** Before destinations are translated, ingress only; no end of tier denies. */
   readonly preDnatTiers: readonly EndpointTier[];
   readonly profiles: readonly string[];
+  /** Written into what the host itself sends out of the cluster: 0 to 63. */
+  readonly dscp?: number;
 }
 
 /** For all interfaces that have no host endpoint of their own and are no workload's. */

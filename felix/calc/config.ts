@@ -119,6 +119,7 @@ const PARAMETERS = {
   failsafeOutboundHostPorts: failsafePorts,
   serviceLoopPrevention: choice("Drop", "Reject", "Disabled"),
   floatingIPs: choice("Disabled", "Enabled"),
+  externalNodesList: textList,
   natOutgoingExclusions: choice("IPPoolsOnly", "IPPoolsAndHostIPs"),
   defaultEndpointToHostAction: choice("Drop", "Accept", "Return"),
   chainInsertMode: choice("Insert", "Append"),
@@ -193,7 +194,7 @@ export function resolveConfig(layers: readonly ConfigLayer[]): {
       const name = NAMES.get(given.toLowerCase());
       if (name === undefined || raw === undefined || raw === null) continue;
       const parameter = PARAMETERS[name as keyof typeof PARAMETERS] as Parameter<unknown>;
-      const value = Array.isArray(raw) ? failsafePortsText(raw) : String(raw).trim();
+      const value = flatText(raw).trim();
       const parsed = value.toLowerCase() === "none" ? parameter.zero : parameter.parse(value);
       if (parsed === undefined)
         problems.push({ source: layer.source, parameter: name, value, expected: parameter.expected });
@@ -201,6 +202,14 @@ export function resolveConfig(layers: readonly ConfigLayer[]): {
     }
   }
   return { config: config as unknown as FelixConfig, problems };
+}
+
+/** The flat form of what a resource has as a list: of texts, or of failsafe ports. */
+function flatText(raw: unknown): string {
+  if (!Array.isArray(raw)) return String(raw);
+  return raw.every(item => typeof item === "string") && raw.length > 0
+    ? raw.join(",")
+    : failsafePortsText(raw);
 }
 
 /** The layer of the environment: `FELIX_INTERFACEPREFIX` and so on. */

@@ -6,15 +6,17 @@
  * half were silently left out would be worse than none.
  */
 
-import type {
-  GlobalNetworkSet,
-  HostEndpoint,
-  NetworkSet,
-  Protocol,
-  WorkloadEndpoint,
+import {
+  dscpNumber,
+  type GlobalNetworkSet,
+  type HostEndpoint,
+  type NetworkSet,
+  type Protocol,
+  parseDSCP,
+  type WorkloadEndpoint,
 } from "../../crd-schemas/index.ts";
 import { type Cidr, cidr, isHostCidr, networkAddress } from "../../net/cidr.ts";
-import type { Ip } from "../../net/ip.ts";
+import { type Ip, ip } from "../../net/ip.ts";
 import { mac } from "../../net/mac.ts";
 import { canonicalProtocol } from "../../policy/model.ts";
 import { NAMESPACE_LABEL } from "../../policy/resolve.ts";
@@ -22,10 +24,13 @@ import type { LabelRecord } from "../../policy/selector/label-index.ts";
 import type { PolicySubject } from "./active-policies.ts";
 import type { LocalEndpoint } from "./changes.ts";
 import type { HostEndpointInput } from "./host-endpoints.ts";
+import { qosControls } from "./qos.ts";
 import type { NamedPort, SetItem } from "./set-index.ts";
 
 /** Labels that only profiles may give: among a resource's own they would be a forgery. */
 const RESERVED = /^pc(ns|sa)\./;
+
+const DSCP_ANNOTATION = "qos.projectcalico.org/dscp";
 
 const NO_PORTS: readonly NamedPort[] = [];
 
@@ -71,14 +76,19 @@ export function networkSetItem({ metadata, spec }: NetworkSet | GlobalNetworkSet
 /** A local workload before it is known which policies apply to it. */
 export interface WorkloadInput {
   readonly subject: PolicySubject;
+  /** With the floating addresses it asks for, whether it may have them or not. */
   readonly endpoint: Omit<LocalEndpoint, "tiers">;
+  /** Its floating addresses are no matter of configuration. */
+  readonly isOpenStack: boolean;
 }
 
 export function hostEndpointInput({ spec, metadata }: HostEndpoint): HostEndpointInput {
+  const dscp = metadata.annotations?.[DSCP_ANNOTATION];
   return {
     interfaceName: spec.interfaceName || undefined,
     expectedIps: (spec.expectedIPs ?? []).map(net => networkAddress(cidr(net))),
     subject: { isHost: true, labels: metadata.labels ?? {}, profiles: spec.profiles ?? [] },
+    dscp: dscp === undefined ? undefined : dscpNumber(parseDSCP(dscp) ?? dscp),
   };
 }
 
@@ -96,9 +106,13 @@ export function workloadInput({ spec, metadata }: WorkloadEndpoint): WorkloadInp
       mac: spec.mac ? mac(spec.mac) : undefined,
       profiles: spec.profiles ?? [],
       allowedSources: (spec.allowSpoofedSourcePrefixes ?? []).map(cidr),
-      floatingIps: [],
-      qos: undefined,
+      floatingIps: (spec.ipNATs ?? []).map(({ externalIP, internalIP }) => ({
+        external: ip(externalIP),
+        internal: ip(internalIP),
+      })),
+      qos: qosControls(spec.qosControls),
     },
+    isOpenStack: spec.orchestrator === "openstack",
   };
 }
 

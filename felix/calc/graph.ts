@@ -4,6 +4,7 @@
  *   WorkloadEndpoint --+-----------------------> SetIndex --------------> sets
  *   HostEndpoint ------+                          ^   ^
  *   NetworkSet --------+                   labels |   | sets in use
+ *   EndpointSlice -----+                          |   |
  *                      | local ones               |   |
  *                      v                          |   |
  *   Policy, Tier --> ActivePolicies --------------|---+----> policies, profiles
@@ -11,7 +12,7 @@
  *                         +--> InterfaceClaims ----------------> endpoints (with their tiers in order)
  *   the host's            +--> HostEndpoints ------------------> hostEndpoints, by interface
  *   interfaces ---------------------^
- *   IPPool, BGPConfiguration, ... --> parts (part.ts) ---------------> pools, serviceCidrs, ...
+ *   IPPool, BGPConfiguration, ... --> parts (part.ts) ---------------> pools, serviceCidrs, all-hosts-net, ...
  *
  * Pure: no I/O, no clock. `apply` costs what the updates touch; `drain` gives what came of all of them. Resources are
  * validated once more, because not everybody who can write to the datastore has to do it first: those that make no
@@ -21,13 +22,14 @@
 
 import { validResource, type WorkloadEndpoint } from "../../crd-schemas/index.ts";
 import { type Key, type Kind, key, keyText, type Query } from "../../datastore/key.ts";
-import { isIpamKind } from "../../datastore/layout.ts";
+import { isIpamKind, isKubernetesKind } from "../../datastore/layout.ts";
 import type { Update } from "../../datastore/reflector.ts";
 import { policyKey } from "../../policy/model.ts";
 import { resolvePolicy, resolveProfile, resolveTier } from "../../policy/resolve.ts";
 import { ActivePolicies } from "./active-policies.ts";
 import { ANY_INTERFACE, type Changes, type LocalEndpoint, NO_CHANGES } from "./changes.ts";
 import type { FelixConfig } from "./config.ts";
+import { serviceSlice } from "./endpoint-slice.ts";
 import {
   hostEndpointInput,
   hostEndpointItem,
@@ -36,6 +38,7 @@ import {
   workloadInput,
   workloadItem,
 } from "./endpoints.ts";
+import { HostAddresses } from "./host-addresses.ts";
 import { HostEndpoints, type HostInterface } from "./host-endpoints.ts";
 import { InterfaceClaims } from "./interface-claims.ts";
 import type { GraphPart } from "./part.ts";
@@ -52,6 +55,7 @@ const OWN_KINDS: readonly Kind[] = [
   "GlobalNetworkSet",
   "HostEndpoint",
   "WorkloadEndpoint",
+  "KubernetesEndpointSlice",
 ];
 
 export interface CalcProblem {
@@ -68,7 +72,8 @@ export class CalcGraph {
   readonly #options: CalcOptions;
   readonly #sets = new SetIndex();
   readonly #active = new ActivePolicies(this.#sets);
-  readonly #parts: readonly GraphPart[] = [new Pools(), new ServiceCidrs()];
+  readonly #parts: readonly GraphPart[] = [new Pools(), new ServiceCidrs(), new HostAddresses()];
+  #floatingIps = false;
   readonly #partsOf = new Map<Kind, GraphPart[]>();
   readonly #workloads = new Map<string, WorkloadInput & { readonly key: Key }>();
   readonly #claims = new InterfaceClaims((id, winner, interfaceName) => {
@@ -94,6 +99,7 @@ export class CalcGraph {
 
   /** Once, before the first `drain`. */
   configure(config: FelixConfig): void {
+    this.#floatingIps = config.floatingIPs === "Enabled";
     for (const part of this.#parts) part.configure?.(config);
   }
 
@@ -137,16 +143,23 @@ export class CalcGraph {
     policies: number;
     activePolicies: number;
     localEndpoints: number;
+    hostEndpoints: number;
     sets: number;
     setItems: number;
   } {
     const { sets, items } = this.#sets.sizes;
-    return { ...this.#active.sizes, localEndpoints: this.#workloads.size, sets, setItems: items };
+    return {
+      ...this.#active.sizes,
+      localEndpoints: this.#workloads.size,
+      hostEndpoints: this.#hosts.size,
+      sets,
+      setItems: items,
+    };
   }
 
-  /** What is not validated: IPAM's records, whose readers do that, and workloads elsewhere. */
+  /** What has no schema here, and workloads elsewhere: who reads them is strict. */
   #isAsStored({ key, value }: Extract<Update, { type: "put" }>): boolean {
-    if (isIpamKind(key.kind)) return true;
+    if (isIpamKind(key.kind) || isKubernetesKind(key.kind)) return true;
     const node: unknown = key.kind === "WorkloadEndpoint" ? value?.spec?.node : undefined;
     return typeof node === "string" && node !== this.#options.nodeName;
   }
@@ -167,6 +180,9 @@ export class CalcGraph {
       case "NetworkSet":
       case "GlobalNetworkSet":
         this.#setItem(keyText(key), value && networkSetItem(value));
+        break;
+      case "KubernetesEndpointSlice":
+        this.#sets.setSlice(keyText(key), value && serviceSlice(key.namespace as string, value));
         break;
       case "NetworkPolicy":
       case "GlobalNetworkPolicy": {
@@ -205,9 +221,14 @@ export class CalcGraph {
     const endpoints = new Map<string, LocalEndpoint | undefined>();
     for (const id of ids) {
       const workload = this.#workloads.get(id);
-      endpoints.set(id, workload && { ...workload.endpoint, tiers: this.#active.tiersOf(id, "normal") });
+      endpoints.set(id, workload && this.#withPolicy(id, workload));
     }
     return endpoints;
+  }
+
+  #withPolicy(id: string, { endpoint, isOpenStack }: WorkloadInput): LocalEndpoint {
+    const floatingIps = this.#floatingIps || isOpenStack ? endpoint.floatingIps : [];
+    return { ...endpoint, floatingIps, tiers: this.#active.tiersOf(id, "normal") };
   }
 
   #setItem(id: string, item: ReturnType<typeof workloadItem>): void {

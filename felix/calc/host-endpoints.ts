@@ -24,6 +24,7 @@ export interface HostEndpointInput {
   readonly interfaceName: string | undefined;
   readonly expectedIps: readonly Ip[];
   readonly subject: PolicySubject;
+  readonly dscp: number | undefined;
 }
 
 export class HostEndpoints {
@@ -34,8 +35,8 @@ export class HostEndpoints {
   #stale = false;
   /** By interface, the governing endpoint's name. */
   #governed: ReadonlyMap<string, string> = new Map();
-  /** Of what the governing endpoints were when policies were last told of them. */
-  #subjects = new Map<string, PolicySubject>();
+  /** The governing endpoints, as policies were last told of them. */
+  #inForce = new Map<string, HostEndpointInput>();
   /** What was told of already. */
   #ignored: ReadonlySet<string> = new Set();
   readonly #shown = new Map<string, string>();
@@ -68,16 +69,16 @@ export class HostEndpoints {
     if (!this.#stale) return;
     this.#stale = false;
     this.#governed = this.#resolve();
-    const subjects = new Map<string, PolicySubject>();
+    const inForce = new Map<string, HostEndpointInput>();
     for (const name of this.#governed.values()) {
-      const { subject } = this.#endpoints.get(name) as HostEndpointInput;
-      subjects.set(name, subject);
-      if (this.#subjects.get(name) !== subject) this.#active.setEndpoint(subjectId(name), subject);
+      const input = this.#endpoints.get(name) as HostEndpointInput;
+      inForce.set(name, input);
+      if (this.#inForce.get(name) !== input) this.#active.setEndpoint(subjectId(name), input.subject);
     }
-    for (const name of this.#subjects.keys()) {
-      if (!subjects.has(name)) this.#active.setEndpoint(subjectId(name), undefined);
+    for (const name of this.#inForce.keys()) {
+      if (!inForce.has(name)) this.#active.setEndpoint(subjectId(name), undefined);
     }
-    this.#subjects = subjects;
+    this.#inForce = inForce;
   }
 
   /** After policies have been drained, with the endpoints they called changed: by interface, what is new. */
@@ -96,19 +97,22 @@ export class HostEndpoints {
     return changes;
   }
 
+  /** How many govern something. */
   get size(): number {
-    return this.#subjects.size;
+    return this.#inForce.size;
   }
 
   #judged(name: string): LocalHostEndpoint {
     const id = subjectId(name);
+    const { subject, dscp } = this.#inForce.get(name) as HostEndpointInput;
     return {
       id: name,
       tiers: this.#active.tiersOf(id, "normal"),
       forwardTiers: this.#active.tiersOf(id, "forward"),
       untrackedTiers: this.#active.tiersOf(id, "untracked"),
       preDnatTiers: this.#active.tiersOf(id, "pre-dnat"),
-      profiles: (this.#subjects.get(name) as PolicySubject).profiles,
+      profiles: subject.profiles,
+      ...(dscp !== undefined && { dscp }),
     };
   }
 

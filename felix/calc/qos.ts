@@ -3,6 +3,8 @@
  * interface; rates and connections are counted by the packet filter, which also writes the DSCP.
  */
 
+import { dscpNumber, type QoSControls } from "../../crd-schemas/index.ts";
+
 /** Of one direction. Absent: unlimited. */
 export interface QosLimits {
   /** Bits per second. */
@@ -28,4 +30,46 @@ export interface QosControls {
   readonly egress: QosLimits;
   /** Written into what leaves the cluster from here: 0 to 63. */
   readonly dscp?: number;
+}
+
+/** Calico's, where a rate is given without them (calico.md 2.9). */
+const DEFAULT_BURST = 4 * 2 ** 30;
+const DEFAULT_PACKET_BURST = 5;
+
+/** Undefined where nothing is limited. What a limit may be, its schema says. */
+export function qosControls(spec: QoSControls | undefined): QosControls | undefined {
+  if (!spec) return undefined;
+  const ingress = limits({
+    bandwidth: spec.ingressBandwidth,
+    burst: spec.ingressBurst,
+    peakRate: spec.ingressPeakrate,
+    minBurst: spec.ingressMinburst,
+    packetRate: spec.ingressPacketRate,
+    packetBurst: spec.ingressPacketBurst,
+    maxConnections: spec.ingressMaxConnections,
+  });
+  const egress = limits({
+    bandwidth: spec.egressBandwidth,
+    burst: spec.egressBurst,
+    peakRate: spec.egressPeakrate,
+    minBurst: spec.egressMinburst,
+    packetRate: spec.egressPacketRate,
+    packetBurst: spec.egressPacketBurst,
+    maxConnections: spec.egressMaxConnections,
+  });
+  const dscp = spec.dscp === undefined ? undefined : dscpNumber(spec.dscp);
+  if (Object.keys({ ...ingress, ...egress }).length === 0 && dscp === undefined) return undefined;
+  return { ingress, egress, ...(dscp !== undefined && { dscp }) };
+}
+
+/** Bursts and peaks shape a rate; without it they say nothing. */
+function limits(given: { readonly [Name in keyof QosLimits]: QosLimits[Name] | undefined }): QosLimits {
+  const { bandwidth, burst, peakRate, minBurst, packetRate, packetBurst, maxConnections } = given;
+  return {
+    ...(bandwidth !== undefined && { bandwidth, burst: burst ?? DEFAULT_BURST }),
+    ...(bandwidth !== undefined && peakRate !== undefined && { peakRate }),
+    ...(bandwidth !== undefined && minBurst !== undefined && { minBurst }),
+    ...(packetRate !== undefined && { packetRate, packetBurst: packetBurst ?? DEFAULT_PACKET_BURST }),
+    ...(maxConnections !== undefined && { maxConnections }),
+  };
 }

@@ -2,7 +2,7 @@
  * Who is in the sets that active rules refer to.
  *
  * Items (workload endpoints of all nodes, host endpoints, network sets) contribute addresses to the sets whose selector
- * matches them. Only sets that some active rule uses exist; using one twice keeps it until both are gone. One item
+ * matches them; EndpointSlices to those of their service. Only sets that some active rule uses exist; using one twice keeps it until both are gone. One item
  * changed costs the sets it is in, one set more costs the items that may match it.
  */
 
@@ -10,6 +10,7 @@ import type { NamedPortRef, SetRef } from "../../policy/model.ts";
 import { LabelIndex, type LabelRecord } from "../../policy/selector/label-index.ts";
 import type { SetChange, SetMember } from "./changes.ts";
 import { CountedMembers } from "./counted-members.ts";
+import { ServiceSets, type ServiceSlice } from "./service-sets.ts";
 
 export interface NamedPort {
   readonly name: string;
@@ -38,6 +39,7 @@ export class SetIndex {
   readonly #sets = new Map<string, UsedSet>();
   readonly #items = new Map<string, Contribution>();
   readonly #members = new CountedMembers();
+  readonly #services = new ServiceSets(this.#members);
   readonly #index = new LabelIndex<string, string>({
     matchStarted: (set, item) => this.#contribute(set, item, "add"),
     matchStopped: (set, item) => this.#contribute(set, item, "remove"),
@@ -54,8 +56,8 @@ export class SetIndex {
       ref.id,
       ref.kind === "named-port" || (ref.kind === "service" && ref.withPorts) ? "ip-port" : "net",
     );
-    // A service's members come from Kubernetes EndpointSlices, which only its datastore has: empty elsewhere.
-    if (ref.kind !== "service") this.#index.setSelector(ref.id, ref.selector);
+    if (ref.kind === "service") this.#services.use(ref);
+    else this.#index.setSelector(ref.id, ref.selector);
   }
 
   release(ref: SetRef): void {
@@ -63,7 +65,8 @@ export class SetIndex {
     if (!used || --used.uses > 0) return;
     this.#members.delete(ref.id);
     this.#sets.delete(ref.id);
-    this.#index.deleteSelector(ref.id);
+    if (ref.kind === "service") this.#services.release(ref);
+    else this.#index.deleteSelector(ref.id);
   }
 
   setItem(id: string, { labels, parents, nets, ports }: SetItem): void {
@@ -82,6 +85,11 @@ export class SetIndex {
     if (!this.#items.has(id)) return;
     this.#index.deleteItem(id);
     this.#items.delete(id);
+  }
+
+  /** What one EndpointSlice says of who is behind its service. */
+  setSlice(id: string, slice: ServiceSlice | undefined): void {
+    this.#services.setSlice(id, slice);
   }
 
   /** Labels that a profile gives to all that have it. */

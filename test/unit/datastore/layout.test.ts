@@ -4,6 +4,7 @@ import { isDatastoreError } from "../../../datastore/errors.ts";
 import {
   IPAM_KINDS,
   type Key,
+  KUBERNETES_KINDS,
   key,
   keyText,
   type Query,
@@ -15,7 +16,7 @@ import { isNamespaced, keyAt, pathOf, rangeOf } from "../../../datastore/layout.
 const name = fc.stringMatching(/^[a-z0-9]([a-z0-9.-]{0,10}[a-z0-9])?$/);
 const block = fc.constantFrom("10.65.0.0/26", "10.65.0.64/26", "fd00::/122", "fd00:0:0:1::40/122");
 const anyKey: fc.Arbitrary<Key> = fc
-  .constantFrom(...RESOURCE_KINDS, ...IPAM_KINDS)
+  .constantFrom(...RESOURCE_KINDS, ...IPAM_KINDS, ...KUBERNETES_KINDS)
   .chain((kind): fc.Arbitrary<Key> => {
     switch (kind) {
       case "IPAMConfig":
@@ -52,6 +53,7 @@ describe("datastore/layout", () => {
       ],
       [key("IPAMHandle", "k8s-pod-network.abc"), "/calico/ipam/v2/handle/k8s-pod-network.abc"],
       [key("IPAMConfig", "default"), "/calico/ipam/v2/config"],
+      [key("KubernetesEndpointSlice", "web-x7", "shop"), `${resources}/kubernetesendpointslices/shop/web-x7`],
     ];
     for (const [k, path] of expected) assert.equal(pathOf(k), path);
   });

@@ -6,6 +6,7 @@ import type { HostInterface } from "../../../../felix/calc/host-endpoints.ts";
 import { ip } from "../../../../net/ip.ts";
 import {
   Calculation,
+  endpointSlice,
   globalNetworkSet,
   globalPolicy,
   gone,
@@ -72,6 +73,10 @@ const portRule = fc.record({
     { requiredKeys: ["ports"] },
   ),
 });
+const ruleOnServices = few("web", "api").map(name => ({
+  action: "Allow" as const,
+  source: { services: { name, namespace: "one" } },
+}));
 const rules = fc.array(
   fc.oneof(fc.record({ action: few("Allow", "Deny", "Pass", "Log"), source: entity }), portRule),
   {
@@ -83,7 +88,7 @@ const policySpec = fc.record(
     selector,
     order: few(1, 2, 2.5),
     tier: few("default", "t1", "t2"),
-    ingress: rules,
+    ingress: fc.oneof({ weight: 4, arbitrary: rules }, { weight: 1, arbitrary: fc.tuple(ruleOnServices) }),
     egress: rules,
     types: few(["Ingress"], ["Egress"], ["Ingress", "Egress"]),
     performanceHints: few(["AssumeNeededOnEveryNode"]),
@@ -158,6 +163,11 @@ const put: fc.Arbitrary<Update> = fc.oneof(
       .tuple(namespace, few("p1", "p2"), policySpec)
       .map(([ns, name, spec]) => networkPolicy(ns, name, spec as never)),
   },
+  fc
+    .tuple(few("s1", "s2"), few("web", "api"), addresses, fc.subarray([80, 443]))
+    .map(([name, service, ips, numbers]) =>
+      endpointSlice("one", name, { service, addresses: ips, ports: numbers }),
+    ),
   fc.tuple(few("t1", "t2"), few(1, 2, undefined), few("Deny", "Pass")).map(args => tier(...args)),
   fc.tuple(few("i1", "i2"), few("10.65.0.0/16", "10.66.0.0/16"), fc.boolean()).map(args => pool(...args)),
 );

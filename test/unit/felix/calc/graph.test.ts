@@ -6,6 +6,7 @@ import {
   globalNetworkSet,
   globalPolicy,
   gone,
+  HERE,
   hostEndpoint,
   networkPolicy,
   networkSet,
@@ -335,6 +336,56 @@ describe("felix/calc/graph", () => {
         qos: undefined,
         tiers: [],
       });
+    });
+
+    it("have floating addresses where the configuration allows that, OpenStack's anyway", () => {
+      const ipNATs = [{ internalIP: "10.0.0.1", externalIP: "192.0.2.7" }];
+      const floating = (more: object = {}) => workload("a", { spec: { ipNATs, ...more } });
+      const wanted = [{ internal: "10.0.0.1", external: "192.0.2.7" }];
+      assert.deepEqual(Calculation.configured({}, floating()).endpoint("calia").floatingIps, []);
+      const allowed = Calculation.configured({ floatingIPs: "Enabled" }, floating());
+      assert.deepEqual(allowed.endpoint("calia").floatingIps, wanted);
+      const spec = {
+        node: HERE,
+        orchestrator: "openstack",
+        workload: "a",
+        endpoint: "eth0",
+        interfaceName: "calia",
+        ipNetworks: ["10.0.0.1/32"],
+        ipNATs,
+      };
+      const openstack = put("WorkloadEndpoint", "here-openstack-a-eth0", spec, { namespace: "openstack" });
+      assert.deepEqual(Calculation.configured({}, openstack).endpoint("calia").floatingIps, wanted);
+    });
+
+    it("have limits with Calico's bursts, and a DSCP by number or name", () => {
+      const limited = (qosControls: object) =>
+        new Calculation(workload("a", { spec: { qosControls } })).endpoint("calia").qos;
+      assert.deepEqual(limited({ ingressBandwidth: 10_000, egressPacketRate: 100, dscp: "EF" }), {
+        ingress: { bandwidth: 10_000, burst: 4 * 2 ** 30 },
+        egress: { packetRate: 100, packetBurst: 5 },
+        dscp: 46,
+      });
+      const peak = {
+        egressBandwidth: 10_000,
+        egressBurst: 5_000,
+        egressPeakrate: 20_000,
+        egressMinburst: 1500,
+      };
+      assert.deepEqual(limited({ ...peak, egressMaxConnections: 7, dscp: 0 }), {
+        ingress: {},
+        egress: { bandwidth: 10_000, burst: 5_000, peakRate: 20_000, minBurst: 1500, maxConnections: 7 },
+        dscp: 0,
+      });
+      assert.equal(limited({}), undefined);
+    });
+
+    it("with a limit out of bounds are refused", () => {
+      const calculation = new Calculation(
+        workload("a", { spec: { qosControls: { ingressBandwidth: 999 } } }),
+      );
+      assert.equal(calculation.picture.endpoints.size, 0);
+      assert.match(calculation.problems[0] as string, /ingressBandwidth/);
     });
   });
 

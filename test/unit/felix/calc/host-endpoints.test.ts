@@ -172,6 +172,16 @@ describe("felix/calc/host-endpoints", () => {
     });
   });
 
+  it("carry the DSCP that their annotation gives what the host sends", () => {
+    const marked = hostEndpoint("a", { node: HERE, interfaceName: "eth0" }) as { value: object };
+    const annotations = { "qos.projectcalico.org/dscp": "AF11" };
+    const calculation = new Calculation({
+      ...marked,
+      value: { ...marked.value, metadata: { name: "a", annotations } },
+    } as never);
+    assert.equal(judged(calculation, "eth0").dscp, 10);
+  });
+
   it("make policies active while they govern an interface", () => {
     const calculation = new Calculation(
       hostEndpoint("a", { node: HERE, expectedIPs: ["192.0.2.1"] }, { role: "gateway" }),

@@ -10,6 +10,7 @@ import type {
 import { type Key, key, type ResourceKind } from "../../../../datastore/key.ts";
 import type { Update } from "../../../../datastore/reflector.ts";
 import type { Changes, LocalEndpoint, LocalHostEndpoint, PoolInfo } from "../../../../felix/calc/changes.ts";
+import { resolveConfig } from "../../../../felix/calc/config.ts";
 import { CalcGraph } from "../../../../felix/calc/graph.ts";
 import type { HostInterface } from "../../../../felix/calc/host-endpoints.ts";
 import type { Policy, Profile } from "../../../../policy/model.ts";
@@ -97,6 +98,31 @@ export const globalNetworkSet = (name: string, nets: readonly string[], labels =
 export const pool = (name: string, cidr: string, natOutgoing = false) =>
   put("IPPool", name, { cidr, natOutgoing });
 
+/** One slice of service `name`; its ports are TCP's. */
+export function endpointSlice(
+  namespace: string,
+  name: string,
+  slice: { service?: string; addresses: readonly string[]; ports?: readonly number[] },
+): Update {
+  const { service = name, addresses, ports = [] } = slice;
+  const value = {
+    apiVersion: "discovery.k8s.io/v1",
+    kind: "EndpointSlice",
+    metadata: { name, namespace, labels: { "kubernetes.io/service-name": service } },
+    addressType: "IPv4",
+    endpoints: addresses.map(address => ({ addresses: [address] })),
+    ports: ports.map(port => ({ name: `p${port}`, protocol: "TCP", port })),
+  };
+  return {
+    type: "put",
+    key: key("KubernetesEndpointSlice", name, namespace),
+    value,
+    revision: "1",
+  } as unknown as Update;
+}
+
+export const node = (name: string, spec: object) => put("Node", name, spec);
+
 /** What somebody has who took all changes over. Refuses changes that make no sense on what there is. */
 export class Picture {
   readonly sets = new Map<string, Set<string>>();
@@ -162,6 +188,14 @@ export class Calculation {
 
   constructor(...updates: readonly Update[]) {
     this.apply(...updates);
+  }
+
+  /** With these parameters of the configuration. */
+  static configured(values: Readonly<Record<string, unknown>>, ...updates: readonly Update[]): Calculation {
+    const calculation = new Calculation();
+    calculation.graph.configure(resolveConfig([{ source: "test", values }]).config);
+    calculation.apply(...updates);
+    return calculation;
   }
 
   /** Applies, hands over, and returns what was handed over. */
