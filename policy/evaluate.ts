@@ -30,46 +30,15 @@ import {
   policyKey,
   type Rule,
   type ServiceRef,
-  type Tier,
 } from "./model.ts";
 import { comparePolicies, compareTiers } from "./order.ts";
 import type { Packet } from "./packet.ts";
+import type { EvaluatedEndpoint, PolicyState } from "./policy-state.ts";
 import type { Labels, Selector } from "./selector/index.ts";
 import type { LabelRecord } from "./selector/label-index.ts";
 
 export type { Packet } from "./packet.ts";
-
-export interface EvaluatedEndpoint {
-  readonly id: string;
-  /** Its own; those of its profiles are added. */
-  readonly labels: LabelRecord;
-  readonly profiles: readonly string[];
-  readonly addresses: readonly Ip[];
-  readonly ports: readonly { readonly name: string; readonly protocol: Protocol; readonly port: number }[];
-}
-
-/** A network set: addresses from outside, under labels. */
-export interface EvaluatedSet {
-  readonly labels: LabelRecord;
-  readonly profiles?: readonly string[];
-  readonly nets: readonly Cidr[];
-}
-
-export interface ServiceAddress {
-  readonly address: Ip;
-  readonly protocol: Protocol;
-  readonly port: number;
-}
-
-export interface PolicyState {
-  readonly policies: readonly Policy[];
-  readonly profiles: readonly Profile[];
-  readonly tiers?: readonly Tier[];
-  readonly endpoints: readonly EvaluatedEndpoint[];
-  readonly networkSets?: readonly EvaluatedSet[];
-  /** By `namespace/name`. */
-  readonly services?: ReadonlyMap<string, readonly ServiceAddress[]>;
-}
+export type * from "./policy-state.ts";
 
 /** A rule by where it stands: the policy's key or the profile's name, and its place in that direction's list. */
 export type Reason =

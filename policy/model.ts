@@ -105,6 +105,9 @@ export type PolicyKind =
   | "StagedGlobalNetworkPolicy"
   | "StagedKubernetesNetworkPolicy";
 
+/** What enforcing a staged policy would do; only Set and Delete are proposals. */
+export type StagedAction = "Set" | "Delete" | "Learn" | "Ignore";
+
 export interface PolicyId {
   readonly kind: PolicyKind;
   readonly namespace?: string;
@@ -127,6 +130,8 @@ export interface Policy {
   readonly applyOnForward: boolean;
   /** Its sets are wanted on every node, whether an endpoint there needs them or not. */
   readonly assumeNeededOnEveryNode: boolean;
+  /** Of staged kinds, which are in force nowhere. */
+  readonly stagedAction?: StagedAction;
 }
 
 export interface Profile {

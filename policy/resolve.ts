@@ -19,6 +19,8 @@ import {
   type Protocol,
   parsePort,
   type Rule as RuleResource,
+  type StagedGlobalNetworkPolicy,
+  type StagedNetworkPolicy,
   type Tier as TierResource,
 } from "../crd-schemas/index.ts";
 import { type Cidr, cidr, cidrVersion } from "../net/cidr.ts";
@@ -50,15 +52,23 @@ export const SERVICE_ACCOUNT_PREFIX = "pcsa.";
 
 const DEFAULT_TIER = "default";
 
-export function resolvePolicy(policy: NetworkPolicy | GlobalNetworkPolicy): Policy {
+type NamespacedPolicy = NetworkPolicy | StagedNetworkPolicy;
+type GlobalPolicy = GlobalNetworkPolicy | StagedGlobalNetworkPolicy;
+
+function isNamespaced(policy: NamespacedPolicy | GlobalPolicy): policy is NamespacedPolicy {
+  return policy.kind === "NetworkPolicy" || policy.kind === "StagedNetworkPolicy";
+}
+
+export function resolvePolicy(policy: NamespacedPolicy | GlobalPolicy): Policy {
   const { spec, metadata } = policy;
-  const namespace = policy.kind === "NetworkPolicy" ? metadata.namespace : undefined;
+  const namespace = isNamespaced(policy) ? metadata.namespace : undefined;
   const types = policyTypes(spec);
   const rulesFor = (direction: Direction): Rule[] =>
     types.includes(direction)
       ? (spec[direction] ?? []).map(rule => resolveRule(rule, direction, namespace))
       : [];
-  const global = policy.kind === "GlobalNetworkPolicy" ? policy.spec : undefined;
+  const global = isNamespaced(policy) ? undefined : policy.spec;
+  const staged = policy.kind.startsWith("Staged") ? (policy as StagedNetworkPolicy).spec : undefined;
   return {
     id: { kind: policy.kind, name: metadata.name, ...(namespace !== undefined && { namespace }) },
     tier: spec.tier || DEFAULT_TIER,
@@ -71,6 +81,7 @@ export function resolvePolicy(policy: NetworkPolicy | GlobalNetworkPolicy): Poli
     preDNAT: global?.preDNAT ?? false,
     applyOnForward: global?.applyOnForward ?? false,
     assumeNeededOnEveryNode: spec.performanceHints?.includes("AssumeNeededOnEveryNode") ?? false,
+    ...(staged && { stagedAction: staged.stagedAction ?? "Set" }),
   };
 }
 
@@ -101,11 +112,11 @@ function policyTypes(spec: NetworkPolicy["spec"]): readonly Direction[] {
   return spec.ingress?.length ? ["ingress", "egress"] : ["egress"];
 }
 
-function subjectSelector(policy: NetworkPolicy | GlobalNetworkPolicy): Selector {
+function subjectSelector(policy: NamespacedPolicy | GlobalPolicy): Selector {
   const { selector, serviceAccountSelector } = policy.spec;
   const parts: SelectorNode[] = [];
   if (selector?.trim()) parts.push(parseSelector(selector).ast);
-  if (policy.kind === "NetworkPolicy") parts.push(equals(NAMESPACE_LABEL, policy.metadata.namespace ?? ""));
+  if (isNamespaced(policy)) parts.push(equals(NAMESPACE_LABEL, policy.metadata.namespace ?? ""));
   else if (policy.spec.namespaceSelector) parts.push(amongNamespaces(policy.spec.namespaceSelector));
   if (serviceAccountSelector) parts.push(amongServiceAccounts(serviceAccountSelector));
   return new Selector(parts.length === 0 ? all : parts.reduce((left, right) => and(left, right)));

@@ -4,10 +4,14 @@
  * leave out counts as a problem then.
  */
 
-import { API_VERSION, type Problem as FieldProblem, validateResource } from "../../crd-schemas/index.ts";
+import { type Problem as FieldProblem, validateResource } from "../../crd-schemas/index.ts";
 import type { Located } from "../../input/parse.ts";
 import type { Problem } from "../../input/problem.ts";
-import { convertNetworkPolicy, type KubernetesNetworkPolicy } from "../../policy/convert/kubernetes.ts";
+import {
+  convertNetworkPolicy,
+  type KubernetesNetworkPolicy,
+  readNetworkPolicy,
+} from "../../policy/convert/kubernetes.ts";
 import { selectorProblem } from "../../policy/selector/index.ts";
 import type { Context } from "../context.ts";
 import type { FileOptions } from "../options.ts";
@@ -66,22 +70,9 @@ function convertKubernetes(input: KubernetesNetworkPolicy): {
   policy?: object;
   problems: readonly FieldProblem[];
 } {
-  // A kind of ours has the same spec: its schema tells whether the converter will find what it expects.
-  const { metadata, spec } = input;
-  const staged = {
-    apiVersion: API_VERSION,
-    kind: "StagedKubernetesNetworkPolicy",
-    metadata: { namespace: "default", ...metadata },
-    spec,
-  };
-  const { problems, resource } = validateResource(staged);
+  const { problems, policy: read } = readNetworkPolicy(input);
   if (problems) return { problems };
-  const converted = convertNetworkPolicy({
-    ...input,
-    ...(resource as unknown as KubernetesNetworkPolicy),
-    apiVersion: input.apiVersion,
-    kind: input.kind,
-  });
+  const converted = convertNetworkPolicy(read);
   const { policy } = converted;
   const { name } = policy.metadata;
   const own = name.startsWith(COPY_PREFIX) ? name.slice(COPY_PREFIX.length) : name;

@@ -4,14 +4,10 @@
  * config file text: `tcp:22, udp:10.0.0.0/8:53, tcp:[fd00::/8]:179`; a port alone is TCP's.
  */
 
-import { type Cidr, parseCidr } from "../../net/cidr.ts";
+import { parseCidr } from "../../net/cidr.ts";
+import type { FailsafePort } from "../../policy/failsafes.ts";
 
-export interface FailsafePort {
-  readonly protocol: "tcp" | "udp" | "sctp";
-  /** The other end; undefined: anybody. */
-  readonly net: Cidr | undefined;
-  readonly port: number;
-}
+export type { FailsafePort } from "../../policy/failsafes.ts";
 
 const ENTRY = /^(?:(tcp|udp|sctp):)?(?:(\[[^\]]+\]|[^[\]]+):)?(\d{1,5})$/i;
 

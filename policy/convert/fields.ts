@@ -59,6 +59,21 @@ export class Fields {
     return this.#typed(name, value => (isScalar(value) ? parse(value) : undefined), expected);
   }
 
+  /** One of these texts. */
+  oneOf<T extends string>(name: string, choices: readonly T[]): T | undefined {
+    return this.parsed(name, value => choices.find(choice => choice === value), choices.join(", "));
+  }
+
+  /** A port by its number. */
+  port(name: string): number | undefined {
+    return this.parsed(name, value => (isPort(value) ? value : undefined), PORT);
+  }
+
+  requiredPort(name: string): number | undefined {
+    if (this.value(name) === undefined) this.problem([name], "is missing", PORT);
+    return this.port(name);
+  }
+
   /** Every element through `parse`; an absent list is empty. */
   parsedList<T>(name: string, parse: (value: string | number) => T | undefined, expected: string): T[] {
     const result: T[] = [];
@@ -121,6 +136,12 @@ export class Fields {
     if (result === undefined) this.problem([name], `${shown(value)} is wrong`, expected);
     return result;
   }
+}
+
+const PORT = "a port from 1 to 65535";
+
+function isPort(value: unknown): value is number {
+  return Number.isInteger(value) && (value as number) >= 1 && (value as number) <= 65535;
 }
 
 export function isMapping(value: unknown): value is Record<string, unknown> {

@@ -1,40 +1,35 @@
 /**
- * Kubernetes' own policies and namespaces as v3 resources.
+ * Kubernetes' NetworkPolicies as v3 resources.
  *
  * A NetworkPolicy only ever allows: each pair of a protocol and a peer becomes one Allow rule, and that the
  * policy applies is what denies the rest. So a rule that cannot be converted is left out and reported: that
- * opens nothing. (ClusterNetworkPolicy, which also denies and passes, will need a converter of its own, where
- * leaving out is not safe.)
+ * opens nothing. (The cluster's policies also deny and pass: kubernetes-cluster-policies.ts.)
  */
 
 import {
   API_VERSION,
   type EntityRule,
-  formatPort,
   type KubernetesEgressRule,
   type KubernetesIngressRule,
   type KubernetesIPBlock,
   type KubernetesPolicyPeer,
   type KubernetesPolicyPort,
   type LabelSelector,
-  type LabelSelectorRequirement,
   type NetworkPolicy,
   type ObjectMeta,
   type Path,
   type PolicyType,
-  type Port,
   type PortMatch,
   type Problem,
-  type Profile,
-  type Protocol,
   parsePort,
   parseProtocol,
   type Rule,
+  validateResource,
 } from "../../crd-schemas/index.ts";
 import { type Cidr, parseCidr } from "../../net/cidr.ts";
-import { mergeRanges } from "../port-ranges.ts";
-import { NAMESPACE_PREFIX } from "../resolve.ts";
-import { and, canonicalText, equals, has, membership, not, type SelectorNode } from "../selector/ast.ts";
+import { isMapping } from "./fields.ts";
+import { type PolicyPort, portsByProtocol } from "./kubernetes-ports.ts";
+import { namespaceSelectorText, podSelectorText } from "./kubernetes-selectors.ts";
 
 export interface KubernetesNetworkPolicy {
   readonly apiVersion: "networking.k8s.io/v1";
@@ -48,8 +43,10 @@ export interface KubernetesNetworkPolicy {
   };
 }
 
-export interface KubernetesNamespace {
-  readonly metadata: { readonly name: string; readonly labels?: Readonly<Record<string, string>> };
+/** For each rule of a converted policy the path of the rule it came from, of which it may be one of several. */
+export interface RuleOrigins {
+  readonly ingress: readonly Path[];
+  readonly egress: readonly Path[];
 }
 
 /** Names of policies that came from Kubernetes; users may not take such names. */
@@ -57,11 +54,10 @@ const POLICY_PREFIX = "knp.default.";
 /** The order of all of them, so that Calico policies can be put before and after. */
 const POLICY_ORDER = 1000;
 
-const ORCHESTRATOR_LABEL = "projectcalico.org/orchestrator";
-
 /** `problems`: the rules that were left out, and why. */
 export function convertNetworkPolicy(policy: KubernetesNetworkPolicy): {
   readonly policy: NetworkPolicy;
+  readonly origins: RuleOrigins;
   readonly problems: readonly Problem[];
 } {
   const { metadata, spec } = policy;
@@ -73,6 +69,7 @@ export function convertNetworkPolicy(policy: KubernetesNetworkPolicy): {
     convertRule(rule.ports, rule.to, "destination", ["spec", "egress", i], problems),
   );
   return {
+    origins: { ingress: ingress.map(([path]) => path), egress: egress.map(([path]) => path) },
     policy: {
       apiVersion: API_VERSION,
       kind: "NetworkPolicy",
@@ -86,29 +83,32 @@ export function convertNetworkPolicy(policy: KubernetesNetworkPolicy): {
         order: POLICY_ORDER,
         selector: podSelectorText(spec.podSelector),
         types: policyTypes(spec),
-        ...(ingress.length > 0 && { ingress }),
-        ...(egress.length > 0 && { egress }),
+        ...(ingress.length > 0 && { ingress: ingress.map(([, rule]) => rule) }),
+        ...(egress.length > 0 && { egress: egress.map(([, rule]) => rule) }),
       },
     },
     problems,
   };
 }
 
-/** The profile that gives pods the labels of their namespace, and leaves them open until a policy applies. */
-export function convertNamespace({ metadata: { name, labels } }: KubernetesNamespace): Profile {
-  const labelsToApply = Object.fromEntries(
-    Object.entries(labels ?? {}).map(([key, value]) => [NAMESPACE_PREFIX + key, value]),
-  );
-  return {
+/**
+ * The policy in a document, or what is wrong with it. A kind of ours has the same spec: its schema and its rules say
+ * what the API server would have said.
+ */
+export function readNetworkPolicy(
+  document: object,
+):
+  | { readonly policy: KubernetesNetworkPolicy; readonly problems?: undefined }
+  | { readonly problems: readonly Problem[]; readonly policy?: undefined } {
+  const { metadata, spec, apiVersion, kind } = document as Record<string, unknown>;
+  const { problems, resource } = validateResource({
     apiVersion: API_VERSION,
-    kind: "Profile",
-    metadata: { name: `kns.${name}` },
-    spec: {
-      ingress: [{ action: "Allow" }],
-      egress: [{ action: "Allow" }],
-      labelsToApply: { ...labelsToApply, [`${NAMESPACE_PREFIX}projectcalico.org/name`]: name },
-    },
-  };
+    kind: "StagedKubernetesNetworkPolicy",
+    metadata: isMapping(metadata) ? { namespace: "default", ...metadata } : metadata,
+    spec,
+  });
+  if (problems) return { problems };
+  return { policy: { ...resource, apiVersion, kind } as unknown as KubernetesNetworkPolicy };
 }
 
 /** As the API server fills them in: Ingress always, Egress where there is something about it. */
@@ -124,9 +124,9 @@ function convertRule(
   peerEnd: "source" | "destination",
   path: Path,
   problems: Problem[],
-): Rule[] {
+): [Path, Rule][] {
   const peerField = peerEnd === "source" ? "from" : "to";
-  const protocols = portsByProtocol(ports, [...path, "ports"], problems);
+  const protocols = portsByProtocol(readPorts(ports, [...path, "ports"], problems));
   const entities =
     peers && peers.length > 0
       ? peers
@@ -143,58 +143,41 @@ function convertRule(
         ...entity.destination,
         ...(destinationPorts.length > 0 && { ports: destinationPorts }),
       };
-      return {
+      const rule: Rule = {
         action: "Allow",
         ...(protocol !== undefined && { protocol }),
         ...(Object.keys(entity.source).length > 0 && { source: entity.source }),
         ...(Object.keys(destination).length > 0 && { destination }),
-      } satisfies Rule;
+      };
+      return [path, rule] as [Path, Rule];
     }),
   );
 }
 
-interface ProtocolPorts {
-  readonly protocol: Protocol | undefined;
-  /** Empty: all of them. */
-  readonly ports: Port[];
-}
-
-function portsByProtocol(
+/** Undefined where any protocol will do. */
+function readPorts(
   ports: readonly KubernetesPolicyPort[] | undefined,
   path: Path,
   problems: Problem[],
-): ProtocolPorts[] {
-  if (!ports || ports.length === 0) return [{ protocol: undefined, ports: [] }];
-  const byProtocol = new Map<Protocol, PortMatch[] | "all">();
+): PolicyPort[] | undefined {
+  if (!ports || ports.length === 0) return undefined;
+  const result: PolicyPort[] = [];
   for (const [i, entry] of ports.entries()) {
     const protocol = parseProtocol(entry.protocol ?? "TCP");
     const port = convertPort(entry);
-    if (protocol === undefined || port === undefined) {
-      const field = protocol === undefined ? "protocol" : "port";
-      problems.push({ path: [...path, i, field], message: "is wrong; left out", expected: `a ${field}` });
+    if (protocol !== undefined && port !== undefined) {
+      result.push({ protocol, port });
       continue;
     }
-    const known = byProtocol.get(protocol) ?? [];
-    if (port === "all" || known === "all") byProtocol.set(protocol, "all");
-    else byProtocol.set(protocol, [...known, port]);
+    const field = protocol === undefined ? "protocol" : "port";
+    problems.push({ path: [...path, i, field], message: "is wrong; left out", expected: `a ${field}` });
   }
-  return [...byProtocol].map(([protocol, list]) => ({
-    protocol,
-    ports: list === "all" ? [] : mergedPorts(list).map(formatPort),
-  }));
+  return result;
 }
 
 function convertPort({ port, endPort }: KubernetesPolicyPort): PortMatch | "all" | undefined {
   if (port === undefined) return endPort === undefined ? "all" : undefined;
   return parsePort(endPort === undefined ? port : `${port}:${endPort}`);
-}
-
-function mergedPorts(ports: readonly PortMatch[]): PortMatch[] {
-  const ranges = mergeRanges(ports.filter(port => port.type === "range"));
-  return [
-    ...ranges.map(range => ({ type: "range", ...range }) as const),
-    ...ports.filter(port => port.type === "named"),
-  ];
 }
 
 function convertPeer(peer: KubernetesPolicyPeer, path: Path, problems: Problem[]): EntityRule | undefined {
@@ -227,40 +210,4 @@ function convertBlock(block: KubernetesIPBlock, path: Path, problems: Problem[])
     notNets.push(except);
   }
   return { nets: [net], ...(notNets.length > 0 && { notNets }) };
-}
-
-/** Only pods are meant, whatever else may carry the same labels. */
-function podSelectorText(selector: LabelSelector | undefined): string {
-  return selectorText([equals(ORCHESTRATOR_LABEL, "k8s"), ...requirements(selector)]);
-}
-
-function namespaceSelectorText(selector: LabelSelector): string {
-  const parts = requirements(selector);
-  return parts.length === 0 ? "all()" : selectorText(parts);
-}
-
-function selectorText(parts: readonly SelectorNode[]): string {
-  const text = canonicalText(and(...parts));
-  return parts.length > 1 ? text.slice(1, -1) : text;
-}
-
-function requirements(selector: LabelSelector | undefined): SelectorNode[] {
-  const labels = Object.entries(selector?.matchLabels ?? {}).toSorted(([a], [b]) => (a < b ? -1 : 1));
-  return [
-    ...labels.map(([key, value]) => equals(key, value)),
-    ...(selector?.matchExpressions ?? []).map(requirement),
-  ];
-}
-
-function requirement({ key, operator, values }: LabelSelectorRequirement): SelectorNode {
-  switch (operator) {
-    case "In":
-      return membership(key, "in", values ?? []);
-    case "NotIn":
-      return membership(key, "not in", values ?? []);
-    case "Exists":
-      return has(key);
-    case "DoesNotExist":
-      return not(has(key));
-  }
 }

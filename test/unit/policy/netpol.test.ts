@@ -1,20 +1,13 @@
 /**
- * Kubernetes NetworkPolicy as upstream's suites understand it: conversion, resolution and evaluation together
- * must give every probe its expected verdict. Each case is a whole cluster state.
- *
- * NETPOL_CASE=text runs only the cases whose name contains the text.
+ * Upstream's expectations of network policies: Kubernetes' own e2e suite, cyclonus, and the conformance suites of the
+ * cluster's policies, as whole states with the verdict on every probe. Run one with NETPOL_CASE=<part of its name>.
  */
 
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { type Ip, ip } from "../../../net/ip.ts";
-import {
-  convertNamespace,
-  convertNetworkPolicy,
-  type KubernetesNetworkPolicy,
-} from "../../../policy/convert/kubernetes.ts";
 import { PolicyEvaluator } from "../../../policy/evaluate.ts";
-import { resolvePolicy, resolveProfile } from "../../../policy/resolve.ts";
+import { policyState } from "../../../policy/state.ts";
 
 type Transport = "TCP" | "UDP" | "SCTP";
 
@@ -27,8 +20,10 @@ interface Case {
     labels: Record<string, string>;
     ip: string;
     ports: { name: string; port: number; protocol: Transport }[];
+    hostNetwork?: boolean;
+    nodeLabels?: Record<string, string>;
   }[];
-  readonly objects: { kind: string }[];
+  readonly objects: object[];
   readonly probes: {
     from: string;
     to: string;
@@ -40,33 +35,35 @@ interface Case {
 
 const file = new URL("../../../../shared/conformance/netpol/cases.json", import.meta.url);
 
-/** Endpoint labels, profiles and ports as Kubernetes mode makes them of a pod. */
-function evaluatorOf(state: Case): { evaluator: PolicyEvaluator; addresses: Map<string, Ip> } {
-  const addresses = new Map(state.pods.map(pod => [`${pod.ns}/${pod.name}`, ip(pod.ip)]));
-  const evaluator = new PolicyEvaluator({
-    policies: state.objects.map(object => {
-      const { policy, problems } = convertNetworkPolicy(object as KubernetesNetworkPolicy);
-      assert.deepEqual(problems, [], state.name);
-      return resolvePolicy(policy);
-    }),
-    profiles: state.namespaces.map(namespace => resolveProfile(convertNamespace({ metadata: namespace }))),
-    endpoints: state.pods.map(pod => ({
-      id: `${pod.ns}/${pod.name}`,
-      labels: {
-        ...pod.labels,
-        "projectcalico.org/namespace": pod.ns,
-        "projectcalico.org/orchestrator": "k8s",
-        "projectcalico.org/serviceaccount": "default",
+/** What a cluster in that state would hold. A pod on the host's network is alone on a node of its own name. */
+function documentsOf({ namespaces, pods, objects }: Case): object[] {
+  return [
+    ...namespaces.map(metadata => ({ apiVersion: "v1", kind: "Namespace", metadata })),
+    ...pods
+      .filter(pod => pod.hostNetwork)
+      .map(({ name, nodeLabels, ip: address }) => ({
+        apiVersion: "v1",
+        kind: "Node",
+        metadata: { name: `node-of-${name}`, labels: nodeLabels },
+        status: { addresses: [{ type: "InternalIP", address }] },
+      })),
+    ...pods.map(({ ns, name, labels, ip: podIP, ports, hostNetwork }) => ({
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { namespace: ns, name, labels },
+      spec: {
+        ...(hostNetwork && { hostNetwork, nodeName: `node-of-${name}` }),
+        containers: [
+          { ports: ports.map(({ name, port, protocol }) => ({ name, containerPort: port, protocol })) },
+        ],
       },
-      profiles: [`kns.${pod.ns}`, `ksa.${pod.ns}.default`],
-      addresses: [ip(pod.ip)],
-      ports: pod.ports,
+      status: { podIP },
     })),
-  });
-  return { evaluator, addresses };
+    ...objects,
+  ];
 }
 
-describe("policy: Kubernetes NetworkPolicy conformance", function () {
+describe("policy: network policy conformance", function () {
   this.timeout(60_000);
   let cases: Case[];
 
@@ -76,16 +73,17 @@ describe("policy: Kubernetes NetworkPolicy conformance", function () {
       this.skip();
     }
     const only = process.env["NETPOL_CASE"] ?? "";
-    cases = (JSON.parse(readFileSync(file, "utf8")) as Case[]).filter(
-      one => one.objects.every(object => object.kind === "NetworkPolicy") && one.name.includes(only),
-    );
+    cases = (JSON.parse(readFileSync(file, "utf8")) as Case[]).filter(one => one.name.includes(only));
   });
 
   it("gives every probe of every case its expected verdict", () => {
     const wrong: string[] = [];
     let probes = 0;
     for (const one of cases) {
-      const { evaluator, addresses } = evaluatorOf(one);
+      const { state, problems } = policyState(documentsOf(one));
+      assert.deepEqual(problems, [], one.name);
+      const evaluator = new PolicyEvaluator(state);
+      const addresses = new Map<string, Ip>(one.pods.map(pod => [`${pod.ns}/${pod.name}`, ip(pod.ip)]));
       for (const { from, to, port, protocol, expect } of one.probes) {
         const packet = {
           source: addresses.get(from)!,

@@ -1,10 +1,7 @@
 import assert from "node:assert/strict";
 import { pathText, validateResource } from "../../../../crd-schemas/index.ts";
-import {
-  convertNamespace,
-  convertNetworkPolicy,
-  type KubernetesNetworkPolicy,
-} from "../../../../policy/convert/kubernetes.ts";
+import { convertNetworkPolicy, type KubernetesNetworkPolicy } from "../../../../policy/convert/kubernetes.ts";
+import { convertNamespace } from "../../../../policy/convert/kubernetes-namespaces.ts";
 import { selectorProblem } from "../../../../policy/selector/index.ts";
 
 function convert(spec: KubernetesNetworkPolicy["spec"]) {
