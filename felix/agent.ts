@@ -19,7 +19,7 @@ import { keyText } from "../datastore/key.ts";
 import { Reflector, type Update } from "../datastore/reflector.ts";
 import { Conntrack } from "../linux/conntrack.ts";
 import { EventSubscription, type KernelEvent } from "../linux/events.ts";
-import { RulesetGeneration } from "../linux/nf-tables.ts";
+import { RulesetGeneration } from "../linux/nf-tables/generation.ts";
 import { Rtnetlink } from "../linux/rtnetlink.ts";
 import { writeSysctl } from "../linux/sysctl.ts";
 import { parseSelector } from "../policy/selector/index.ts";

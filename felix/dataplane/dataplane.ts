@@ -32,7 +32,7 @@ export interface DataplaneOptions {
   >;
   readonly logger: Logger;
   readonly clock: Clock;
-  /** Different once anybody has changed rules (linux/nf-tables.ts). Absent: only the refresh interval finds that. */
+  /** Different once anybody has changed rules (linux/nf-tables/generation.ts). Absent: only the refresh interval finds that. */
   readonly rulesGeneration?: () => number;
   /** After each pass: how long it took, and whether the kernel took it. */
   readonly onApplied?: (pass: { readonly milliseconds: number; readonly ok: boolean }) => void;

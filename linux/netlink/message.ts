@@ -129,6 +129,17 @@ export class MessageWriter {
     this.#view.setUint32(at, value, true);
   }
 
+  /** Network byte order, as nfnetlink has its numbers. */
+  attributeU32BigEndian(type: number, value: number): void {
+    const at = this.#attribute(type, 4);
+    this.#view.setUint32(at, value, false);
+  }
+
+  attributeU64BigEndian(type: number, value: bigint): void {
+    const at = this.#attribute(type, 8);
+    this.#view.setBigUint64(at, value, false);
+  }
+
   /** Text with the zero byte at its end that the kernel wants. */
   attributeString(type: number, text: string): void {
     const bytes = Buffer.from(text, "utf8");
@@ -247,6 +258,14 @@ export class AttributeReader {
     return this.length >= 4 ? this.#view.getUint32(this.offset, true) : 0;
   }
 
+  u32BigEndian(): number {
+    return this.length >= 4 ? this.#view.getUint32(this.offset, false) : 0;
+  }
+
+  u64BigEndian(): bigint {
+    return this.length >= 8 ? this.#view.getBigUint64(this.offset, false) : 0n;
+  }
+
   /** A view of the payload, not a copy. */
   bytes(): Uint8Array {
     return new Uint8Array(this.#view.buffer, this.#view.byteOffset + this.offset, this.length);
@@ -265,8 +284,15 @@ export class AttributeReader {
   }
 }
 
-/** What an NLMSG_ERROR says: errno 0 is the acknowledgement. `explanation` is the extended one, where there is one. */
-export function readAcknowledgement(message: Message): { errno: number; explanation?: string } {
+/**
+ * What an NLMSG_ERROR says: errno 0 is the acknowledgement. Where the kernel says more: `explanation`, in words, and
+ * `offset`, where in the request the attribute is that it stumbled over.
+ */
+export function readAcknowledgement(message: Message): {
+  errno: number;
+  explanation?: string;
+  offset?: number;
+} {
   const errno = -message.view.getInt32(message.offset, true);
   if (!(message.flags & Flag.ACK_TLVS)) return { errno };
   // The request follows, all of it or (CAPPED) its header alone, then the attributes.
@@ -274,8 +300,11 @@ export function readAcknowledgement(message: Message): { errno: number; explanat
   const echoed = message.flags & Flag.CAPPED ? HEADER_LENGTH : message.view.getUint32(request, true);
   const attributes = new AttributeReader(message.view, request + align(echoed), message.end);
   const NLMSGERR_ATTR_MSG = 1;
+  const NLMSGERR_ATTR_OFFS = 2;
+  const said: { explanation?: string; offset?: number } = {};
   while (attributes.next()) {
-    if (attributes.type === NLMSGERR_ATTR_MSG) return { errno, explanation: attributes.string() };
+    if (attributes.type === NLMSGERR_ATTR_MSG) said.explanation = attributes.string();
+    else if (attributes.type === NLMSGERR_ATTR_OFFS) said.offset = attributes.u32();
   }
-  return { errno };
+  return { errno, ...said };
 }

@@ -125,6 +125,7 @@ export class NetlinkSocket {
   readonly #writer = new MessageWriter();
   #sequence = 1;
   #closed = false;
+  #sendBufferBytes = BUFFER_BYTES;
 
   private constructor(fd: number) {
     this.#fd = fd;
@@ -204,10 +205,10 @@ export class NetlinkSocket {
       }
       writer.addFlags(Flag.ACK);
       const lastSequence = firstSequence + (end - start) - 1;
-      this.#send(operation(items[start]!));
+      this.#send(operation(items[start]!), writer.bytes);
       let answered = false;
       while (!answered) {
-        for (const message of this.#receive(operation(items[start]!))) {
+        for (const message of this.#awaitAnswers(operation(items[start]!))) {
           const index = start + message.sequence - firstSequence;
           if (message.type !== ControlType.ERROR || index < start || index >= end) continue;
           const { errno, explanation } = readAcknowledgement(message);
@@ -217,6 +218,29 @@ export class NetlinkSocket {
       }
     }
     return results;
+  }
+
+  /**
+   * Sends messages that the caller has written and numbered, and hands every answer that is there when the kernel has
+   * worked on them to `onAnswer`. For requests of which it is not known beforehand which are answered. The send buffer
+   * grows as needed.
+   *
+   * @throws NetlinkError ENOBUFS: answers were lost, what became of the requests is not known
+   */
+  exchange(operation: string, bytes: Uint8Array, onAnswer: (message: Message) => void): void {
+    if (this.#closed) throw new NetlinkError(EBADF, operation, "the socket is closed");
+    // What an exchange that threw has left behind is no answer to this one.
+    while (receive(this.#fd, receiveBuffer, MessageFlag.DONTWAIT) !== -Errno.EAGAIN);
+    if (bytes.length > this.#sendBufferBytes) {
+      this.#sendBufferBytes = 2 * bytes.length;
+      enlarge(this.#fd, SO_SNDBUFFORCE, SO_SNDBUF, this.#sendBufferBytes);
+    }
+    this.#send(operation, bytes);
+    for (;;) {
+      const answers = this.#receive(operation, MessageFlag.DONTWAIT);
+      if (answers === undefined) return;
+      for (const message of answers) onAnswer(message);
+    }
   }
 
   /**
@@ -265,12 +289,12 @@ export class NetlinkSocket {
     this.#writer.reset();
     write(this.#writer);
     this.#writer.setSequence(sequence);
-    this.#send(operation);
+    this.#send(operation, this.#writer.bytes);
     let interrupted = false;
     for (;;) {
       const values: T[] = [];
       let ended = false;
-      for (const message of this.#receive(operation)) {
+      for (const message of this.#awaitAnswers(operation)) {
         if (message.sequence !== sequence) continue;
         if (message.flags & Flag.DUMP_INTR) interrupted = true;
         if (message.type === ControlType.ERROR || message.type === ControlType.DONE) {
@@ -296,10 +320,10 @@ export class NetlinkSocket {
     return first;
   }
 
-  #send(operation: string): void {
+  #send(operation: string, bytes: Uint8Array): void {
     if (this.#closed) throw new NetlinkError(EBADF, operation, "the socket is closed");
     try {
-      send(this.#fd, this.#writer.bytes);
+      send(this.#fd, bytes);
     } catch (error) {
       throw error instanceof SystemCallError
         ? new NetlinkError(error.errno, operation, "send failed")
@@ -307,9 +331,16 @@ export class NetlinkSocket {
     }
   }
 
-  #receive(operation: string): Iterable<Message> {
-    const length = receive(this.#fd, receiveBuffer, MessageFlag.TRUNC);
-    if (length === -Errno.EAGAIN) throw new NetlinkError(ETIMEDOUT, operation, "the kernel did not answer");
+  #awaitAnswers(operation: string): Iterable<Message> {
+    const answers = this.#receive(operation, 0);
+    if (answers === undefined) throw new NetlinkError(ETIMEDOUT, operation, "the kernel did not answer");
+    return answers;
+  }
+
+  /** Undefined where there is nothing to receive. */
+  #receive(operation: string, flags: number): Iterable<Message> | undefined {
+    const length = receive(this.#fd, receiveBuffer, MessageFlag.TRUNC | flags);
+    if (length === -Errno.EAGAIN) return undefined;
     if (length === -Errno.ENOBUFS) throw new NetlinkError(-length, operation, "answers were lost");
     if (length < 0) throw new NetlinkError(-length, operation, "recv failed");
     if (length > receiveBuffer.length) throw new NetlinkError(EMSGSIZE, operation, "the answer is too long");

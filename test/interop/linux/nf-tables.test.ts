@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { RulesetGeneration } from "../../../linux/nf-tables.ts";
+import { RulesetGeneration } from "../../../linux/nf-tables/generation.ts";
 import { run, ScratchNamespaces } from "./scratch-namespace.ts";
 
 describe("linux/nf-tables", () => {

@@ -4,16 +4,12 @@
  * following every event of a busy host (linux/netfilter/nf_tables.h, NFT_MSG_GETGEN).
  */
 
-import type { NamespaceRef } from "./namespace.ts";
-import { AttributeReader, Flag, type Message } from "./netlink/message.ts";
-import { NetlinkSocket, Protocol } from "./netlink/socket.ts";
+import type { NamespaceRef } from "../namespace.ts";
+import { AttributeReader, Flag, type Message, type MessageWriter } from "../netlink/message.ts";
+import { NetlinkSocket, Protocol } from "../netlink/socket.ts";
+import { MessageType, NFGENMSG_LENGTH } from "./constants.ts";
 
-/** NFNL_SUBSYS_NFTABLES in the high byte. */
-const NFT_MSG_NEWGEN = 0x0a0f;
-const NFT_MSG_GETGEN = 0x0a10;
 const NFTA_GEN_ID = 1;
-/** struct nfgenmsg: family, version, resource id. */
-const NFGENMSG_LENGTH = 4;
 
 export class RulesetGeneration {
   readonly #socket: NetlinkSocket;
@@ -40,22 +36,22 @@ export class RulesetGeneration {
   read(): number {
     const [generation = 0] = this.#socket.get(
       "read the ruleset's generation",
-      writer => {
-        writer.begin(NFT_MSG_GETGEN, Flag.REQUEST);
-        writer.u32(0);
-        writer.end();
-      },
+      writeGetGeneration,
       readGeneration,
     );
     return generation;
   }
 }
 
-function readGeneration(message: Message): number | undefined {
-  if (message.type !== NFT_MSG_NEWGEN) return undefined;
+export function writeGetGeneration(writer: MessageWriter): void {
+  writer.begin(MessageType.GETGEN, Flag.REQUEST);
+  writer.u32(0); // struct nfgenmsg
+  writer.end();
+}
+
+export function readGeneration(message: Message): number | undefined {
+  if (message.type !== MessageType.NEWGEN) return undefined;
   const attributes = new AttributeReader(message.view, message.offset + NFGENMSG_LENGTH, message.end);
-  while (attributes.next()) {
-    if (attributes.type === NFTA_GEN_ID) return message.view.getUint32(attributes.offset, false);
-  }
+  while (attributes.next()) if (attributes.type === NFTA_GEN_ID) return attributes.u32BigEndian();
   return undefined;
 }
