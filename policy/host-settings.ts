@@ -9,6 +9,7 @@ export const DEFAULT_SETTINGS: HostSettings = {
   endpointToHost: "drop",
   failsafes: DEFAULT_FAILSAFES,
   floatingIps: false,
+  encapsulated: { vxlan: false, vxlanPort: 4789, ipip: false },
 };
 
 /** What the configuration does not say is as in `base`. */
@@ -23,6 +24,11 @@ export function hostSettings({ spec }: FelixConfiguration, base: HostSettings): 
       egress: spec.failsafeOutboundHostPorts?.map(failsafe) ?? base.failsafes.egress,
     },
     floatingIps: spec.floatingIPs === undefined ? base.floatingIps : spec.floatingIPs === "Enabled",
+    encapsulated: {
+      vxlan: spec.allowVXLANPacketsFromWorkloads ?? base.encapsulated.vxlan,
+      vxlanPort: spec.vxlanPort ?? base.encapsulated.vxlanPort,
+      ipip: spec.allowIPIPPacketsFromWorkloads ?? base.encapsulated.ipip,
+    },
   };
 }
 

@@ -60,6 +60,8 @@ export interface HostSettings {
   readonly endpointToHost: "accept" | "drop" | "return";
   readonly failsafes: { readonly ingress: readonly FailsafePort[]; readonly egress: readonly FailsafePort[] };
   readonly floatingIps: boolean;
+  /** Whether workloads may make tunnels of their own. */
+  readonly encapsulated: { readonly vxlan: boolean; readonly vxlanPort: number; readonly ipip: boolean };
 }
 
 /** A network set: addresses from outside, under labels. */

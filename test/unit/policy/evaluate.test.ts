@@ -60,8 +60,8 @@ function place(reason: Reason): string {
       return `tier ${reason.tier}`;
     case "profile":
       return `profile ${reason.profile}#${reason.rule}`;
-    case "no-profile":
-      return "no profile";
+    default:
+      return reason.kind.replaceAll("-", " ");
   }
 }
 

@@ -1,0 +1,38 @@
+/**
+ * A wall: everything that is asked about a packet at one endpoint in one direction. It is made of stages, and each
+ * stage of tiers; both ways to evaluate, packet by packet (walk.ts) and many at once (matrix.ts), read the same walls.
+ *
+ *   stage ── failsafe ─────────────> next stage; at the last one allow
+ *     │
+ *   tiers ── allow/deny ───────────> verdict of the whole wall
+ *     │  passed, or none there
+ *   end of the stage ── continue ──> next stage
+ *                    ── profiles ──> allow/deny, else deny
+ *                    ── allow
+ *
+ * A workload's wall has one stage, a host endpoint's has one for each category of policies that the packet meets there
+ * (calico.md, Appendix C). Before connection tracking and DNAT no tier denies at its end.
+ */
+
+import type { FailsafePort } from "../failsafes.ts";
+import type { Direction, Profile } from "../model.ts";
+import type { Category, DirectionVerdict } from "../verdict.ts";
+import type { AppliedTier } from "./applied.ts";
+
+export interface Stage {
+  readonly category: Category | undefined;
+  readonly failsafes: readonly FailsafePort[];
+  readonly tiers: readonly AppliedTier[];
+  /** Where the tiers have no default action of their own. */
+  readonly tiersPass: boolean;
+  readonly end: "continue" | "profiles" | "allow";
+}
+
+export interface Wall {
+  readonly endpoint: string;
+  readonly kind: DirectionVerdict["kind"];
+  readonly direction: Direction;
+  readonly stages: readonly Stage[];
+  /** In the endpoint's order; those that do not exist allow nothing. */
+  readonly profiles: readonly Profile[];
+}
