@@ -54,20 +54,23 @@ export class SystemCallError extends Error {
 
 /** `EEXIST` for 17. A number without a name (the kernel has some of its own) becomes `E524`. */
 export function errnoName(errno: number): string {
+  const known = kernelErrno[errno];
+  if (known !== undefined) return known;
   try {
     const name = getSystemErrorName(-errno);
     if (name.startsWith("E")) return name;
   } catch {
     // No such number in libuv's list.
   }
-  return kernelOnlyErrno[errno] ?? `E${errno}`;
+  return `E${errno}`;
 }
 
-/** Numbers that libuv has no name for. */
-const kernelOnlyErrno: Readonly<Record<number, string>> = {
+/** Numbers that libuv has no name for, or another one than the kernel. */
+const kernelErrno: Readonly<Record<number, string>> = {
   62: "ETIME",
   85: "ERESTART",
   93: "EPROTONOSUPPORT",
+  95: "EOPNOTSUPP",
   524: "ENOTSUPP",
 };
 

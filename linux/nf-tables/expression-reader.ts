@@ -62,50 +62,49 @@ export function readExpression(attributes: AttributeReader): Expression {
   return READERS[name]?.(fields) ?? { kind: "foreign", name };
 }
 
-/** The attributes of one expression by number. */
+/** The attributes of one expression by number; nested ones can be read once. */
 class Fields {
-  readonly #view: Uint8Array[] = [];
-  readonly #readers: AttributeReader[] = [];
+  readonly #bytes: Uint8Array[] = [];
+  readonly #nested: AttributeReader[] = [];
 
   fill(attributes: AttributeReader): void {
     while (attributes.next()) {
-      this.#view[attributes.type] = attributes.bytes();
-      this.#readers[attributes.type] = attributes.nested();
+      this.#bytes[attributes.type] = attributes.bytes();
+      this.#nested[attributes.type] = attributes.nested();
     }
   }
 
   u8(type: number): number | undefined {
-    return this.#view[type]?.[0];
+    return this.#bytes[type]?.[0];
   }
 
   u16(type: number): number | undefined {
-    const bytes = this.#view[type];
+    const bytes = this.#bytes[type];
     return bytes && new DataView(bytes.buffer, bytes.byteOffset).getUint16(0);
   }
 
   u32(type: number): number | undefined {
-    const bytes = this.#view[type];
+    const bytes = this.#bytes[type];
     return bytes && new DataView(bytes.buffer, bytes.byteOffset).getUint32(0);
   }
 
   u64(type: number): bigint | undefined {
-    const bytes = this.#view[type];
+    const bytes = this.#bytes[type];
     return bytes && new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0);
   }
 
   text(type: number): string | undefined {
-    const bytes = this.#view[type];
+    const bytes = this.#bytes[type];
     return bytes && Buffer.from(bytes).toString("utf8").replace(/\0.*$/s, "");
   }
 
   data(type: number): Data | undefined {
-    const nested = this.#readers[type];
-    return nested && readData(nested).data;
+    return this.value(type).data;
   }
 
-  verdict(type: number): Verdict | undefined {
-    const nested = this.#readers[type];
-    return nested && readData(nested).verdict;
+  value(type: number): { data?: Data; verdict?: Verdict } {
+    const nested = this.#nested[type];
+    return nested ? readData(nested) : {};
   }
 }
 
@@ -203,9 +202,8 @@ const READERS: Readonly<Record<string, (f: Fields) => Expression | undefined>> =
     bytes: f.u64(Counter.BYTES) ?? 0n,
   }),
   immediate: f => {
-    const verdict = f.verdict(Immediate.DATA);
+    const { data, verdict } = f.value(Immediate.DATA);
     if (verdict !== undefined) return { kind: "verdict", verdict };
-    const data = f.data(Immediate.DATA);
     return data === undefined ? undefined : { kind: "immediate", to: f.u32(Immediate.DREG) ?? 0, data };
   },
   limit: f => ({

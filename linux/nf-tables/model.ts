@@ -60,6 +60,7 @@ export const DATA_TYPES = {
   inet_proto: { number: 12, length: 1, byteOrder: 2 },
   inet_service: { number: 13, length: 2, byteOrder: 2 },
   mark: { number: 19, length: 4, byteOrder: 1 },
+  ct_state: { number: 26, length: 4, byteOrder: 1 },
   ifname: { number: 41, length: 16, byteOrder: 1 },
 } as const;
 export type DataType = keyof typeof DATA_TYPES;
