@@ -51,6 +51,8 @@ export interface LocalEndpoint {
   /** Addresses by which it is reached and known besides its own; none unless the configuration enables them. */
   readonly floatingIps: readonly FloatingIp[];
   readonly qos: QosControls | undefined;
+  /** A BGPPeer of this node selects it: it may speak BGP to this host. */
+  readonly bgpPeer?: boolean;
 }
 
 export interface FloatingIp {

@@ -16,8 +16,8 @@ export type IpVersion = 4 | 6;
 export interface Backend {
   readonly ipVersion: IpVersion;
   readonly variant: Variant;
-  /** What `iptables-save` prints, of one table or of all that exist. */
-  save(table?: TableName): Promise<string>;
+  /** What `iptables-save` prints, of one table or of all that exist; with what each rule has counted, if asked. */
+  save(table?: TableName, options?: { readonly counters?: boolean }): Promise<string>;
   /** Applies a restore file without flushing what it does not name. Throws IptablesError. */
   restore(file: string): Promise<void>;
   /** Lets go of the program kept for the next restore, if there is one. It may be used again. */
@@ -134,10 +134,9 @@ function processBackend(options: {
   return {
     ipVersion,
     variant,
-    async save(table) {
-      const { code, stdout, stderr } = await attempt(`${program}-save`, () =>
-        run(`${program}-save`, table ? ["-t", table] : []),
-      );
+    async save(table, { counters = false } = {}) {
+      const words = [...(counters ? ["-c"] : []), ...(table ? ["-t", table] : [])];
+      const { code, stdout, stderr } = await attempt(`${program}-save`, () => run(`${program}-save`, words));
       if (code !== 0)
         throw new IptablesError("unavailable", `${program}-save: ${firstLine(stderr)}`, { stderr });
       return stdout;

@@ -1,7 +1,8 @@
 /**
- * How a rule in the kernel is recognised: a comment with 16 characters of a hash chained over its chain's name and
- * every rule before it. So one comment vouches for its rule, its position and its predecessors, and two
- * chains are equal exactly when their sequences of hashes are. Calico's scheme:
+ * How our rules in the kernel are recognised: a comment with 16 characters of a hash chained over its chain's name and
+ * every rule before it. So one comment vouches for its rule, its position and its predecessors. In chains of ours the last
+ * rule carries one, and vouches for the chain; in others' chains each of our rules does. Calico's scheme, but for that:
+ * there every rule carries its own, which costs every packet a match and the kernel a third more at each commit.
  *
  *     h0 = SHA224(chain name)      h_i = SHA224(h_{i-1} + rule)      comment = base64url(h_i)[0..16]
  */

@@ -7,6 +7,7 @@ export {
   type IpVersion,
   type Variant,
 } from "./backend.ts";
+export { type ChainCounters, type Counter, parseCounters } from "./counters.ts";
 export {
   InvalidRuleError,
   IpSetError,

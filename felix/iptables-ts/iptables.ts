@@ -9,6 +9,7 @@
  */
 
 import type { Backend } from "./backend.ts";
+import { type ChainCounters, parseCounters } from "./counters.ts";
 import { IptablesError } from "./errors.ts";
 import { parseSave, type TableName } from "./parse.ts";
 import { renderRestore } from "./render.ts";
@@ -21,6 +22,8 @@ export interface IptablesOptions {
   readonly chainPrefix: string;
   readonly hashPrefix: string;
   readonly onlyReferenced?: boolean;
+  /** See TableOptions. */
+  readonly formerPrefixes?: readonly string[];
   /** How often to try before giving up. Default 10, waiting 1, 2, 4... ms in between. */
   readonly attempts?: number;
   readonly sleep?: (ms: number) => Promise<void>;
@@ -41,19 +44,18 @@ const UNCHANGED: ApplyResult = { written: [], removed: [], attempts: 0 };
 export class Iptables {
   readonly backend: Backend;
   readonly #tables = new Map<TableName, Table>();
+  readonly #chainPrefix: string;
   readonly #attempts: number;
   readonly #sleep: (ms: number) => Promise<void>;
   #queue: Promise<unknown> = Promise.resolve();
 
   constructor(options: IptablesOptions) {
-    const { tables = ["raw", "mangle", "nat", "filter"], chainPrefix, hashPrefix } = options;
+    const { tables = ["raw", "mangle", "nat", "filter"], ...rest } = options;
     this.backend = options.backend;
     this.#attempts = options.attempts ?? 10;
     this.#sleep = options.sleep ?? (ms => new Promise(resolve => setTimeout(resolve, ms)));
-    for (const name of tables) {
-      const onlyReferenced = options.onlyReferenced ?? true;
-      this.#tables.set(name, new Table({ name, chainPrefix, hashPrefix, onlyReferenced }));
-    }
+    this.#chainPrefix = options.chainPrefix;
+    for (const name of tables) this.#tables.set(name, new Table({ ...rest, name }));
   }
 
   table(name: TableName): Table {
@@ -86,6 +88,15 @@ export class Iptables {
       await this.#read();
       return [...this.#tables.values()].flatMap(t => t.differing().map(chain => `${t.name}/${chain}`));
     });
+  }
+
+  /**
+   * What the rules of our chains have counted since they were written: by table and chain, one entry for each rule in its
+   * order. Reads the kernel. Throws IptablesError.
+   */
+  async counters(): Promise<Map<TableName, ChainCounters>> {
+    const text = await this.backend.save(undefined, { counters: true });
+    return parseCounters(text, chain => chain.startsWith(this.#chainPrefix));
   }
 
   /** Lets go of the restore program kept between commits. What is in the kernel stays; everything may be used again. */

@@ -15,9 +15,9 @@ export function renderRestore(sections: readonly Section[]): string {
 /** Creates the chain if it is not there, empties it if it is. */
 export const declareChain = (chain: string) => `:${chain} - -`;
 
-/** `-A chain`, with the hash as the first comment. */
-export const appendRule = (chain: string, hashComment: string, text: string) =>
-  `-A ${chain} ${withHash(hashComment, text)}`;
+/** `-A chain`, with the hash, where there is one, as the first comment. */
+export const appendRule = (chain: string, hashComment: string | undefined, text: string) =>
+  `-A ${chain} ${hashComment === undefined ? text : withHash(hashComment, text)}`.trimEnd();
 
 export const withHash = (hashComment: string, text: string) =>
   `-m comment --comment "${hashComment}" ${text}`.trimEnd();

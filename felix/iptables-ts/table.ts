@@ -27,6 +27,11 @@ export interface TableOptions {
   readonly hashPrefix: string;
   /** Program only chains that are reachable from a hook. Default true. */
   readonly onlyReferenced?: boolean;
+  /**
+   * Names that chains of ours had in former times, by their beginnings. Such chains are removed, and so is every rule,
+   * with our hash or without, by which somebody else's chain leads to them or to chains of ours. Default none.
+   */
+  readonly formerPrefixes?: readonly string[];
 }
 
 /** Changes to send, and what to remember once the kernel has taken them. */
@@ -50,17 +55,20 @@ interface Hook {
   appends: readonly Rule[];
 }
 
-/** A rule in somebody else's chain; hash "" when it is not ours. */
+/** A rule in somebody else's chain; hash "" when it is not ours, {@link FORMER} when it leads to what was ours. */
 interface HookEntry {
   readonly hash: string;
   readonly text: string;
 }
+
+const FORMER = "former";
 
 export class Table {
   readonly name: TableName;
   readonly #chainPrefix: string;
   readonly #hashPrefix: string;
   readonly #onlyReferenced: boolean;
+  readonly #formerPrefixes: readonly string[];
   readonly #hashOf: (rule: string) => string;
 
   readonly #chains = new Map<string, OwnChain>();
@@ -84,6 +92,7 @@ export class Table {
     this.#chainPrefix = options.chainPrefix;
     this.#hashPrefix = options.hashPrefix;
     this.#onlyReferenced = options.onlyReferenced ?? true;
+    this.#formerPrefixes = options.formerPrefixes ?? [];
     this.#hashOf = hashReader(options.hashPrefix);
   }
 
@@ -155,7 +164,7 @@ export class Table {
     this.#dirty.clear();
     for (const [printedName, { rules }] of kernel ?? []) {
       const name = detach(printedName);
-      if (name.startsWith(this.#chainPrefix)) {
+      if (this.#isOurs(name)) {
         const hashes = rules.map(this.#hashOf);
         this.#kernelChains.set(name, hashes);
         this.#notePrinted(name, hashes, rules);
@@ -164,7 +173,7 @@ export class Table {
       }
       let ours = this.#hooks.has(name);
       const entries = rules.map(text => {
-        const hash = this.#hashOf(text);
+        const hash = this.#hashOf(text) || this.#formerHash(text);
         if (hash !== "") ours = true;
         else if (text.includes(this.#chainPrefix)) this.#notePinned(text);
         return { hash, text };
@@ -201,7 +210,7 @@ export class Table {
     const commits: (() => void)[] = [];
 
     for (const name of this.#dirty) {
-      if (!name.startsWith(this.#chainPrefix)) {
+      if (!this.#isOurs(name)) {
         const change = this.#planHook(name, options.deleteByIndex ?? false);
         if (!change) continue;
         hookLines.push(...change.lines);
@@ -234,13 +243,15 @@ export class Table {
         );
       chain.hashes ??= chainHashes(name, chain.rules);
       const { hashes } = chain;
-      const same = actual && !this.#edited.has(name) ? commonPrefix(actual, hashes) : 0;
-      if (actual && same === actual.length && same === hashes.length && !this.#edited.has(name)) continue;
+      const intact = actual !== undefined && !this.#edited.has(name) && isBeginning(actual, hashes);
+      if (intact && actual.length === hashes.length) continue;
       // A chain that only grew is appended to; any other difference rewrites it.
-      const from = actual && same === actual.length ? same : 0;
-      if (!actual || from === 0) declared.push(declareChain(name));
-      for (let i = from; i < hashes.length; i++)
-        rules.push(appendRule(name, this.#hashPrefix + hashes[i], chain.rules[i]!.text));
+      const from = intact ? actual.length : 0;
+      if (from === 0) declared.push(declareChain(name));
+      for (let i = from; i < hashes.length; i++) {
+        const hash = i === hashes.length - 1 ? this.#hashPrefix + hashes[i] : undefined;
+        rules.push(appendRule(name, hash, chain.rules[i]!.text));
+      }
       written.push(name);
       commits.push(() => {
         this.#kernelChains.set(name, hashes);
@@ -295,7 +306,7 @@ export class Table {
 
   #setHook(chain: string, place: keyof Hook, rules: readonly Rule[]): void {
     checkChain(chain);
-    if (chain.startsWith(this.#chainPrefix))
+    if (this.#isOurs(chain))
       throw new InvalidRuleError("hook", chain, `a chain without the prefix ${this.#chainPrefix}`);
     const hook = this.#hooks.get(chain) ?? { insertions: [], appends: [] };
     const old = hook[place];
@@ -322,9 +333,20 @@ export class Table {
   }
 
   #notePinned(text: string): void {
-    const words = splitWords(text);
-    for (let i = 0; i < words.length - 1; i++)
-      if (/^(-j|-g|--jump|--goto)$/.test(words[i]!)) this.#pinnedByOthers.add(words[i + 1]!);
+    const target = targetOf(text);
+    if (target !== undefined) this.#pinnedByOthers.add(target);
+  }
+
+  #formerHash(text: string): string {
+    if (this.#formerPrefixes.length === 0) return "";
+    const target = targetOf(text);
+    return target !== undefined && this.#isOurs(target) ? FORMER : "";
+  }
+
+  #isOurs(chain: string): boolean {
+    return (
+      chain.startsWith(this.#chainPrefix) || this.#formerPrefixes.some(prefix => chain.startsWith(prefix))
+    );
   }
 
   #checkOwn(name: string): void {
@@ -380,9 +402,19 @@ function fingerprint(texts: readonly string[]): number {
 /** A copy of its own: a part cut out of a text keeps the whole text, here all of iptables-save, in memory. */
 const detach = (part: string) => Buffer.from(part).toString();
 
-function commonPrefix(a: readonly string[], b: readonly string[]): number {
-  const n = Math.min(a.length, b.length);
-  let i = 0;
-  while (i < n && a[i] === b[i]) i++;
-  return i;
+/**
+ * Whether the kernel's chain is what the wanted one begins with. Only its last rule has to carry its hash, which vouches for those
+ * before; others may, from when they were the last.
+ */
+function isBeginning(actual: readonly string[], wanted: readonly string[]): boolean {
+  if (actual.length > wanted.length) return false;
+  const last = actual.length - 1;
+  return actual.every((hash, i) => hash === wanted[i] || (hash === "" && i < last));
+}
+
+/** Where a rule as text leads. */
+function targetOf(text: string): string | undefined {
+  const words = splitWords(text);
+  const at = words.findIndex(word => /^(-j|-g|--jump|--goto)$/.test(word));
+  return at < 0 ? undefined : words[at + 1];
 }

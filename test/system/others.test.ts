@@ -98,7 +98,7 @@ describe("other programs on the host", () => {
       (await shell("iptables-nft-save")).split("\n").filter(line => /^(-A|:cali)/.test(line));
     const whole = (await rules()).map(line => line.replace(/\[\d+:\d+\]/, ""));
     const now = async () => (await rules()).map(line => line.replace(/\[\d+:\d+\]/, ""));
-    await shell(`iptables-nft -F cali-tw-${device}`);
+    await shell(`iptables-nft -F $(iptables-nft -S | grep -- '-o ${device} ' | grep -o 'cali-gi-[^ ]*')`);
     await eventually(now, whole);
     await shell("iptables-nft -D FORWARD 1; iptables-nft -F cali-FORWARD");
     await eventually(now, whole);

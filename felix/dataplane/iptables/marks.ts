@@ -8,6 +8,8 @@ export interface MarkBits {
   readonly accept: number;
   /** A policy passed it on to the next tier. */
   readonly pass: number;
+  /** A rule denied the packet; what follows says so in the flow log and drops it. */
+  readonly drop: number;
   /** Scratch bits for rules that need more than one iptables rule. */
   readonly scratch0: number;
   readonly scratch1: number;
@@ -21,7 +23,6 @@ export function allocateMarks(mask: number): MarkBits {
     const bit = 2 ** i;
     if (Math.floor(mask / bit) % 2 === 1) bits.push(bit);
   }
-  // The third bit is Calico's drop mark. Unused here, but kept free so that the bits mean the same to both.
   const [accept, pass, drop, scratch0, scratch1] = bits;
   if (scratch1 === undefined)
     throw new RangeError(`iptablesMarkMask 0x${mask.toString(16)} has fewer than 5 bits`);
@@ -29,6 +30,7 @@ export function allocateMarks(mask: number): MarkBits {
   return {
     accept: accept as number,
     pass: pass as number,
+    drop: drop as number,
     scratch0: scratch0 as number,
     scratch1,
     all: used.reduce((sum, bit) => sum + bit, 0),

@@ -1,83 +1,140 @@
 /**
- * The chains of one workload interface: `cali-tw-…` judges what goes to the workload, `cali-fw-…` what comes from it.
+ * The chains that judge workloads, kept for all workloads of the host. Pure.
  *
- * Order in a chain (calico.md 3.3): established connections; invalid packets; the tiers, each ending in its default
- * action; the profiles; drop. A policy or profile chain that allows sets the accept mark and returns.
+ *     cali-to-wl-dispatch --interface--> cali-gi-HASH            what goes to the workload
+ *     cali-from-wl-dispatch --interface--> cali-go-HASH          what comes from it
+ *                           \-> cali-fw-IFACE -> cali-go-HASH    where it has limits of its own
+ *
+ * Workloads with the same tiers and profiles share a chain, named by what is in it: a host of a hundred pods has a handful,
+ * and what the kernel has to look through at each commit shrinks with them (docs/policy-performance.md).
+ *
+ * Order in a chain (calico.md 3.3): connections; the tiers, each ending in its default action; the profiles; drop.
  */
 
 import { type Rule, rule } from "iptables-ts";
-import { type IpVersion, ipVersion } from "../../../net/ip.ts";
+import { ipVersion } from "../../../net/ip.ts";
+import type { Direction } from "../../../policy/model.ts";
 import type { LocalEndpoint } from "../../calc/changes.ts";
-import type { FelixConfig } from "../../calc/config.ts";
-import type { MarkBits } from "./marks.ts";
-import { type Direction, policyChain, profileChain, workloadChain } from "./names.ts";
-import { denyRule } from "./policy-chains.ts";
+import type { QosLimits } from "../../calc/qos.ts";
+import { denyRule, type RenderContext } from "./actions.ts";
+import { DispatchChains } from "./dispatch-chains.ts";
+import { DIRECTIONS, groupChain, workloadChain } from "./names.ts";
+import { connectionRules, profilesOrDeny, tierRules } from "./tier-rules.ts";
 
-const DIRECTIONS: readonly Direction[] = ["ingress", "egress"];
+export class WorkloadChains {
+  readonly #context: RenderContext;
+  readonly #dispatch: DispatchChains;
+  /** Interfaces by endpoint. */
+  readonly #interfaces = new Map<string, string>();
+  /** The shared chains that lead from an interface, and how many interfaces lead to a shared chain. */
+  readonly #groupsOf = new Map<string, readonly string[]>();
+  readonly #members = new Map<string, number>();
+  readonly #changes = new Map<string, readonly Rule[] | undefined>();
 
-export function workloadChains(
-  endpoint: LocalEndpoint,
-  config: FelixConfig,
-  marks: MarkBits,
-  version: IpVersion,
-): ReadonlyMap<string, readonly Rule[]> {
-  const name = endpoint.interfaceName;
-  if (!endpoint.addresses.some(address => ipVersion(address) === version)) {
-    // Nothing of this version is rightly its own or for it. Besides, policies that only such endpoints have are then
-    // referred to by no chain, hence not programmed: half the work where everything has one address.
-    const nothing = [denyRule(rule().comment(`No IPv${version} address`), config)];
-    return new Map(DIRECTIONS.map(direction => [workloadChain(direction, name), nothing]));
+  constructor(context: RenderContext) {
+    this.#context = context;
+    this.#dispatch = new DispatchChains(context);
   }
-  return new Map(
-    DIRECTIONS.map(direction => [
-      workloadChain(direction, name),
-      directionRules(endpoint, direction, config, marks),
-    ]),
-  );
+
+  /** All that goes first: an interface may pass from one endpoint to another, in any order. */
+  update(endpoints: ReadonlyMap<string, LocalEndpoint | undefined>): void {
+    const touched = new Set<string>();
+    for (const [id, endpoint] of endpoints) {
+      const former = this.#interfaces.get(id);
+      if (former === undefined || former === endpoint?.interfaceName) continue;
+      this.#interfaces.delete(id);
+      this.#remove(former, touched);
+    }
+    for (const [id, endpoint] of endpoints) {
+      if (!endpoint) continue;
+      this.#interfaces.set(id, endpoint.interfaceName);
+      this.#set(endpoint, touched);
+    }
+    for (const chain of touched) if (!this.#members.has(chain)) this.#changes.set(chain, undefined);
+  }
+
+  /** Chains that are different since the last call; undefined: there is no such chain any more. */
+  drain(): Map<string, readonly Rule[] | undefined> {
+    const changes = new Map([...this.#changes, ...this.#dispatch.drain()]);
+    this.#changes.clear();
+    return changes;
+  }
+
+  #set(endpoint: LocalEndpoint, touched: Set<string>): void {
+    const { interfaceName } = endpoint;
+    const groups: string[] = [];
+    const leads = { ingress: "", egress: "" };
+    for (const direction of DIRECTIONS) {
+      const group = this.#group(endpoint, direction);
+      groups.push(group);
+      const limits = endpoint.enabled ? limitRules(endpoint.qos?.[direction] ?? {}, this.#context) : [];
+      const own = workloadChain(direction, interfaceName);
+      this.#changes.set(own, limits.length > 0 ? [...limits, rule().goto(group)] : undefined);
+      leads[direction] = limits.length > 0 ? own : group;
+    }
+    for (const group of groups) this.#members.set(group, (this.#members.get(group) ?? 0) + 1);
+    this.#leave(interfaceName, touched);
+    this.#groupsOf.set(interfaceName, groups);
+    this.#dispatch.set(interfaceName, leads);
+  }
+
+  #remove(interfaceName: string, touched: Set<string>): void {
+    this.#leave(interfaceName, touched);
+    this.#groupsOf.delete(interfaceName);
+    this.#dispatch.remove(interfaceName);
+    for (const direction of DIRECTIONS) this.#changes.set(workloadChain(direction, interfaceName), undefined);
+  }
+
+  #leave(interfaceName: string, touched: Set<string>): void {
+    for (const group of this.#groupsOf.get(interfaceName) ?? []) {
+      const left = (this.#members.get(group) ?? 0) - 1;
+      if (left > 0) this.#members.set(group, left);
+      else this.#members.delete(group);
+      touched.add(group);
+    }
+  }
+
+  /** The chain of all that is judged like this endpoint, made if this is the first. */
+  #group(endpoint: LocalEndpoint, direction: Direction): string {
+    const rules = groupRules(endpoint, direction, this.#context);
+    const chain = groupChain(direction, rules.map(({ text }) => text).join("\n"));
+    if (!this.#members.has(chain)) this.#changes.set(chain, rules);
+    return chain;
+  }
 }
 
-function directionRules(
-  endpoint: LocalEndpoint,
-  direction: Direction,
-  config: FelixConfig,
-  marks: MarkBits,
-): Rule[] {
-  if (!endpoint.enabled) return [denyRule(rule().comment("Endpoint admin disabled"), config)];
+/** @internal exported for its test */
+export function groupRules(endpoint: LocalEndpoint, direction: Direction, context: RenderContext): Rule[] {
+  // Nothing of this version is rightly its own or for it. Besides, policies that only such endpoints have are then
+  // referred to by no chain, hence not programmed: half the work where everything has one address.
+  if (!endpoint.addresses.some(address => ipVersion(address) === context.version))
+    return [denyRule(rule().comment(`No IPv${context.version} address`), context)];
+  if (!endpoint.enabled) return [denyRule(rule().comment("Endpoint admin disabled"), context)];
+  return [
+    ...connectionRules(context.config.iptablesFilterAllowAction, context),
+    ...tierRules(endpoint.tiers, direction, "default-action", context).rules,
+    ...profilesOrDeny(endpoint.profiles, direction, context),
+  ];
+}
 
-  const rules: Rule[] = [rule().conntrackState("RELATED", "ESTABLISHED").accept()];
-  if (!config.disableConntrackInvalidCheck) rules.push(denyRule(rule().conntrackState("INVALID"), config));
-  rules.push(rule().clearMark(marks.accept + marks.pass));
-  if (direction === "egress") {
-    // A workload that speaks our tunnels' protocols could inject packets into other hosts' networks.
-    if (!config.allowVXLANPacketsFromWorkloads) {
-      const vxlan = rule().comment("Drop VXLAN encapped packets originating in workloads").protocol("udp");
-      rules.push(denyRule(vxlan.destinationPorts([4789]), config));
-    }
-    if (!config.allowIPIPPacketsFromWorkloads) {
-      const ipip = rule().comment("Drop IPinIP encapped packets originating in workloads").protocol(4);
-      rules.push(denyRule(ipip, config));
-    }
+/**
+ * What an endpoint may send or receive, whatever policy says. Buckets and counts belong to a rule, so these stand in a chain of
+ * their own that is not written again when policies change.
+ */
+function limitRules(limits: QosLimits, context: RenderContext): Rule[] {
+  const { marks } = context;
+  const rules: Rule[] = [];
+  if (limits.packetRate !== undefined) {
+    const rate = { count: limits.packetRate, per: "second", burst: limits.packetBurst ?? 5 } as const;
+    rules.push(
+      rule().clearMark(marks.scratch0),
+      rule().limit(rate).setMark(marks.scratch0),
+      rule().comment("Drop packets over the rate limit").markClear(marks.scratch0).drop(),
+    );
   }
-
-  for (const tier of endpoint.tiers) {
-    const policies = direction === "ingress" ? tier.ingress : tier.egress;
-    if (policies.length === 0) continue;
-    rules.push(rule().comment(`Start of tier ${tier.name}`).clearMark(marks.pass));
-    for (const policy of policies) {
-      rules.push(rule().markClear(marks.pass).jump(policyChain(direction, policy)));
-      rules.push(rule().comment("Return if policy accepted").markSet(marks.accept).return());
-    }
-    if (tier.defaultAction === "deny") {
-      const end = rule()
-        .comment(`End of tier ${tier.name}. Drop if no policies passed packet`)
-        .markClear(marks.pass);
-      rules.push(denyRule(end, config));
-    }
+  if (limits.maxConnections !== undefined) {
+    const fresh = rule().comment("Reject connections over the limit").conntrackState("NEW");
+    rules.push(fresh.connLimitAbove(limits.maxConnections, 0).reject());
   }
-  for (const profile of endpoint.profiles) {
-    rules.push(rule().jump(profileChain(direction, profile)));
-    rules.push(rule().comment("Return if profile accepted").markSet(marks.accept).return());
-  }
-  rules.push(denyRule(rule().comment("Drop if no profiles matched"), config));
   return rules;
 }

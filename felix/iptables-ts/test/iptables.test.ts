@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { detectBackend } from "../backend.ts";
 import { InvalidRuleError, IptablesError } from "../errors.ts";
+import { chainHashes } from "../hash.ts";
 import { Iptables, type IptablesOptions } from "../iptables.ts";
 import { rule } from "../rule.ts";
 import { FakeKernel } from "./fake-kernel.ts";
@@ -227,6 +228,59 @@ describe("Iptables", () => {
       iptables.invalidate();
       await iptables.apply();
       assert.deepEqual(kernel.takeRestores(), [], "and then left in peace");
+    });
+
+    it("is swept under names of former times, with whatever leads there, where such names are given", async () => {
+      kernel.edit(
+        "filter",
+        ":felix-FORWARD - -",
+        ":califw-x - -",
+        "-A felix-FORWARD -j califw-x",
+        "-A FORWARD -j felix-FORWARD",
+        "-A FORWARD -j LOG",
+        ":cali-INPUT2 - -",
+        "-A INPUT -m comment --comment hand-made -j cali-INPUT2",
+      );
+      const formerPrefixes = ["felix-", "cali"];
+      await (await start(kernel, { formerPrefixes })).apply();
+      assert.deepEqual([...kernel.table("filter").keys()], ["INPUT", "FORWARD", "OUTPUT"]);
+      assert.deepEqual(kernel.rules("filter", "FORWARD"), ["-j LOG"]);
+      assert.deepEqual(kernel.rules("filter", "INPUT"), []);
+      const again = await start(kernel, { formerPrefixes });
+      await again.apply();
+      assert.deepEqual(kernel.takeRestores(), []);
+    });
+
+    it("is known by the hash of its last rule", async () => {
+      const chain = [from("10.0.0.1"), from("10.0.0.2"), drop];
+      const wanted = async () => {
+        const iptables = await start(kernel);
+        iptables.table("filter").setChain("cali-a", chain);
+        iptables.table("filter").setInsertions("INPUT", [rule().jump("cali-a")]);
+        return iptables;
+      };
+      await (await wanted()).apply();
+      const hashed = () =>
+        kernel
+          .table("filter")
+          .get("cali-a")!
+          .map(text => text.includes("cali:"));
+      assert.deepEqual(hashed(), [false, false, true]);
+      assert.deepEqual(await (await wanted()).check(), []);
+      // Every rule with its own, as Calico writes them, is as good.
+      const hashes = chainHashes("cali-a", chain);
+      const each = chain.map(({ text }, i) => `-A cali-a -m comment --comment "cali:${hashes[i]}" ${text}`);
+      kernel.edit("filter", "-F cali-a", ...each);
+      assert.deepEqual(await (await wanted()).check(), []);
+      for (const wrong of [
+        [each[0], each[2]],
+        each.slice(0, 2),
+        [each[1], each[0], each[2]],
+        [...each, "-A cali-a -j LOG"],
+      ]) {
+        kernel.edit("filter", "-F cali-a", ...(wrong as string[]));
+        assert.deepEqual(await (await wanted()).check(), ["filter/cali-a"]);
+      }
     });
 
     it("is never changed when it is not ours", async () => {

@@ -146,6 +146,23 @@ for (const variant of ["nft", "legacy"] as const)
         assert.deepEqual(await iptables.check(), []);
       });
 
+      it("counts what its rules match", async () => {
+        const iptables = await start();
+        const filter = iptables.table("filter");
+        filter.setChain("cali-a", [rule().protocol("icmp"), rule().protocol("tcp"), rule().accept()]);
+        filter.setInsertions("OUTPUT", [rule().jump("cali-a")]);
+        await iptables.apply();
+        const counted = async () =>
+          (await iptables.counters())
+            .get("filter")
+            ?.get("cali-a")
+            ?.map(({ packets }) => packets);
+        assert.deepEqual(await counted(), [0, 0, 0]);
+        netns.sh(`ip link set lo up; ping -c 1 ${ipVersion === 4 ? "127.0.0.1" : "::1"}`);
+        const [icmp = 0, tcp, all = 0] = (await counted()) ?? [];
+        assert.deepEqual([icmp > 0, tcp, all > 0], [ipVersion === 4, 0, true]);
+      });
+
       it("survives somebody else's change between reading and writing", async () => {
         const iptables = await start();
         const filter = iptables.table("filter");

@@ -152,7 +152,9 @@ for (const variant of ["nft", "legacy"] satisfies Variant[]) {
         const before = [save(namespace), sets(namespace)];
         run(namespace, "ip", "route", "del", "10.65.0.1");
         await until(() => run(namespace, "ip", "route").includes("10.65.0.1 dev calia"));
-        run(namespace, `iptables-${variant}`, "-F", "cali-tw-calia");
+        const [judges = ""] =
+          /cali-gi-\S+/.exec(save(namespace).find(line => line.includes("-o calia ")) ?? "") ?? [];
+        run(namespace, `iptables-${variant}`, "-F", judges);
         run(namespace, `iptables-${variant}`, "-D", "FORWARD", "1");
         run(namespace, `iptables-${variant}`, "-I", "cali-FORWARD", "-j", "ACCEPT");
         for (const set of sets(namespace).filter(line => line.startsWith("create cali40s:")))

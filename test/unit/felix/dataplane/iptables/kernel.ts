@@ -42,6 +42,17 @@ export class FilteringKernel {
     return this.kernel.rules(table, name, version === 4 ? "iptables-nft" : "ip6tables-nft");
   }
 
+  /** The chain that judges what goes to the workload, or what comes from it. */
+  judging(direction: "to" | "from", interfaceName: string, version: IpVersion = 4): string | undefined {
+    const chains = this.kernel.table("filter", version === 4 ? "iptables-nft" : "ip6tables-nft");
+    for (const name of chains.keys()) {
+      if (!name.startsWith(`cali-${direction}-wl-dispatch`)) continue;
+      const leaf = this.chain(name, version)?.find(rule => rule.includes(` ${interfaceName} -g `));
+      if (leaf) return leaf.split(" ").at(-1);
+    }
+    return undefined;
+  }
+
   ruleset(version: IpVersion, table = "filter"): Ruleset {
     const program = version === 4 ? "iptables-nft" : "ip6tables-nft";
     return { chains: this.kernel.table(table, program), sets: this.kernel.sets };

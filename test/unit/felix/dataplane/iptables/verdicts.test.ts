@@ -8,6 +8,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { protocolNumber } from "../../../../../crd-schemas/index.ts";
 import type { Update } from "../../../../../datastore/reflector.ts";
+import { markChains } from "../../../../../felix/dataplane/iptables/actions.ts";
 import { allocateMarks } from "../../../../../felix/dataplane/iptables/marks.ts";
 import { setName } from "../../../../../felix/dataplane/iptables/names.ts";
 import { policyRules } from "../../../../../felix/dataplane/iptables/policy-chains.ts";
@@ -104,11 +105,17 @@ describe("felix/dataplane/iptables: verdicts", function () {
           const evaluator = new PolicyEvaluator(stateOf(updates));
           const rulesets = new Map<IpVersion, Ruleset>();
           for (const version of [4, 6] as const) {
-            const rendered = policyRules(policy[direction], { version, marks, config: configOf() });
+            const context = { version, marks, config: configOf(), table: "filter" } as const;
+            const { rules } = policyRules(policy, direction, context);
             const ofVersion = (members: Iterable<string>) =>
               [...members].filter(one => /^[^,]*:/.test(one) === (version === 6));
             rulesets.set(version, {
-              chains: new Map([["p", rendered.map(({ text }) => text)]]),
+              chains: new Map(
+                [...markChains(marks), ["p", rules] as const].map(([chain, list]) => [
+                  chain,
+                  list.map(({ text }) => text),
+                ]),
+              ),
               sets: new Map(
                 [...picture.sets].map(([id, all]) => [
                   setName(version, id),

@@ -1,0 +1,114 @@
+/**
+ * What rules do with the packets they match, and what they write beside them: verdicts, log lines, and, where the flow
+ * log is on, the NFLOG record that names who decided (flow-prefix.ts). Pure.
+ *
+ * A verdict over one direction is a mark, not an end: after the source's egress comes the destination's ingress. A rule
+ * that allows or passes goes to a chain of one rule that sets the mark and returns to whoever asked the policy. One
+ * rule instead of two, because what a commit costs the kernel is the number of rules (docs/policy-performance.md).
+ * Where something has to be written between match and verdict, the mark carries the match to the rules after it.
+ */
+
+import { type Rule as IptablesRule, rule, type TableName } from "iptables-ts";
+import type { IpVersion } from "../../../net/ip.ts";
+import type { Direction, Rule } from "../../../policy/model.ts";
+import type { FelixConfig } from "../../calc/config.ts";
+import { FLOW_GROUP, type FlowDecision, type FlowReason, flowPrefix } from "../flow-prefix.ts";
+import type { MarkBits } from "./marks.ts";
+import { ALLOW_CHAIN, PASS_CHAIN } from "./names.ts";
+
+export interface RenderContext {
+  readonly version: IpVersion;
+  readonly config: FelixConfig;
+  readonly marks: MarkBits;
+  /** Only `filter` can reject, and `raw` sees every packet of what is not tracked. */
+  readonly table: TableName;
+}
+
+/** A policy or profile by name, with what a log line may say of it. */
+export interface RuleOwner {
+  readonly kind: "policy" | "profile";
+  /** The policy's key or the profile's name, as the flow log and counters name it. */
+  readonly name: string;
+  /** As in `gnp`. */
+  readonly shortKind: string;
+  /** `namespace/name`, or the name alone. */
+  readonly fullName: string;
+  readonly tier: string;
+}
+
+/** Bytes of a packet that a flow record needs: its headers. */
+const FLOW_HEADER_BYTES = 80;
+
+export function denyRule(matches: IptablesRule, { config, table }: RenderContext): IptablesRule {
+  const reject = table === "filter" && config.iptablesFilterDenyAction === "Reject";
+  return reject ? matches.reject() : matches.drop();
+}
+
+/** Denies what matches, saying first who did, where the flow log wants to know. */
+export function denyRules(
+  matches: IptablesRule,
+  decision: Omit<FlowDecision, "action">,
+  context: RenderContext,
+): IptablesRule[] {
+  const denied = denyRule(matches, context);
+  return keepsFlows(context) ? [flowRule(matches, { action: "deny", ...decision }), denied] : [denied];
+}
+
+/** The chains that {@link actionRules} goes to. */
+export function markChains(marks: MarkBits): Map<string, readonly IptablesRule[]> {
+  return new Map([
+    [ALLOW_CHAIN, [rule().setMark(marks.accept)]],
+    [PASS_CHAIN, [rule().setMark(marks.pass)]],
+  ]);
+}
+
+/** What the model's rule does, `base` being what it matches. The first of these rules counts its packets. */
+export function actionRules(
+  base: IptablesRule,
+  { action }: Pick<Rule, "action">,
+  index: number,
+  owner: RuleOwner,
+  direction: Direction,
+  context: RenderContext,
+): IptablesRule[] {
+  if (action === "log") return [logRule(base, owner, context.config)];
+  const { marks } = context;
+  if (!keepsFlows(context)) {
+    if (action === "deny") return [denyRule(base, context)];
+    return [base.goto(action === "allow" ? ALLOW_CHAIN : PASS_CHAIN)];
+  }
+  const bit = { allow: marks.accept, pass: marks.pass, deny: marks.drop }[action];
+  const reason: FlowReason = { kind: owner.kind, name: owner.name, rule: index };
+  const marked = rule().markSet(bit);
+  return [
+    base.setMark(bit),
+    flowRule(marked, { action, direction, reason }),
+    action === "deny" ? denyRule(marked, context) : marked.return(),
+  ];
+}
+
+/** Without connections, every packet would be a record. */
+function keepsFlows({ config, table }: RenderContext): boolean {
+  return config.flowLogsLocalReporter && table !== "raw";
+}
+
+function flowRule(matches: IptablesRule, decision: FlowDecision): IptablesRule {
+  const prefix = flowPrefix(decision);
+  return matches.nflog({ group: FLOW_GROUP[decision.direction], prefix, size: FLOW_HEADER_BYTES });
+}
+
+function logRule(base: IptablesRule, owner: RuleOwner, config: FelixConfig): IptablesRule {
+  const { logPrefix, logActionRateLimit, logActionRateLimitBurst } = config;
+  const words: Record<string, string> = {
+    t: owner.tier,
+    k: owner.shortKind,
+    n: owner.fullName.slice(owner.fullName.indexOf("/") + 1),
+    p: owner.fullName,
+  };
+  const prefix = logPrefix.replaceAll(/%([tknp])/g, (_, letter: string) => words[letter] as string);
+  const [count, per] = logActionRateLimit.split("/");
+  const limited = per
+    ? base.limit({ count: Number(count), per: per as "second", burst: Math.max(1, logActionRateLimitBurst) })
+    : base;
+  return limited.log({ prefix: `${prefix}: `, level: "notice" });
+}
