@@ -38,7 +38,7 @@ export function createFabric(namespace: string, addresses: readonly WireAddress[
   writeSysctl("net/ipv4/ip_forward", 1, { namespace });
   writeSysctl("net/ipv6/conf/all/forwarding", 1, { namespace });
   using netlink = Rtnetlink.open({ namespace });
-  netlink.createBridge({ name: BRIDGE });
+  netlink.createPlainLink({ kind: "bridge", name: BRIDGE });
   netlink.setLink(BRIDGE, { up: true });
   for (const address of addresses)
     netlink.addAddress({ interfaceIndex: indexOf(netlink, BRIDGE), ...address });

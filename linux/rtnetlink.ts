@@ -20,14 +20,14 @@ import {
   writeGetAddresses,
 } from "./netlink/address.ts";
 import {
-  type BridgeOptions,
   type Link,
   type LinkChanges,
   type LinkRef,
+  type PlainLinkOptions,
   readLink,
   type VethOptions,
   type VxlanOptions,
-  writeCreateBridge,
+  writeCreatePlainLink,
   writeCreateVeth,
   writeCreateVxlan,
   writeDeleteLink,
@@ -64,15 +64,29 @@ import {
 } from "./netlink/route.ts";
 import { type Rule, readRule, writeAddRule, writeDeleteRule, writeGetRules } from "./netlink/rule.ts";
 import { NetlinkSocket, Protocol } from "./netlink/socket.ts";
+import {
+  Parent,
+  type QueueingDiscipline,
+  type Redirect,
+  readDiscipline,
+  readRedirect,
+  type TokenBucket,
+  writeAddIngress,
+  writeAddRedirect,
+  writeDeleteDiscipline,
+  writeGetDisciplines,
+  writeGetRedirects,
+  writeReplaceTokenBucket,
+} from "./netlink/traffic-control.ts";
 
 export { isNetlinkError, NetlinkError } from "./errors.ts";
 export type { AddressScope, LinkAddress } from "./netlink/address.ts";
 export type {
-  BridgeOptions,
   Link,
   LinkChanges,
   LinkRef,
   OperState,
+  PlainLinkOptions,
   VethOptions,
   VxlanOptions,
   VxlanParameters,
@@ -90,6 +104,13 @@ export {
   routeSatisfies,
 } from "./netlink/route.ts";
 export type { Rule, RuleAction } from "./netlink/rule.ts";
+export {
+  Handle,
+  Parent,
+  type QueueingDiscipline,
+  type Redirect,
+  type TokenBucket,
+} from "./netlink/traffic-control.ts";
 
 /** An item of a batch that the kernel refused. */
 export interface Failure<T> {
@@ -153,8 +174,9 @@ export class Rtnetlink {
     });
   }
 
-  createBridge(bridge: BridgeOptions): void {
-    this.#socket.request(`create bridge ${bridge.name}`, w => writeCreateBridge(w, bridge));
+  /** EOPNOTSUPP where the kernel has no such links. */
+  createPlainLink(link: PlainLinkOptions): void {
+    this.#socket.request(`create ${link.kind} ${link.name}`, w => writeCreatePlainLink(w, link));
   }
 
   createVxlan(vxlan: VxlanOptions): void {
@@ -344,6 +366,51 @@ export class Rtnetlink {
 
   deleteRule(rule: Rule): boolean {
     return this.#delete(`delete rule ${rule.priority ?? ""}`, w => writeDeleteRule(w, rule));
+  }
+
+  // Traffic control
+
+  /** Of all interfaces, those that the kernel put there by itself included. */
+  listDisciplines(): QueueingDiscipline[] {
+    return this.#socket.get("list queueing disciplines", writeGetDisciplines, readDiscipline);
+  }
+
+  /** Shapes what leaves by the interface. */
+  replaceTokenBucket(interfaceIndex: number, bucket: TokenBucket): void {
+    this.#socket.request(`shape link ${interfaceIndex}`, w =>
+      writeReplaceTokenBucket(w, interfaceIndex, bucket),
+    );
+  }
+
+  /** Whether there was a discipline of somebody's at the root. */
+  deleteRootDiscipline(interfaceIndex: number): boolean {
+    return this.#deleteDiscipline(interfaceIndex, Parent.ROOT);
+  }
+
+  /** What comes in by the interface leaves by `target`, from where the kernel takes it as if it had come in just now (ifb). */
+  addRedirect(interfaceIndex: number, target: number): void {
+    this.#socket.request(`add ingress to link ${interfaceIndex}`, w => writeAddIngress(w, interfaceIndex));
+    this.#socket.request(`redirect link ${interfaceIndex}`, w => writeAddRedirect(w, interfaceIndex, target));
+  }
+
+  listRedirects(interfaceIndex: number): Redirect[] {
+    return this.#socket.get("list redirects", w => writeGetRedirects(w, interfaceIndex), readRedirect);
+  }
+
+  /** Whether there was an ingress discipline; its filters go with it. */
+  deleteIngress(interfaceIndex: number): boolean {
+    return this.#deleteDiscipline(interfaceIndex, Parent.INGRESS);
+  }
+
+  #deleteDiscipline(interfaceIndex: number, parent: number): boolean {
+    const operation = `delete discipline of link ${interfaceIndex}`;
+    try {
+      return this.#delete(operation, w => writeDeleteDiscipline(w, { interfaceIndex, parent }));
+    } catch (error) {
+      // What the kernel says where there is none that could be deleted.
+      if (isNetlinkError(error, "EINVAL")) return false;
+      throw error;
+    }
   }
 
   #delete(operation: string, write: (writer: MessageWriter) => void): boolean {

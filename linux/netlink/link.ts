@@ -61,10 +61,13 @@ export interface VethOptions {
   readonly txQueues?: number;
 }
 
-export interface BridgeOptions {
+/** Links that are made without parameters: `ipip` as the namespace's `tunl0`, which the kernel's module brings. */
+export interface PlainLinkOptions {
+  readonly kind: "bridge" | "ifb" | "ipip";
   readonly name: string;
   readonly mac?: Mac;
   readonly mtu?: number;
+  readonly txQueues?: number;
 }
 
 export interface VxlanOptions {
@@ -150,12 +153,12 @@ export function writeCreateVeth(writer: MessageWriter, veth: VethOptions, peerNa
   writer.end();
 }
 
-export function writeCreateBridge(writer: MessageWriter, bridge: BridgeOptions): void {
+export function writeCreatePlainLink(writer: MessageWriter, link: PlainLinkOptions): void {
   writer.begin(RTM_NEWLINK, Flag.REQUEST | Flag.CREATE | Flag.EXCL);
   writeHeader(writer, 0, 0, 0);
-  writeCommon(writer, bridge);
+  writeCommon(writer, link);
   const info = writer.nest(Attribute.LINKINFO);
-  writer.attributeString(InfoAttribute.KIND, "bridge");
+  writer.attributeString(InfoAttribute.KIND, link.kind);
   writer.endNest(info);
   writer.end();
 }

@@ -84,7 +84,7 @@ describe("linux/rtnetlink", () => {
       const [namespace, peer] = [scratch.create(), scratch.create()];
       using netlink = Rtnetlink.open({ namespace });
       netlink.createVeth({ name: "a", peerName: "b" });
-      netlink.createBridge({ name: "br0", mac: mac("02:00:00:00:00:aa") });
+      netlink.createPlainLink({ kind: "bridge", name: "br0", mac: mac("02:00:00:00:00:aa") });
       const bridge = netlink.getLink("br0")!;
       assert.equal(bridge.kind, "bridge");
       assert.equal(bridge.mac, "02:00:00:00:00:aa");
