@@ -35,6 +35,8 @@ import { Dataplane } from "./dataplane/dataplane.ts";
 import { EndpointStatus } from "./dataplane/endpoint-status.ts";
 import { HostInterfaces } from "./dataplane/host-interfaces.ts";
 import { createIptablesFilter } from "./dataplane/iptables/iptables-filter.ts";
+import { DEFAULT_MTU_FILE, writeMtuFile } from "./dataplane/overlay/mtu-file.ts";
+import { OverlayNetwork } from "./dataplane/overlay/overlay-network.ts";
 import { WorkloadLinks } from "./dataplane/workload-links.ts";
 import { FelixMetrics } from "./metrics.ts";
 
@@ -64,6 +66,7 @@ export class Agent implements StatusSource {
   #nodeLabels: Readonly<Record<string, string>> = {};
   #config: FelixConfig | undefined;
   #dataplane: Dataplane | undefined;
+  #overlay: OverlayNetwork | undefined;
   #inSync = false;
   readonly #started: number;
   readonly metrics = new Registry();
@@ -81,11 +84,7 @@ export class Agent implements StatusSource {
     });
     this.#reflector = new Reflector({
       datastore: options.datastore,
-      queries: [
-        ...this.#graph.queries,
-        { kind: "FelixConfiguration" },
-        { kind: "Node", namePrefix: options.nodeName },
-      ],
+      queries: [...this.#graph.queries, { kind: "FelixConfiguration" }],
       onUpdates: updates => this.#onUpdates(updates),
       onStatus: status => {
         if (status === "in-sync") this.#onInSync();
@@ -127,9 +126,17 @@ export class Agent implements StatusSource {
     using rtnetlink = Rtnetlink.open();
     using conntrack = Conntrack.open();
     using generation = RulesetGeneration.open();
+    const overlay = new OverlayNetwork({
+      rtnetlink,
+      config,
+      logger,
+      onWorkloadMtu: mtu => this.#sayMtu(mtu),
+    });
+    this.#overlay = overlay;
     const dataplane = new Dataplane({
       filter: await createIptablesFilter(config),
       links: new WorkloadLinks({ rtnetlink, conntrack, config, logger, clock }),
+      parts: [overlay],
       status: new EndpointStatus(config.endpointStatusPathPrefix),
       config,
       ...(canRead(generation) && { rulesGeneration: () => generation.read() }),
@@ -158,7 +165,7 @@ export class Agent implements StatusSource {
     };
     const subscribe = () => {
       events = EventSubscription.open({
-        groups: ["link", "address", "route"],
+        groups: ["link", "address", "route", "neighbour"],
         onEvents: noteEvents,
         onFailure: error => {
           logger.error({ err: error }, "kernel events stopped, subscribing again");
@@ -177,6 +184,17 @@ export class Agent implements StatusSource {
       await dataplane.run(signal);
     } finally {
       events?.stop();
+    }
+  }
+
+  /** For those who plug workloads in; without it they take a default. */
+  #sayMtu(mtu: number): void {
+    const { env, logger } = this.#options;
+    const path = env["CALICO_MTU_FILE"] ?? DEFAULT_MTU_FILE;
+    try {
+      writeMtuFile(path, mtu);
+    } catch (error) {
+      logger.error({ err: error, path }, "could not say what MTU workloads may have");
     }
   }
 
@@ -273,6 +291,7 @@ export class Agent implements StatusSource {
       inSync: this.#inSync,
       connected: this.#reflector.connected,
       ready: this.readiness() ?? true,
+      problems: this.#overlay?.problems ?? [],
       ...this.#graph.sizes,
     };
   }

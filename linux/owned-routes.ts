@@ -29,6 +29,8 @@ export interface OwnedRoutesOptions {
   readonly rtnetlink: Pick<Rtnetlink, "listRoutes" | "replaceRoutes" | "deleteRoutes">;
   /** Whether a route found in the kernel is ours. */
   readonly owns: (route: Route) => boolean;
+  /** Whether one that is not ours may be written over all the same: of another part of the same program. Default: none. */
+  readonly replaces?: (route: Route) => boolean;
   /** Default: the main table. */
   readonly table?: number;
 }
@@ -318,7 +320,7 @@ export class OwnedRoutes {
   #note(route: Route): boolean {
     const place = this.#placeOf(routeKey(route));
     const ours = this.#options.owns(route);
-    place.foreign = !ours;
+    place.foreign = !ours && !this.#options.replaces?.(route);
     this.#setActual(place, ours ? route : undefined);
     return this.#settle(place);
   }

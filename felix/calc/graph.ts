@@ -12,7 +12,7 @@
  *                         +--> InterfaceClaims ----------------> endpoints (with their tiers in order)
  *   the host's            +--> HostEndpoints ------------------> hostEndpoints, by interface
  *   interfaces ---------------------^
- *   IPPool, BGPConfiguration, ... --> parts (part.ts) ---------------> pools, serviceCidrs, all-hosts-net, ...
+ *   IPPool, IPAMBlock, Node, ... ---> parts (part.ts) ---------------> pools, serviceCidrs, all-hosts-net, routes, ...
  *
  * Pure: no I/O, no clock. `apply` costs what the updates touch; `drain` gives what came of all of them. Resources are
  * validated once more, because not everybody who can write to the datastore has to do it first: those that make no
@@ -41,6 +41,7 @@ import {
 import { HostAddresses } from "./host-addresses.ts";
 import { HostEndpoints, type HostInterface } from "./host-endpoints.ts";
 import { InterfaceClaims } from "./interface-claims.ts";
+import { Overlay } from "./overlay/overlay.ts";
 import type { GraphPart } from "./part.ts";
 import { Pools } from "./pools.ts";
 import { ServiceCidrs } from "./service-cidrs.ts";
@@ -72,7 +73,7 @@ export class CalcGraph {
   readonly #options: CalcOptions;
   readonly #sets = new SetIndex();
   readonly #active = new ActivePolicies(this.#sets);
-  readonly #parts: readonly GraphPart[] = [new Pools(), new ServiceCidrs(), new HostAddresses()];
+  readonly #parts: readonly GraphPart[];
   #floatingIps = false;
   readonly #partsOf = new Map<Kind, GraphPart[]>();
   readonly #workloads = new Map<string, WorkloadInput & { readonly key: Key }>();
@@ -87,6 +88,7 @@ export class CalcGraph {
 
   constructor(options: CalcOptions) {
     this.#options = options;
+    this.#parts = [new Pools(), new ServiceCidrs(), new HostAddresses(), new Overlay(options)];
     for (const part of this.#parts) {
       for (const kind of part.kinds) this.#partsOf.set(kind, [...(this.#partsOf.get(kind) ?? []), part]);
     }
@@ -94,7 +96,7 @@ export class CalcGraph {
 
   /** What to follow in the datastore. */
   get queries(): readonly Query[] {
-    return [...OWN_KINDS, ...this.#partsOf.keys()].map(kind => ({ kind }));
+    return [...new Set([...OWN_KINDS, ...this.#partsOf.keys()])].map(kind => ({ kind }));
   }
 
   /** Once, before the first `drain`. */

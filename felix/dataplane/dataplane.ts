@@ -16,6 +16,7 @@ import type { KernelEvent } from "../../linux/events.ts";
 import type { Changes, LocalEndpoint } from "../calc/changes.ts";
 import type { FelixConfig } from "../calc/config.ts";
 import type { EndpointStatus } from "./endpoint-status.ts";
+import type { KernelPart } from "./kernel-part.ts";
 import type { PacketFilter } from "./packet-filter.ts";
 import type { WorkloadLinks } from "./workload-links.ts";
 
@@ -25,6 +26,8 @@ export interface DataplaneOptions {
     WorkloadLinks,
     "pending" | "admit" | "dismiss" | "sweep" | "applyRemovals" | "applyAdditions" | "noteEvents" | "resync"
   >;
+  /** What else there is to bring about: tunnels, queues. */
+  readonly parts?: readonly KernelPart[];
   readonly status: Pick<EndpointStatus, "start" | "write" | "remove">;
   readonly config: Pick<
     FelixConfig,
@@ -64,8 +67,14 @@ export class Dataplane {
   /** Of the rules, after our last commit or look. */
   #generation: number | undefined;
 
+  readonly #parts: readonly KernelPart[];
+  readonly #linksAndParts: readonly Omit<KernelPart, "update">[];
+
   constructor(options: DataplaneOptions) {
+    const { links, parts = [] } = options;
     this.#options = options;
+    this.#parts = parts;
+    this.#linksAndParts = [links, ...parts];
   }
 
   /** Takes differences over; cheap. */
@@ -77,13 +86,13 @@ export class Dataplane {
   /** The first complete state has arrived: the kernel may be changed from now on. */
   start(): void {
     this.#attemptStatus(() => this.#options.status.start());
-    this.#options.links.resync();
+    for (const each of this.#linksAndParts) each.resync();
     this.#started = true;
     this.#kick();
   }
 
   noteKernelEvents(events: readonly KernelEvent[]): void {
-    if (this.#options.links.noteEvents(events)) this.#kick();
+    for (const each of this.#linksAndParts) if (each.noteEvents(events)) this.#kick();
   }
 
   /** Undefined when the last pass went through. */
@@ -144,26 +153,29 @@ export class Dataplane {
       this.#awaiting.add(id);
     }
     filter.update(changes);
+    for (const part of this.#parts) part.update(changes);
   }
 
   async #pass(): Promise<void> {
     const { filter, links, status } = this.#options;
-    links.applyRemovals();
+    for (const each of this.#linksAndParts) each.applyRemovals();
     try {
       if (filter.pending) await this.#commit();
     } catch (error) {
       // Endpoints that were admitted under the rules in force keep what leads to them.
-      links.applyAdditions();
+      for (const each of this.#linksAndParts) each.applyAdditions();
       throw error;
     }
     const inForce = [...this.#awaiting].map(id => this.#endpoints.get(id) as LocalEndpoint);
     for (const endpoint of inForce) links.admit(endpoint);
     links.applyRemovals();
-    links.applyAdditions();
+    for (const each of this.#linksAndParts) each.applyAdditions();
     if (!this.#swept) {
       // Only now: before the first endpoints are admitted, every route of an earlier run looks unwanted.
-      links.sweep();
-      links.applyRemovals();
+      for (const each of this.#linksAndParts) {
+        each.sweep();
+        each.applyRemovals();
+      }
       this.#swept = true;
     }
     for (const endpoint of inForce) this.#attemptStatus(() => status.write(endpoint));
@@ -191,7 +203,7 @@ export class Dataplane {
 
   /** One at a time, however many passes there are meanwhile. */
   #retryLater(signal: AbortSignal): void {
-    if (!this.#options.links.pending && !this.#options.filter.pending) {
+    if (!this.#pending) {
       this.#retries.reset();
       return;
     }
@@ -204,6 +216,10 @@ export class Dataplane {
     this.#options.clock.sleep(this.#retries.next(), signal).then(again, () => {});
   }
 
+  get #pending(): boolean {
+    return this.#options.filter.pending || this.#linksAndParts.some(each => each.pending);
+  }
+
   #kick(): void {
     this.#dirty = true;
     this.#wake?.();
@@ -211,7 +227,7 @@ export class Dataplane {
 
   /** Whatever happened unseen is found and repaired here. */
   async #resyncLoop(signal: AbortSignal): Promise<void> {
-    const { clock, config, filter, links, logger } = this.#options;
+    const { clock, config, filter, logger } = this.#options;
     const every = async (intervalMs: number, what: string, resync: () => Promise<void> | void) => {
       if (intervalMs === 0) return;
       while (!signal.aborted) {
@@ -222,13 +238,15 @@ export class Dataplane {
         } catch (error) {
           logger.warn({ err: error, what }, "could not look at the kernel");
         }
-        if (filter.pending || links.pending) this.#kick();
+        if (this.#pending) this.#kick();
       }
     };
     await Promise.all([
       every(config.iptablesRefreshInterval, "rules", () => filter.resync("rules")),
       every(config.ipsetsRefreshInterval, "sets", () => filter.resync("sets")),
-      every(config.routeRefreshInterval, "routes", () => links.resync()),
+      every(config.routeRefreshInterval, "routes", () => {
+        for (const each of this.#linksAndParts) each.resync();
+      }),
       this.#watchRules(signal),
     ]);
   }

@@ -72,7 +72,12 @@ export class WorkloadLinks {
 
   constructor(options: WorkloadLinksOptions) {
     this.#options = options;
-    this.#routes = new OwnedRoutes({ rtnetlink: options.rtnetlink, owns: route => this.#owns(route) });
+    this.#routes = new OwnedRoutes({
+      rtnetlink: options.rtnetlink,
+      owns: route => this.#owns(route),
+      // Of overlay/: an address that was on another host a moment ago.
+      replaces: ({ protocol }) => protocol === FELIX_ROUTE_PROTOCOL,
+    });
   }
 
   /** Whether there is something to apply, or to try again. */
@@ -93,7 +98,7 @@ export class WorkloadLinks {
     const former = this.#admitted.get(interfaceName);
     this.#admitted.set(interfaceName, endpoint);
     if (former) this.#unclaim(former);
-    for (const address of this.#addressesOf(endpoint)) {
+    for (const address of this.#ledAddresses(endpoint)) {
       const claims = this.#claims.get(address);
       if (claims) claims.add(interfaceName);
       else this.#claims.set(address, new Set([interfaceName]));
@@ -218,19 +223,25 @@ export class WorkloadLinks {
 
   #unsettle(interfaceName: string): void {
     const endpoint = this.#admitted.get(interfaceName);
-    if (endpoint) for (const address of this.#addressesOf(endpoint)) this.#unsettled.add(address);
+    if (endpoint) for (const address of this.#ledAddresses(endpoint)) this.#unsettled.add(address);
   }
 
   #unclaim(endpoint: LocalEndpoint): void {
-    for (const address of this.#addressesOf(endpoint)) {
+    for (const address of this.#ledAddresses(endpoint)) {
       const claims = this.#claims.get(address);
       if (claims?.delete(endpoint.interfaceName) && claims.size === 0) this.#claims.delete(address);
       this.#unsettled.add(address);
     }
   }
 
+  /** Its own, and those that are translated to them on the way in: they are told to other hosts by their routes. */
+  #ledAddresses(endpoint: LocalEndpoint): readonly Ip[] {
+    const floating = endpoint.floatingIps.map(({ external }) => external);
+    return this.#usable([...endpoint.addresses, ...floating]);
+  }
+
   /** Without rules for IPv6, nothing may be led to a workload by it. */
-  #addressesOf({ addresses }: LocalEndpoint): readonly Ip[] {
+  #usable(addresses: readonly Ip[]): readonly Ip[] {
     return this.#options.config.ipv6Support ? addresses : addresses.filter(ip => ipVersion(ip) === 4);
   }
 
@@ -255,15 +266,15 @@ export class WorkloadLinks {
   }
 
   /**
-   * In the main table: what carries our protocol number, and on workload interfaces whatever leads to a workload, if it
-   * has been there long enough for the datastore to have told us why.
+   * In the main table, on workload interfaces: what carries our protocol number, and whatever leads to a workload, if it has
+   * been there long enough for the datastore to have told us why.
    */
   #owns(route: Route): boolean {
     if ((route.table ?? RouteTable.MAIN) !== RouteTable.MAIN) return false;
-    if (route.protocol === FELIX_ROUTE_PROTOCOL) return true;
     const name = route.interfaceIndex === undefined ? undefined : this.#names.get(route.interfaceIndex);
     const known = name === undefined ? undefined : this.#links.get(name);
     if (!known) return false;
+    if (route.protocol === FELIX_ROUTE_PROTOCOL) return true;
     const { config, clock } = this.#options;
     const external = route.protocol === RouteProtocol.BOOT || route.protocol === RouteProtocol.STATIC;
     if (route.protocol !== config.deviceRouteProtocol && !(external && config.removeExternalRoutes))
@@ -279,8 +290,8 @@ export class WorkloadLinks {
   }
 
   #neighboursOf(endpoint: LocalEndpoint): ReadonlyMap<Ip, Mac> {
-    const { mac } = endpoint;
-    return new Map(mac ? this.#addressesOf(endpoint).map(address => [address, mac]) : []);
+    const { mac, addresses } = endpoint;
+    return new Map(mac ? this.#usable(addresses).map(address => [address, mac]) : []);
   }
 
   /** The veth may vanish at any moment: then its next event brings us back. */

@@ -16,6 +16,7 @@ import { parseBlock } from "../../../ipam/records.ts";
 import { type Cidr, cidrVersion, hostCidr, parseCidr } from "../../../net/cidr.ts";
 import type { IpVersion } from "../../../net/ip.ts";
 import type { Changes, Encapsulation, OwnNode, RemoteRoute, SetChange, TunnelEnd, Vtep } from "../changes.ts";
+import type { GraphPart } from "../part.ts";
 import { type BlockView, blockView } from "./block-view.ts";
 import { type Claim, Claims } from "./claims.ts";
 import { type NodeSide, type NodeView, nodeView } from "./node-view.ts";
@@ -40,7 +41,7 @@ export interface OverlayOptions {
   readonly onProblem: (problem: { readonly key: Key; readonly message: string }) => void;
 }
 
-export class Overlay {
+export class Overlay implements GraphPart {
   readonly kinds: readonly Kind[] = ["IPPool", "IPAMBlock", "Node", "WorkloadEndpoint"];
   readonly #options: OverlayOptions;
   #config = NO_CONFIG;
@@ -128,21 +129,12 @@ export class Overlay {
 
   #setBlock(k: Key, value: Record<string, unknown> | undefined): void {
     const former = this.#blocks.get(k.name);
-    const block = value && this.#readBlock(k, value);
+    const record = value && parseBlock(value);
+    const block = record && blockView(record);
     if (former) for (const [prefix, claim] of claimsOf(former)) this.#unclaim(prefix, claim);
     if (block) for (const [prefix, claim] of claimsOf(block)) this.#claim(prefix, claim);
     if (block) this.#blocks.set(k.name, block);
     else this.#blocks.delete(k.name);
-  }
-
-  #readBlock(k: Key, value: Record<string, unknown>): BlockView | undefined {
-    try {
-      const block = parseBlock(value);
-      return block && blockView(block);
-    } catch (error) {
-      this.#options.onProblem({ key: k, message: (error as Error).message });
-      return undefined;
-    }
   }
 
   #setNode(name: string, view: NodeView | undefined): void {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { ip } from "../../../../net/ip.ts";
 import { mac } from "../../../../net/mac.ts";
 import { endpoint, Host } from "./host.ts";
 
@@ -67,8 +68,24 @@ describe("felix/dataplane", () => {
       host.addRoute("192.0.2.0/24", "eth0", { protocol: 4 });
       await host.update({ a: A });
       await host.start();
-      assert.deepEqual(host.takeJournal(), ["commit", "- 10.0.0.9 calix", "- 10.0.0.8 #0"]);
-      assert.deepEqual(host.leads, ["10.0.0.1 calia", "192.0.2.0 #0"]);
+      assert.deepEqual(host.takeJournal(), ["commit", "- 10.0.0.9 calix"]);
+      // Those on other links are others' affair: overlay/ has those of our protocol.
+      assert.deepEqual(host.leads, ["10.0.0.1 calia", "10.0.0.8 #0", "192.0.2.0 #0"]);
+    });
+
+    it("leads the addresses by which an endpoint is known elsewhere to it, too", async () => {
+      const host = await started();
+      const floatingIps = [{ external: ip("192.0.2.7"), internal: ip("10.0.0.1") }];
+      const address = mac("02:00:00:00:00:01");
+      await host.update({ a: { ...A, floatingIps, mac: address } });
+      assert.deepEqual(host.leads, ["10.0.0.1 calia", "192.0.2.7 calia"]);
+      assert.deepEqual(
+        [...host.neighbours.keys()],
+        ["calia 10.0.0.1"],
+        "nobody asks for the other one there",
+      );
+      await host.update({ a: { ...A, mac: address } });
+      assert.deepEqual(host.leads, ["10.0.0.1 calia"]);
     });
 
     it("lets nothing in that arrived while the commit was on its way", async () => {

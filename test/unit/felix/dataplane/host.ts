@@ -275,10 +275,11 @@ export class Host {
       const address = item.destination.split("/")[0] as string;
       if (!this.links.get(name)?.up) return [{ item, error: new NetlinkError(100, "replace route") }];
       const rules = this.filter.inForce.get(name);
-      assert.ok(
-        rules?.addresses.includes(ip(address)),
-        `${address} is led to ${name}, where no rules for it are`,
-      );
+      const known = [
+        ...(rules?.addresses ?? []),
+        ...(rules?.floatingIps ?? []).map(({ external }) => external),
+      ];
+      assert.ok(known.includes(ip(address)), `${address} is led to ${name}, where no rules for it are`);
       if (this.unwritable.has(address)) return [{ item, error: new NetlinkError(16, "replace route") }];
       this.routes.set(routeKey(item), item);
       this.journal.push(`+ ${address} ${name}`);

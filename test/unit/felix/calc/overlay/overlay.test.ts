@@ -288,10 +288,13 @@ describe("felix/calc/overlay", () => {
     assert.deepEqual([...(calculation.last.routes?.keys() ?? [])], ["10.0.3.64/26"]);
   });
 
-  it("reports a block that cannot be read, and goes on without it", () => {
+  it("refuses a block that cannot be read, and goes on without it", () => {
     const calculation = new Calculation([vxlanPool(), ...cluster]);
-    calculation.apply([farBlock[0], { cidr: "10.0.3.0/26", allocations: [1] }]);
-    assert.match(calculation.problems[0] ?? "", /^IPAMBlock 10.0.3.0\/26: not an IPAM block/);
+    assert.throws(
+      () => calculation.apply([farBlock[0], { cidr: "10.0.3.0/26", allocations: [1] }]),
+      /not an IPAM block/,
+    );
+    calculation.apply(gone(farBlock));
     assert.equal(calculation.routes.has("10.0.3.0/26"), false);
   });
 
