@@ -8,6 +8,7 @@ import { IpSets } from "iptables-ts";
 import type { IpVersion } from "../../../net/ip.ts";
 import type { Changes, PoolInfo, SetChange, SetMember } from "../../calc/changes.ts";
 import { ALL_HOSTS, ALL_POOLS, MASQUERADED_POOLS, setName, VXLAN_HOSTS } from "./names.ts";
+import { setOwnership } from "./ownership.ts";
 
 /** Rules may name these before the calculation has told what is in them: nothing. */
 const ALWAYS = [ALL_HOSTS, VXLAN_HOSTS];
@@ -24,8 +25,7 @@ export class FamilySets {
     this.#sets = new IpSets({
       backend,
       ipVersion: version,
-      prefix: `cali${version}0`,
-      tempPrefix: `cali${version}t`,
+      ...setOwnership(version),
     });
     this.#setPools();
   }

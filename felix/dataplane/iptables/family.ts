@@ -34,6 +34,15 @@ const CHAINS_OF: Readonly<Record<Table, (context: RenderContext, state: HostStat
   filter: filterChains,
 };
 
+export interface FamilyOptions {
+  readonly version: IpVersion;
+  readonly config: FelixConfig;
+  readonly backend: Backend;
+  readonly setBackend: IpSetBackend;
+  /** Removes what an agent that used something else than this backend left behind. */
+  readonly sweep: () => Promise<unknown>;
+}
+
 export class Family {
   readonly #version: IpVersion;
   readonly #config: FelixConfig;
@@ -49,12 +58,14 @@ export class Family {
   /** Chains of host endpoints by table, as they were last set. */
   readonly #hostChains = new Map<Table, ReadonlySet<string>>();
   readonly #counted = new CountedChains();
+  #sweep: FamilyOptions["sweep"] | undefined;
   #encapsulation: Encapsulation = { ipip: false, vxlan: false, vxlan6: false };
   #serviceCidrs: readonly Cidr[] = [];
 
-  constructor(version: IpVersion, config: FelixConfig, backend: Backend, setBackend: IpSetBackend) {
+  constructor({ version, config, backend, setBackend, sweep }: FamilyOptions) {
     this.#version = version;
     this.#config = config;
+    this.#sweep = sweep;
     this.#iptables = new Iptables({ backend, tables: TABLES, ...OWNERSHIP });
     this.#sets = new FamilySets(version, config.maxIpsetSize, setBackend);
     this.#marks = allocateMarks(config.iptablesMarkMask);
@@ -65,13 +76,21 @@ export class Family {
   }
 
   get pending(): boolean {
-    return this.#sets.pending || this.#iptables.needsApply;
+    return this.#sets.pending || this.#iptables.needsApply || this.#sweep !== undefined;
   }
 
   async commit(): Promise<void> {
     await this.#sets.applyUpdates();
     if (this.#iptables.needsApply) await this.#iptables.apply();
     await this.#sets.applyDeletions();
+    // Only now, that what is wanted is in force; what remains of another time is tried again and holds up nothing.
+    if (
+      await this.#sweep?.().then(
+        () => true,
+        () => false,
+      )
+    )
+      this.#sweep = undefined;
   }
 
   async resync(what: "rules" | "sets"): Promise<void> {

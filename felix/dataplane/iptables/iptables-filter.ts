@@ -10,6 +10,7 @@ import type { FelixConfig } from "../../calc/config.ts";
 import type { PacketFilter, RuleCounter } from "../packet-filter.ts";
 import { sumCounters } from "./counted-chains.ts";
 import { Family } from "./family.ts";
+import { removeRules } from "./remove.ts";
 
 const VARIANTS = { Auto: undefined, NFT: "nft", Legacy: "legacy" } as const;
 
@@ -22,7 +23,14 @@ export async function createIptablesFilter(
   const variant = VARIANTS[config.iptablesBackend];
   const families = versions.map(async version => {
     const backend = await detectBackend({ ipVersion: version, ...options, ...(variant && { variant }) });
-    return new Family(version, config, backend, createIpSetBackend(options));
+    const other = backend.variant === "nft" ? "legacy" : "nft";
+    return new Family({
+      version,
+      config,
+      backend,
+      setBackend: createIpSetBackend(options),
+      sweep: () => removeRules(version, other, options.run),
+    });
   });
   return new IptablesFilter(await Promise.all(families));
 }

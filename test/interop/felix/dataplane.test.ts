@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { Update } from "../../../datastore/reflector.ts";
-import type { Variant } from "../../../felix/iptables-ts/index.ts";
+import { removeIptables } from "../../../felix/dataplane/iptables/remove.ts";
+import { createRunner, type Variant } from "../../../felix/iptables-ts/index.ts";
 import {
   globalNetworkSet,
   globalPolicy,
@@ -218,6 +219,30 @@ for (const variant of ["nft", "legacy"] satisfies Variant[]) {
       assert.match(forward.at(-1)!, /-j MARK/);
       const nat = save(namespace).filter(line => line.startsWith("-A POSTROUTING"));
       assert.match(nat.at(-1)!, /-j cali-POSTROUTING/);
+      assert.ok(sets(namespace).some(line => line.startsWith("create theirs")));
+    });
+
+    it("can be removed whole, and only it", async () => {
+      const namespace = scratch.create();
+      run(namespace, `iptables-${variant}`, "-A", "FORWARD", "-j", "ACCEPT");
+      run(namespace, "ipset", "create", "theirs", "hash:ip");
+      const host = await create(namespace);
+      await host.start(A, ...NETWORKS, pool("p", "10.65.0.0/16", true));
+      await stop(host);
+      const all = () => [...save(namespace), ...save(namespace, "ip6tables"), ...sets(namespace)];
+      assert.ok(all().filter(line => line.includes("cali")).length > 40);
+      const removed = await removeIptables({
+        run: createRunner({ prefix: ["ip", "netns", "exec", namespace] }),
+      });
+      assert.ok(removed.includes(`ip6tables-${variant}/raw/cali-PREROUTING`));
+      assert.deepEqual(
+        all().filter(line => line.includes("cali")),
+        [],
+      );
+      assert.deepEqual(
+        all().filter(line => line.startsWith("-A")),
+        ["-A FORWARD -j ACCEPT"],
+      );
       assert.ok(sets(namespace).some(line => line.startsWith("create theirs")));
     });
 
