@@ -68,6 +68,9 @@ export class Agent implements StatusSource {
   #dataplane: Dataplane | undefined;
   #overlay: OverlayNetwork | undefined;
   #inSync = false;
+  /** Of each kind, up to which revision the kernel was seen to follow. */
+  #applied: Readonly<Record<string, string>> = {};
+  #ending = false;
   readonly #started: number;
   readonly metrics = new Registry();
   readonly #counters = new FelixMetrics(this.metrics);
@@ -232,6 +235,7 @@ export class Agent implements StatusSource {
   #checkConfig(): void {
     const now = this.#resolve();
     if (JSON.stringify(now) === JSON.stringify(this.#config)) return;
+    this.#ending = true;
     this.#failed.reject(new ConfigChanged("the configuration changed"));
   }
 
@@ -286,12 +290,17 @@ export class Agent implements StatusSource {
   }
 
   status(): unknown {
+    if (this.#dataplane?.settled && !this.#ending) {
+      const told = [...this.#reflector.progress].map(([query, revision]) => [query.kind, revision]);
+      this.#applied = Object.fromEntries(told);
+    }
     return {
       node: this.#options.nodeName,
       inSync: this.#inSync,
       connected: this.#reflector.connected,
       ready: this.readiness() ?? true,
       problems: this.#overlay?.problems ?? [],
+      applied: this.#applied,
       ...this.#graph.sizes,
     };
   }
