@@ -31,15 +31,14 @@ import {
   resolveConfig,
 } from "./calc/config.ts";
 import { CalcGraph } from "./calc/graph.ts";
+import { choosePacketFilter, createPacketFilter, type PacketFilterKind } from "./dataplane/choose.ts";
 import { Dataplane } from "./dataplane/dataplane.ts";
 import { EndpointStatus } from "./dataplane/endpoint-status.ts";
 import { HostInterfaces } from "./dataplane/host-interfaces.ts";
-import { createIptablesFilter } from "./dataplane/iptables/iptables-filter.ts";
 import { DEFAULT_MTU_FILE, writeMtuFile } from "./dataplane/overlay/mtu-file.ts";
 import { OverlayNetwork } from "./dataplane/overlay/overlay-network.ts";
 import { WorkloadLinks } from "./dataplane/workload-links.ts";
 import { FelixMetrics } from "./metrics.ts";
-import { TunnelAddresses } from "./tunnel-addresses.ts";
 
 const CONFIG_FILE = "/etc/calico/felix.cfg";
 const RESUBSCRIBE_MS = 1000;
@@ -67,12 +66,9 @@ export class Agent implements StatusSource {
   #nodeLabels: Readonly<Record<string, string>> = {};
   #config: FelixConfig | undefined;
   #dataplane: Dataplane | undefined;
+  #filterKind: PacketFilterKind | undefined;
   #overlay: OverlayNetwork | undefined;
-  readonly #tunnelAddresses: TunnelAddresses;
   #inSync = false;
-  /** Of each kind, up to which revision the kernel was seen to follow. */
-  #applied: Readonly<Record<string, string>> = {};
-  #ending = false;
   readonly #started: number;
   readonly metrics = new Registry();
   readonly #counters = new FelixMetrics(this.metrics);
@@ -82,7 +78,6 @@ export class Agent implements StatusSource {
   constructor(options: AgentOptions) {
     this.#options = options;
     this.#started = options.clock.now();
-    this.#tunnelAddresses = new TunnelAddresses(options);
     this.#graph = new CalcGraph({
       nodeName: options.nodeName,
       onProblem: ({ key, message }) =>
@@ -118,7 +113,6 @@ export class Agent implements StatusSource {
         this.#failed.promise,
       ]);
       if (!config) return;
-      void this.#tunnelAddresses.run(either);
       running = this.#runDataplane(config, either);
       await Promise.race([running, reflecting, this.#failed.promise]);
     } finally {
@@ -140,12 +134,16 @@ export class Agent implements StatusSource {
       onWorkloadMtu: mtu => this.#sayMtu(mtu),
     });
     this.#overlay = overlay;
+    const kind = await choosePacketFilter(config);
+    this.#filterKind = kind;
+    logger.info(`filtering packets with ${kind}`);
+    const filter = await createPacketFilter(kind, config, { logger });
     const dataplane = new Dataplane({
-      filter: await createIptablesFilter(config),
+      filter,
       links: new WorkloadLinks({ rtnetlink, conntrack, config, logger, clock }),
       parts: [overlay],
       status: new EndpointStatus(config.endpointStatusPathPrefix),
-      config,
+      config: kind === "nftables" ? ofNftables(config) : config,
       ...(canRead(generation) && { rulesGeneration: () => generation.read() }),
       logger,
       clock,
@@ -191,6 +189,7 @@ export class Agent implements StatusSource {
       await dataplane.run(signal);
     } finally {
       events?.stop();
+      filter.close?.();
     }
   }
 
@@ -208,7 +207,6 @@ export class Agent implements StatusSource {
   #onUpdates(updates: readonly Update[]): void {
     const begun = performance.now();
     this.#graph.apply(updates);
-    this.#tunnelAddresses.noteUpdates(updates);
     let configTouched = false;
     for (const update of updates) {
       if (update.key.kind === "FelixConfiguration") {
@@ -240,7 +238,6 @@ export class Agent implements StatusSource {
   #checkConfig(): void {
     const now = this.#resolve();
     if (JSON.stringify(now) === JSON.stringify(this.#config)) return;
-    this.#ending = true;
     this.#failed.reject(new ConfigChanged("the configuration changed"));
   }
 
@@ -295,17 +292,13 @@ export class Agent implements StatusSource {
   }
 
   status(): unknown {
-    if (this.#dataplane?.settled && !this.#ending) {
-      const told = [...this.#reflector.progress].map(([query, revision]) => [query.kind, revision]);
-      this.#applied = Object.fromEntries(told);
-    }
     return {
       node: this.#options.nodeName,
       inSync: this.#inSync,
       connected: this.#reflector.connected,
       ready: this.readiness() ?? true,
+      packetFilter: this.#filterKind,
       problems: this.#overlay?.problems ?? [],
-      applied: this.#applied,
       ...this.#graph.sizes,
     };
   }
@@ -324,6 +317,12 @@ function resourceLayer(resource: FelixConfiguration): ConfigLayer {
       values[name.slice("config.projectcalico.org/".length)] = value;
   }
   return { source: `FelixConfiguration(${resource.metadata.name})`, values };
+}
+
+/** nftables has its sets in its table: one interval for both. */
+function ofNftables(config: FelixConfig): FelixConfig {
+  const { nftablesRefreshInterval: interval } = config;
+  return { ...config, iptablesRefreshInterval: interval, ipsetsRefreshInterval: interval };
 }
 
 /** A kernel may be without nf_tables, where iptables is the legacy one. */

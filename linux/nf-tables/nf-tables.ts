@@ -57,6 +57,11 @@ export class NfTables {
     this.close();
   }
 
+  /** Ours among the owners of tables. */
+  get portId(): number {
+    return this.#socket.portId;
+  }
+
   /**
    * Carries the batch out, all of it or nothing.
    *

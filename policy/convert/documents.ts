@@ -31,7 +31,7 @@ import {
   serviceAddresses,
 } from "./kubernetes-services.ts";
 import { MadeUpAddresses } from "./made-up-addresses.ts";
-import { convertV1, isV1Document, isV1Kind } from "./v1.ts";
+import { convertV1, isV1Document } from "./v1.ts";
 
 export interface DocumentProblem extends Problem {
   /** The document's place in the list. */
@@ -108,8 +108,7 @@ class Conversion {
       this.#addNetworkPolicy(document, place);
     else if (group === "policy.networking.k8s.io" && isClusterPolicyKind(kind))
       this.#addClusterPolicy(document, kind, place);
-    else if (group === "projectcalico.org" || (isV1Document(document) && isV1Kind(kind)))
-      this.#addCalico(document, place);
+    else if (group === "projectcalico.org" || isV1Document(document)) this.#addCalico(document, place);
     else
       this.#report(place, "unknown-kind", {
         path: ["kind"],

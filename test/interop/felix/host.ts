@@ -7,10 +7,12 @@ import { spawn } from "node:child_process";
 import { pino } from "pino";
 import { systemClock } from "../../../daemon/clock.ts";
 import type { Update } from "../../../datastore/reflector.ts";
-import { resolveConfig } from "../../../felix/calc/config.ts";
+import { type FelixConfig, resolveConfig } from "../../../felix/calc/config.ts";
 import { CalcGraph } from "../../../felix/calc/graph.ts";
+import { createPacketFilter } from "../../../felix/dataplane/choose.ts";
 import { Dataplane } from "../../../felix/dataplane/dataplane.ts";
 import { createIptablesFilter } from "../../../felix/dataplane/iptables/iptables-filter.ts";
+import { createNftablesFilter } from "../../../felix/dataplane/nftables/nftables-filter.ts";
 import type { PacketFilter } from "../../../felix/dataplane/packet-filter.ts";
 import { WorkloadLinks } from "../../../felix/dataplane/workload-links.ts";
 import { createRunner, type Run, type Variant } from "../../../felix/iptables-ts/index.ts";
@@ -20,6 +22,10 @@ import { Rtnetlink } from "../../../linux/rtnetlink.ts";
 import { writeSysctl } from "../../../linux/sysctl.ts";
 import { HERE } from "../../unit/felix/calc/resources.ts";
 import { run, type ScratchNamespaces } from "../linux/scratch-namespace.ts";
+
+/** iptables by variant, or nftables. */
+export type DataplaneKind = Variant | "nftables";
+export const DATAPLANES: readonly DataplaneKind[] = ["nft", "legacy", "nftables"];
 
 export class FelixHost {
   readonly namespace: string;
@@ -41,11 +47,11 @@ export class FelixHost {
   #applied: (() => void)[] = [];
   #lastOk = false;
 
-  private constructor(namespace: string, filter: PacketFilter, restores: string[]) {
+  private constructor(namespace: string, filter: PacketFilter, config: FelixConfig, restores: string[]) {
     this.namespace = namespace;
     this.filter = filter;
     this.restores = restores;
-    const config = configOf();
+    this.#graph.configure(config);
     const logger = pino({ level: process.env["CALYX_LOG"] ?? "silent" });
     this.#rtnetlink = Rtnetlink.open({ namespace });
     this.#conntrack = Conntrack.open({ namespace });
@@ -76,14 +82,30 @@ export class FelixHost {
     });
   }
 
-  static async create(namespace: string, variant: Variant): Promise<FelixHost> {
+  static async create(namespace: string, kind: DataplaneKind, options: HostOptions = {}): Promise<FelixHost> {
     writeSysctl("net/ipv4/ip_forward", 1, { namespace });
     writeSysctl("net/ipv6/conf/all/forwarding", 1, { namespace });
     addUplink(namespace);
     const restores: string[] = [];
+    const config = configOf({ ...(kind !== "nftables" && { iptablesBackend: kind }), ...options.values });
+    if (options.takesOver) {
+      const run = createRunner({ prefix: ["ip", "netns", "exec", namespace] });
+      const logger = pino({ level: "silent" });
+      const name = kind === "nftables" ? kind : "iptables";
+      const filter = await createPacketFilter(name, config, { run, namespace, logger });
+      return new FelixHost(namespace, filter, config, restores);
+    }
+    if (kind === "nftables") {
+      const { ownTables } = options;
+      const filter = createNftablesFilter(config, {
+        namespace,
+        ...(ownTables !== undefined && { ownTables }),
+      });
+      return new FelixHost(namespace, filter, config, restores);
+    }
     const spied = spy(createRunner({ prefix: ["ip", "netns", "exec", namespace] }), restores);
-    const filter = await createIptablesFilter(configOf(variant), { run: spied });
-    return new FelixHost(namespace, filter, restores);
+    const filter = await createIptablesFilter(config, { run: spied });
+    return new FelixHost(namespace, filter, config, restores);
   }
 
   /** In sync with these resources, and all of them applied. */
@@ -122,6 +144,7 @@ export class FelixHost {
     await this.#events?.close();
     this.#rtnetlink.close();
     this.#conntrack.close();
+    this.filter.close?.();
   }
 
   async #passed(): Promise<void> {
@@ -139,8 +162,17 @@ function addUplink(namespace: string): void {
   run(namespace, "ip", "route", "add", "default", "via", "192.0.2.254");
 }
 
-const configOf = (variant?: Variant) =>
-  resolveConfig([{ source: "test", values: variant ? { iptablesBackend: variant } : {} }]).config;
+export interface HostOptions {
+  readonly values?: ConfigValues;
+  /** nftables: whether its tables are to be owned; default: as the kernel can. */
+  readonly ownTables?: boolean;
+  /** Removes what another kind of dataplane has left, as the agent does. */
+  readonly takesOver?: boolean;
+}
+
+type ConfigValues = Readonly<Record<string, unknown>>;
+
+const configOf = (values: ConfigValues): FelixConfig => resolveConfig([{ source: "test", values }]).config;
 
 /** Notes what is written, by starting a program or to one that stays. */
 function spy(inner: Run, restores: string[]): Run {
