@@ -16,7 +16,9 @@
  * Only the first packet of a connection is asked about; what follows is connection tracking's.
  */
 
+import type { Ip } from "../net/ip.ts";
 import { AppliedPolicies, type AppliedTier } from "./evaluation/applied.ts";
+import { computeMatrix, type Matrix, type Target } from "./evaluation/matrix.ts";
 import { Members } from "./evaluation/members.ts";
 import { askWall } from "./evaluation/walk.ts";
 import { type Route, Ways } from "./evaluation/way.ts";
@@ -27,6 +29,7 @@ import { enforceStaged } from "./staged.ts";
 import type { Category, DirectionVerdict, Verdict } from "./verdict.ts";
 
 export type { AppliedTier } from "./evaluation/applied.ts";
+export type { Decision, Matrix, Target } from "./evaluation/matrix.ts";
 export type { Route } from "./evaluation/way.ts";
 export type { Packet } from "./packet.ts";
 export type * from "./policy-state.ts";
@@ -69,6 +72,11 @@ export class PolicyEvaluator {
       if (!this.#askAll) break;
     }
     return { verdict, directions };
+  }
+
+  /** The verdicts on packets from all these addresses to all these targets, as {@link verdict} gives them one by one. */
+  matrix(sources: readonly Ip[], targets: readonly Target[]): Matrix {
+    return computeMatrix(sources, targets, this.#ways, this.#members);
   }
 
   /** The tiers that are asked at an endpoint, in their order, each with the policies of it that apply; none for who is unknown. */

@@ -141,6 +141,30 @@ export class Ways {
     return found;
   }
 
+  /**
+   * Whether all that can stand between the two are their own walls, unless the packet is a tunnel's: so it is with most
+   * pairs there are, and this is known without a look at the packet.
+   */
+  isDirect(from: Party, to: Party): boolean {
+    if (from.kind !== "workload" || to.kind !== "workload" || from.endpoint === to.endpoint) return false;
+    if (from.floating !== undefined || to.floating !== undefined) return false;
+    if (this.#hostEndpoints.size === 0) return true;
+    const { node } = from.endpoint;
+    const other = to.endpoint.node;
+    return (node !== undefined && node === other) || !(this.#isGoverned(node) || this.#isGoverned(other));
+  }
+
+  #isGoverned(host: string | undefined): boolean {
+    return host !== undefined && this.#hostEndpoints.has(host);
+  }
+
+  /** Whether workloads of this host may not send such packets, whatever policy says. */
+  isForbiddenTunnel(host: string | undefined, packet: Pick<Packet, "protocol" | "destinationPort">): boolean {
+    const { encapsulated } = this.settings(host);
+    const isVxlan = packet.protocol === "UDP" && packet.destinationPort === encapsulated.vxlanPort;
+    return (isVxlan && !encapsulated.vxlan) || (packet.protocol === 4 && !encapsulated.ipip);
+  }
+
   workloadWall(endpoint: EvaluatedEndpoint, direction: Direction): Wall {
     return this.#wall(`workload ${direction}`, endpoint, () => ({
       endpoint: endpoint.id,
@@ -195,10 +219,7 @@ export class Ways {
     const allowed = (block: Cidr): boolean => contains(block, packet.source);
     if (!endpoint.addresses.includes(packet.source) && !endpoint.allowedSources?.some(allowed))
       return refused({ kind: "spoofed-source" });
-    const { encapsulated } = this.settings(endpoint.node);
-    const isVxlan = packet.protocol === "UDP" && packet.destinationPort === encapsulated.vxlanPort;
-    if ((isVxlan && !encapsulated.vxlan) || (packet.protocol === 4 && !encapsulated.ipip))
-      return refused({ kind: "encapsulated" });
+    if (this.isForbiddenTunnel(endpoint.node, packet)) return refused({ kind: "encapsulated" });
     const to = this.party(packet.destination);
     const ownHost = to.kind === "host" && to.host.name === endpoint.node;
     if (ownHost && packet.protocol === "ICMPv6" && NEIGHBOR_DISCOVERY.has(packet.icmp?.type)) return [];
