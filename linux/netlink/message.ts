@@ -220,12 +220,12 @@ export class AttributeReader {
   /** Where the payload begins and how long it is, without padding. */
   offset = 0;
   length = 0;
-  readonly #view: DataView;
+  readonly view: DataView;
   #next: number;
   readonly #end: number;
 
   constructor(view: DataView, start: number, end: number) {
-    this.#view = view;
+    this.view = view;
     this.#next = start;
     this.#end = end;
   }
@@ -233,9 +233,9 @@ export class AttributeReader {
   next(): boolean {
     const at = this.#next;
     if (at + ATTRIBUTE_HEADER_LENGTH > this.#end) return false;
-    const length = this.#view.getUint16(at, true);
+    const length = this.view.getUint16(at, true);
     if (length < ATTRIBUTE_HEADER_LENGTH || at + length > this.#end) return false;
-    this.type = this.#view.getUint16(at + 2, true) & NLA_TYPE_MASK;
+    this.type = this.view.getUint16(at + 2, true) & NLA_TYPE_MASK;
     this.offset = at + ATTRIBUTE_HEADER_LENGTH;
     this.length = length - ATTRIBUTE_HEADER_LENGTH;
     this.#next = at + align(length);
@@ -243,32 +243,32 @@ export class AttributeReader {
   }
 
   u8(): number {
-    return this.length >= 1 ? this.#view.getUint8(this.offset) : 0;
+    return this.length >= 1 ? this.view.getUint8(this.offset) : 0;
   }
 
   u16(): number {
-    return this.length >= 2 ? this.#view.getUint16(this.offset, true) : 0;
+    return this.length >= 2 ? this.view.getUint16(this.offset, true) : 0;
   }
 
   u16BigEndian(): number {
-    return this.length >= 2 ? this.#view.getUint16(this.offset, false) : 0;
+    return this.length >= 2 ? this.view.getUint16(this.offset, false) : 0;
   }
 
   u32(): number {
-    return this.length >= 4 ? this.#view.getUint32(this.offset, true) : 0;
+    return this.length >= 4 ? this.view.getUint32(this.offset, true) : 0;
   }
 
   u32BigEndian(): number {
-    return this.length >= 4 ? this.#view.getUint32(this.offset, false) : 0;
+    return this.length >= 4 ? this.view.getUint32(this.offset, false) : 0;
   }
 
   u64BigEndian(): bigint {
-    return this.length >= 8 ? this.#view.getBigUint64(this.offset, false) : 0n;
+    return this.length >= 8 ? this.view.getBigUint64(this.offset, false) : 0n;
   }
 
   /** A view of the payload, not a copy. */
   bytes(): Uint8Array {
-    return new Uint8Array(this.#view.buffer, this.#view.byteOffset + this.offset, this.length);
+    return new Uint8Array(this.view.buffer, this.view.byteOffset + this.offset, this.length);
   }
 
   /** Text up to its zero byte. */
@@ -280,7 +280,7 @@ export class AttributeReader {
 
   /** The attributes inside this one. */
   nested(): AttributeReader {
-    return new AttributeReader(this.#view, this.offset, this.offset + this.length);
+    return new AttributeReader(this.view, this.offset, this.offset + this.length);
   }
 }
 

@@ -3,7 +3,7 @@
  * flags of 0) is left out again. What we would never write reads as `foreign`, which is equal to nothing of ours.
  */
 
-import type { AttributeReader } from "../netlink/message.ts";
+import { AttributeReader } from "../netlink/message.ts";
 import { DataAttribute, ExpressionAttribute, NFTA_LIST_ELEM, VerdictAttribute } from "./constants.ts";
 import { hexOf } from "./data.ts";
 import {
@@ -54,48 +54,54 @@ export function readExpressions(list: AttributeReader): Expression[] {
 
 export function readExpression(attributes: AttributeReader): Expression {
   let name = "";
-  const fields = new Fields();
+  let data: AttributeReader | undefined;
   while (attributes.next()) {
     if (attributes.type === ExpressionAttribute.NAME) name = attributes.string();
-    else if (attributes.type === ExpressionAttribute.DATA) fields.fill(attributes.nested());
+    else if (attributes.type === ExpressionAttribute.DATA) data = attributes.nested();
   }
-  return READERS[name]?.(fields) ?? { kind: "foreign", name };
+  if (name === "notrack") return { kind: "notrack" };
+  return (data && READERS[name]?.(new Fields(data))) ?? { kind: "foreign", name };
 }
 
-/** The attributes of one expression by number; nested ones can be read once. */
+/** The attributes of one expression by number. On the path of every expression of a dump, hence offsets, not objects. */
 class Fields {
-  readonly #bytes: Uint8Array[] = [];
-  readonly #nested: AttributeReader[] = [];
+  readonly #view: DataView;
+  readonly #offsets: number[] = [];
+  readonly #lengths: number[] = [];
 
-  fill(attributes: AttributeReader): void {
+  constructor(attributes: AttributeReader) {
+    this.#view = attributes.view;
     while (attributes.next()) {
-      this.#bytes[attributes.type] = attributes.bytes();
-      this.#nested[attributes.type] = attributes.nested();
+      this.#offsets[attributes.type] = attributes.offset;
+      this.#lengths[attributes.type] = attributes.length;
     }
   }
 
   u8(type: number): number | undefined {
-    return this.#bytes[type]?.[0];
+    const at = this.#offsets[type];
+    return at === undefined ? undefined : this.#view.getUint8(at);
   }
 
   u16(type: number): number | undefined {
-    const bytes = this.#bytes[type];
-    return bytes && new DataView(bytes.buffer, bytes.byteOffset).getUint16(0);
+    const at = this.#offsets[type];
+    return at === undefined ? undefined : this.#view.getUint16(at);
   }
 
   u32(type: number): number | undefined {
-    const bytes = this.#bytes[type];
-    return bytes && new DataView(bytes.buffer, bytes.byteOffset).getUint32(0);
+    const at = this.#offsets[type];
+    return at === undefined ? undefined : this.#view.getUint32(at);
   }
 
   u64(type: number): bigint | undefined {
-    const bytes = this.#bytes[type];
-    return bytes && new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0);
+    const at = this.#offsets[type];
+    return at === undefined ? undefined : this.#view.getBigUint64(at);
   }
 
   text(type: number): string | undefined {
-    const bytes = this.#bytes[type];
-    return bytes && Buffer.from(bytes).toString("utf8").replace(/\0.*$/s, "");
+    const at = this.#offsets[type];
+    if (at === undefined) return undefined;
+    const end = at + (this.#lengths[type] as number) - 1; // A zero byte.
+    return Buffer.from(this.#view.buffer, this.#view.byteOffset).toString("utf8", at, end);
   }
 
   data(type: number): Data | undefined {
@@ -103,8 +109,10 @@ class Fields {
   }
 
   value(type: number): { data?: Data; verdict?: Verdict } {
-    const nested = this.#nested[type];
-    return nested ? readData(nested) : {};
+    const at = this.#offsets[type];
+    return at === undefined
+      ? {}
+      : readData(new AttributeReader(this.#view, at, at + (this.#lengths[type] as number)));
   }
 }
 
@@ -145,7 +153,7 @@ function given<K extends string, T>(key: K, value: T | undefined): { readonly [P
 }
 
 /** Undefined where something in it is unknown to us. */
-const READERS: Readonly<Record<string, (f: Fields) => Expression | undefined>> = {
+const READERS: Readonly<Record<string, ((f: Fields) => Expression | undefined) | undefined>> = {
   meta: f => {
     const key = keyOf(META_KEYS, f.u32(Meta.KEY));
     if (key === undefined) return undefined;
@@ -253,7 +261,6 @@ const READERS: Readonly<Record<string, (f: Fields) => Expression | undefined>> =
     ...portRange(f, Masq.REG_PROTO_MIN, Masq.REG_PROTO_MAX),
     flags: (f.u32(Masq.FLAGS) ?? 0) & ~NAT_IMPLIED_FLAGS,
   }),
-  notrack: () => ({ kind: "notrack" }),
   fib: f => {
     const result = keyOf(FIB_RESULTS, f.u32(Fib.RESULT));
     return result && { kind: "fib", result, flags: f.u32(Fib.FLAGS) ?? 0, to: f.u32(Fib.DREG) ?? 0 };
