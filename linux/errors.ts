@@ -12,8 +12,7 @@ export class NetlinkError extends Error {
   readonly code: string;
   readonly errno: number;
   readonly operation: string;
-  constructor(errno: number, operation: string, explanation?: string) {
-    const code = errnoName(errno);
+  constructor(errno: number, operation: string, explanation?: string, code = errnoName(errno)) {
     super(explanation ? `${operation}: ${explanation} (${code})` : `${operation}: ${code}`);
     this.name = "NetlinkError";
     this.code = code;

@@ -18,7 +18,7 @@ export {
 export { chainHashes } from "./hash.ts";
 export { type IpSetSpec, IpSets, type IpSetsOptions, ipSetName } from "./ipset.ts";
 export { createIpSetBackend, type IpSetBackend } from "./ipset-backend.ts";
-export { parseIpSets } from "./ipset-parse.ts";
+export { type KernelSet, parseIpSets } from "./ipset-parse.ts";
 export { type ApplyResult, Iptables, type IptablesOptions } from "./iptables.ts";
 export {
   type AddressType,

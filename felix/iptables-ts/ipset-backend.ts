@@ -1,12 +1,16 @@
-/** Reading and changing ipsets with the `ipset` program: one process per batch. Netlink may come later behind the same interface. */
+/** How ipsets are read and changed; here with the `ipset` program, one process per batch. */
 
 import { IpSetError } from "./errors.ts";
+import { type KernelSet, parseIpSets } from "./ipset-parse.ts";
 import { createRunner, type Run } from "./run.ts";
 
 export interface IpSetBackend {
-  /** What `ipset save` prints, of all sets. */
-  save(): Promise<string>;
-  /** Applies commands in order, stopping at the first that is refused. Throws IpSetError. */
+  /** The sets whose names are wanted, with their elements as `ipset save` prints them. Throws IpSetError. */
+  read(wanted: (name: string) => boolean): Promise<Map<string, KernelSet>>;
+  /**
+   * Applies commands of `ipset restore` in order, stopping at the first that is refused. Adding what is there and
+   * deleting what is not is no error. Throws IpSetError.
+   */
   restore(commands: readonly string[]): Promise<void>;
 }
 
@@ -20,10 +24,10 @@ export function createIpSetBackend(options: { run?: Run } = {}): IpSetBackend {
     }
   };
   return {
-    async save() {
+    async read(wanted) {
       const { code, stdout, stderr } = await start(["save"]);
       if (code !== 0) throw new IpSetError("unavailable", `ipset save: ${stderr.trim()}`, { stderr });
-      return stdout;
+      return parseIpSets(stdout, wanted);
     },
     async restore(commands) {
       // -exist: adding what is there and deleting what is not is no error, so a stale picture does no harm.

@@ -15,7 +15,7 @@
 
 import { IpSetError } from "./errors.ts";
 import type { IpSetBackend } from "./ipset-backend.ts";
-import { type KernelSet, type Params, parseIpSets } from "./ipset-parse.ts";
+import type { KernelSet, Params } from "./ipset-parse.ts";
 import { checkSet } from "./match.ts";
 import { elementsOf } from "./member.ts";
 
@@ -305,7 +305,7 @@ export class IpSets {
 
   async #read(): Promise<void> {
     if (!this.#stale) return;
-    const kernel = parseIpSets(await this.#backend.save(), name => this.#isOurs(name));
+    const kernel = await this.#backend.read(name => this.#isOurs(name));
     this.#stale = false;
     this.#doomed.clear();
     const strays: string[] = [];
