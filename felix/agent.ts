@@ -69,6 +69,9 @@ export class Agent implements StatusSource {
   #filterKind: PacketFilterKind | undefined;
   #overlay: OverlayNetwork | undefined;
   #inSync = false;
+  /** Of each kind, up to which revision the kernel was seen to follow. */
+  #applied: Readonly<Record<string, string>> = {};
+  #ending = false;
   readonly #started: number;
   readonly metrics = new Registry();
   readonly #counters = new FelixMetrics(this.metrics);
@@ -238,6 +241,7 @@ export class Agent implements StatusSource {
   #checkConfig(): void {
     const now = this.#resolve();
     if (JSON.stringify(now) === JSON.stringify(this.#config)) return;
+    this.#ending = true;
     this.#failed.reject(new ConfigChanged("the configuration changed"));
   }
 
@@ -292,6 +296,10 @@ export class Agent implements StatusSource {
   }
 
   status(): unknown {
+    if (this.#dataplane?.settled && !this.#ending) {
+      const told = [...this.#reflector.progress].map(([query, revision]) => [query.kind, revision]);
+      this.#applied = Object.fromEntries(told);
+    }
     return {
       node: this.#options.nodeName,
       inSync: this.#inSync,
@@ -299,6 +307,7 @@ export class Agent implements StatusSource {
       ready: this.readiness() ?? true,
       packetFilter: this.#filterKind,
       problems: this.#overlay?.problems ?? [],
+      applied: this.#applied,
       ...this.#graph.sizes,
     };
   }
