@@ -39,6 +39,7 @@ import { DEFAULT_MTU_FILE, writeMtuFile } from "./dataplane/overlay/mtu-file.ts"
 import { OverlayNetwork } from "./dataplane/overlay/overlay-network.ts";
 import { WorkloadLinks } from "./dataplane/workload-links.ts";
 import { FelixMetrics } from "./metrics.ts";
+import { TunnelAddresses } from "./tunnel-addresses.ts";
 
 const CONFIG_FILE = "/etc/calico/felix.cfg";
 const RESUBSCRIBE_MS = 1000;
@@ -68,6 +69,7 @@ export class Agent implements StatusSource {
   #dataplane: Dataplane | undefined;
   #filterKind: PacketFilterKind | undefined;
   #overlay: OverlayNetwork | undefined;
+  readonly #tunnelAddresses: TunnelAddresses;
   #inSync = false;
   /** Of each kind, up to which revision the kernel was seen to follow. */
   #applied: Readonly<Record<string, string>> = {};
@@ -81,6 +83,7 @@ export class Agent implements StatusSource {
   constructor(options: AgentOptions) {
     this.#options = options;
     this.#started = options.clock.now();
+    this.#tunnelAddresses = new TunnelAddresses(options);
     this.#graph = new CalcGraph({
       nodeName: options.nodeName,
       onProblem: ({ key, message }) =>
@@ -116,6 +119,7 @@ export class Agent implements StatusSource {
         this.#failed.promise,
       ]);
       if (!config) return;
+      void this.#tunnelAddresses.run(either);
       running = this.#runDataplane(config, either);
       await Promise.race([running, reflecting, this.#failed.promise]);
     } finally {
@@ -210,6 +214,7 @@ export class Agent implements StatusSource {
   #onUpdates(updates: readonly Update[]): void {
     const begun = performance.now();
     this.#graph.apply(updates);
+    this.#tunnelAddresses.noteUpdates(updates);
     let configTouched = false;
     for (const update of updates) {
       if (update.key.kind === "FelixConfiguration") {
