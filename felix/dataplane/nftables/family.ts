@@ -5,7 +5,6 @@
 
 import { addressData, concatenation, hostU32, interfaceData } from "../../../linux/nf-tables/data.ts";
 import type { Element } from "../../../linux/nf-tables/model.ts";
-import type { NfTables } from "../../../linux/nf-tables/nf-tables.ts";
 import { type Cidr, cidrVersion } from "../../../net/cidr.ts";
 import { type IpVersion, ipVersion } from "../../../net/ip.ts";
 import type { Policy, Profile } from "../../../policy/model.ts";
@@ -16,8 +15,8 @@ import { addressPortElements, addressPortSet } from "./address-port-set.ts";
 import type { RenderContext } from "./context.ts";
 import { coverOf } from "./cover.ts";
 import { HostChains } from "./host-chains.ts";
-import { AddressSet, ElementSet } from "./kept-set.ts";
-import { LinkedChains } from "./linked-chains.ts";
+import { AddressSet, ElementSet, type KeptSet } from "./kept-set.ts";
+import { type ChainSink, LinkedChains } from "./linked-chains.ts";
 import { netList } from "./list-sets.ts";
 import { ConnectionState, inAddressSet } from "./match.ts";
 import {
@@ -35,20 +34,27 @@ import {
   policyChain,
   profileChain,
   setName,
-  TABLE,
   VXLAN_HOSTS,
 } from "./names.ts";
 import { mangleChains, natChains, rawChains, spoofingExceptions } from "./other-layers.ts";
-import { OwnedTable } from "./owned-table.ts";
 import { policyRules, profileRules } from "./policy-chains.ts";
 import { dscpRules } from "./qos-rules.ts";
 import { type Chains, filterChains, serviceLoopRules, sharedChains } from "./static-chains.ts";
 import { WorkloadChains } from "./workload-chains.ts";
 
+/** Where chains and sets go. */
+export interface TableSink extends ChainSink {
+  /** Watched from now on: what changes in it is committed. A set that was there by this name is replaced. */
+  addSet(set: KeptSet): void;
+  /** To be called when something about the set has changed. */
+  touchSet(set: KeptSet): void;
+  removeSet(name: string): void;
+}
+
 const NO_TUNNELS: Encapsulation = { ipip: false, vxlan: false, vxlan6: false };
 
 export class Family {
-  readonly table: OwnedTable;
+  readonly #table: TableSink;
   readonly #version: IpVersion;
   readonly #config: FelixConfig;
   readonly #context: RenderContext;
@@ -61,17 +67,17 @@ export class Family {
   readonly #endpoints = new Map<string, LocalEndpoint>();
   readonly #pools = new Map<string, PoolInfo>();
 
-  constructor(version: IpVersion, config: FelixConfig, nfTables: NfTables, canOwn: boolean) {
+  constructor(version: IpVersion, config: FelixConfig, table: TableSink) {
     this.#version = version;
     this.#config = config;
-    this.table = new OwnedTable(nfTables, { family: version === 4 ? "ip" : "ip6", name: TABLE }, canOwn);
+    this.#table = table;
     this.#context = { version, config, marks: allocateMarks(config.nftablesMarkMask), layer: "filter" };
-    this.#chains = new LinkedChains(this.table);
+    this.#chains = new LinkedChains(this.#table);
     this.#workloads = new WorkloadChains(this.#chains, this.#context);
     this.#hosts = new HostChains(this.#chains, this.#context);
-    for (const map of [...Object.values(this.#workloads.maps), ...this.#hosts.maps]) this.table.addSet(map);
-    this.table.addSet(connectionStates(config));
-    this.table.addSet(this.#bgpPeers);
+    for (const map of [...Object.values(this.#workloads.maps), ...this.#hosts.maps]) this.#table.addSet(map);
+    this.#table.addSet(connectionStates(config));
+    this.#table.addSet(this.#bgpPeers);
     for (const id of [MASQUERADED_POOLS, ALL_POOLS, ALL_HOSTS, VXLAN_HOSTS]) this.#addressSet(id);
     this.#floating = config.floatingIPs === "Enabled" ? this.#floatingMaps() : undefined;
     this.#set(sharedChains(this.#context));
@@ -92,7 +98,7 @@ export class Family {
       if (endpoint) this.#hosts.set(name, endpoint);
       else this.#hosts.remove(name);
     }
-    if (changes.hostEndpoints.size > 0) for (const map of this.#hosts.maps) this.table.touchSet(map);
+    if (changes.hostEndpoints.size > 0) for (const map of this.#hosts.maps) this.#table.touchSet(map);
     if (changes.encapsulation) this.#setTunnels(changes.encapsulation);
     if (changes.serviceCidrs) this.#setServices(changes.serviceCidrs);
   }
@@ -148,7 +154,7 @@ export class Family {
       if (PERMANENT.has(id)) (kept as AddressSet).replace([]);
       else {
         this.#sets.delete(id);
-        this.table.removeSet(setName(this.#version, id));
+        this.#table.removeSet(setName(this.#version, id));
         return;
       }
     } else if (change.kind === "whole") {
@@ -165,20 +171,20 @@ export class Family {
       for (const element of addressPortElements(change.added, this.#version)) kept.put(element);
     }
     const set = this.#sets.get(id);
-    if (set) this.table.touchSet(set);
+    if (set) this.#table.touchSet(set);
   }
 
   #addressSet(id: string): AddressSet {
     const set = new AddressSet(setName(this.#version, id), this.#version);
     this.#sets.set(id, set);
-    this.table.addSet(set);
+    this.#table.addSet(set);
     return set;
   }
 
   #addressPortSet(id: string): ElementSet {
     const set = addressPortSet(setName(this.#version, id), this.#version);
     this.#sets.set(id, set);
-    this.table.addSet(set);
+    this.#table.addSet(set);
     return set;
   }
 
@@ -197,7 +203,7 @@ export class Family {
       this.#endpoints.set(id, endpoint);
       this.#workloads.set(endpoint);
     }
-    for (const map of Object.values(this.#workloads.maps)) this.table.touchSet(map);
+    for (const map of Object.values(this.#workloads.maps)) this.#table.touchSet(map);
     const some = (has: (endpoint: LocalEndpoint) => boolean) => touched.some(one => one && has(one));
     if (some(({ allowedSources }) => allowedSources.length > 0)) this.#setSpoofingExceptions();
     if (some(({ qos }) => qos?.dscp !== undefined)) this.#setDscp();
@@ -219,15 +225,15 @@ export class Family {
   #setBgpPeers(): void {
     const peers = [...this.#endpoints.values()].filter(({ bgpPeer }) => bgpPeer);
     this.#bgpPeers.replace(peers.map(({ interfaceName }) => ({ key: interfaceData(interfaceName) })));
-    this.table.touchSet(this.#bgpPeers);
+    this.#table.touchSet(this.#bgpPeers);
   }
 
   #floatingMaps() {
     const address = this.#version === 4 ? "ipv4_addr" : "ipv6_addr";
     const destinations = new ElementSet({ name: FLOATING_DNAT, key: [address], data: address });
     const sources = new ElementSet({ name: FLOATING_SNAT, key: [address, address], data: address });
-    this.table.addSet(destinations);
-    this.table.addSet(sources);
+    this.#table.addSet(destinations);
+    this.#table.addSet(sources);
     return { destinations, sources };
   }
 
@@ -247,8 +253,8 @@ export class Family {
     }
     this.#floating.destinations.replace(destinations);
     this.#floating.sources.replace(sources.values());
-    this.table.touchSet(this.#floating.destinations);
-    this.table.touchSet(this.#floating.sources);
+    this.#table.touchSet(this.#floating.destinations);
+    this.#table.touchSet(this.#floating.sources);
   }
 
   #updatePools(pools: Changes["pools"]): void {

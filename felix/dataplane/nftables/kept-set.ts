@@ -7,6 +7,7 @@
  */
 
 import { addressData, firstAddress, lastAddress } from "../../../linux/nf-tables/data.ts";
+import type { Verdict } from "../../../linux/nf-tables/expression.ts";
 import type { Element, NftSet } from "../../../linux/nf-tables/model.ts";
 import { type Cidr, hostCidr, isHostCidr } from "../../../net/cidr.ts";
 import type { Ip, IpVersion } from "../../../net/ip.ts";
@@ -98,8 +99,13 @@ export function sameElement(a: Element | undefined, b: Element | undefined): boo
     a.key === b.key &&
     (a.keyEnd ?? a.key) === (b.keyEnd ?? b.key) &&
     a.data === b.data &&
-    JSON.stringify(a.verdict) === JSON.stringify(b.verdict)
+    sameVerdict(a.verdict, b.verdict)
   );
+}
+
+export function sameVerdict(a: Verdict | undefined, b: Verdict | undefined): boolean {
+  if (typeof a !== "object" || typeof b !== "object") return a === b;
+  return "jump" in a ? "jump" in b && a.jump === b.jump : "goto" in b && a.goto === b.goto;
 }
 
 /** Of an interval set. */

@@ -12,7 +12,7 @@ import type { FelixConfig } from "../../calc/config.ts";
 import type { PacketFilter, RuleCounter } from "../packet-filter.ts";
 import { Family } from "./family.ts";
 import { TABLE } from "./names.ts";
-import { removeTable } from "./owned-table.ts";
+import { OwnedTable, removeTable } from "./owned-table.ts";
 
 export interface NftablesOptions {
   readonly namespace?: NamespaceRef;
@@ -54,11 +54,14 @@ function hasNfTables(nfTables: NfTables): boolean {
 class NftablesFilter implements PacketFilter {
   readonly #nfTables: NfTables;
   readonly #families: readonly Family[];
+  readonly #tables: readonly OwnedTable[];
 
   constructor(config: FelixConfig, nfTables: NfTables, canOwn: boolean) {
     this.#nfTables = nfTables;
     const versions: IpVersion[] = config.ipv6Support ? [4, 6] : [4];
-    this.#families = versions.map(version => new Family(version, config, nfTables, canOwn));
+    const table = (version: IpVersion) => ({ family: version === 4 ? "ip" : "ip6", name: TABLE }) as const;
+    this.#tables = versions.map(version => new OwnedTable(nfTables, table(version), canOwn));
+    this.#families = versions.map((version, i) => new Family(version, config, this.#tables[i] as OwnedTable));
   }
 
   update(changes: Changes): void {
@@ -66,21 +69,21 @@ class NftablesFilter implements PacketFilter {
   }
 
   get pending(): boolean {
-    return this.#families.some(({ table }) => table.pending);
+    return this.#tables.some(table => table.pending);
   }
 
   /** The families share nothing: a failure of one must not keep the other from its commit. */
   async commit(): Promise<void> {
-    this.#each(({ table }) => table.commit());
+    this.#each(table => table.commit());
   }
 
   async resync(what: "rules" | "sets"): Promise<void> {
-    this.#each(({ table }) => table.resync(what));
+    this.#each(table => table.resync(what));
   }
 
   async counters(): Promise<readonly RuleCounter[]> {
     const sums = new Map<string, { -readonly [Name in keyof RuleCounter]: RuleCounter[Name] }>();
-    for (const { table } of this.#families) {
+    for (const table of this.#tables) {
       for (const { rule, packets, bytes } of table.counters()) {
         const { origin } = rule;
         if (!origin) continue;
@@ -99,11 +102,11 @@ class NftablesFilter implements PacketFilter {
     this.#nfTables.close();
   }
 
-  #each(work: (family: Family) => void): void {
+  #each(work: (table: OwnedTable) => void): void {
     const failures: unknown[] = [];
-    for (const family of this.#families) {
+    for (const table of this.#tables) {
       try {
-        work(family);
+        work(table);
       } catch (error) {
         failures.push(error);
       }

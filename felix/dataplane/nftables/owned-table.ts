@@ -13,11 +13,12 @@ import { Batch } from "../../../linux/nf-tables/batch.ts";
 import type { Expression } from "../../../linux/nf-tables/expression.ts";
 import type { BaseChain, Element, NftSet, RuleEntry, TableRef } from "../../../linux/nf-tables/model.ts";
 import { type NfTables, OWNED } from "../../../linux/nf-tables/nf-tables.ts";
-import { type KeptSet, type SetDifference, sameElement } from "./kept-set.ts";
+import type { TableSink } from "./family.ts";
+import { type KeptSet, type SetDifference, sameElement, sameVerdict } from "./kept-set.ts";
 import type { ListSet, TableRule } from "./rule.ts";
 import type { ChainContent } from "./static-chains.ts";
 
-export class OwnedTable {
+export class OwnedTable implements TableSink {
   readonly #nfTables: NfTables;
   readonly #table: TableRef;
   readonly #canOwn: boolean;
@@ -55,13 +56,11 @@ export class OwnedTable {
     this.#dirtyChains.add(name);
   }
 
-  /** Watched from now on: what changes in it is committed. A set that was there by this name is replaced. */
   addSet(set: KeptSet): void {
     this.#sets.set(set.set.name, set);
     this.#dirtySets.add(set.set.name);
   }
 
-  /** To be called when something about the set has changed. */
   touchSet(set: KeptSet): void {
     if (set.changed) this.#dirtySets.add(set.set.name);
   }
@@ -141,8 +140,7 @@ export class OwnedTable {
     const table = this.#table;
     const { chains, sets } = this.#written;
     const differences = [...this.#dirtySets].map(name => this.#setDifference(name));
-    const recast = differences.filter(({ from, to }) => from && (!to || to.difference.replaced));
-    this.#dirtyUsers(recast.map(({ name }) => name));
+    this.#dirtyUsers(differences.filter(({ to }) => to?.difference.replaced).map(({ name }) => name));
 
     const dirty = [...this.#dirtyChains];
     for (const name of dirty) if (chains.has(name)) batch.flushChain(table, name);
@@ -267,22 +265,30 @@ const listsOf = (rules: readonly TableRule[]): ListSet[] => rules.flatMap(({ lis
 const sameSet = (a: NftSet, b: NftSet): boolean =>
   a.key.join() === b.key.join() && (a.interval ?? false) === (b.interval ?? false) && a.data === b.data;
 
+type Comparable = Pick<TableRule, "expressions" | "comment">;
+
 /** The same questions and verdicts and comments, whatever was counted. */
-function sameRules(
-  a: readonly Pick<TableRule, "expressions" | "comment">[],
-  b: readonly Pick<TableRule, "expressions" | "comment">[],
-): boolean {
-  return a.length === b.length && a.every((rule, i) => textOf(rule) === textOf(b[i] as TableRule));
+function sameRules(a: readonly Comparable[], b: readonly Comparable[]): boolean {
+  return a.length === b.length && a.every((rule, i) => sameRule(rule, b[i] as Comparable));
 }
 
-/** Keys in one order, so that what was read back compares. */
-function textOf({ expressions, comment }: Pick<TableRule, "expressions" | "comment">): string {
-  const plain = expressions.map(expression =>
-    expression.kind === "counter"
-      ? "counter"
-      : Object.entries(expression).sort(([x], [y]) => (x < y ? -1 : 1)),
+function sameRule(a: Comparable, b: Comparable): boolean {
+  return (
+    a.comment === b.comment &&
+    a.expressions.length === b.expressions.length &&
+    a.expressions.every((expression, i) => sameExpression(expression, b.expressions[i] as Expression))
   );
-  return JSON.stringify([plain, comment], (_, value) => (typeof value === "bigint" ? String(value) : value));
+}
+
+function sameExpression(a: Expression, b: Expression): boolean {
+  if (a.kind !== b.kind) return false;
+  if (a.kind === "counter") return true;
+  if (a.kind === "verdict" && b.kind === "verdict") return sameVerdict(a.verdict, b.verdict);
+  const other = b as unknown as Readonly<Record<string, unknown>>;
+  const entries = Object.entries(a);
+  return (
+    entries.length === Object.keys(other).length && entries.every(([name, value]) => other[name] === value)
+  );
 }
 
 function sameElements(wanted: readonly Element[], there: readonly Element[]): boolean {
