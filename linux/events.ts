@@ -1,9 +1,9 @@
 /**
  * What changes in a namespace's links, addresses, routes, neighbours and rules, as it happens.
  *
- * A worker thread (events-worker.ts) sits in poll(2) on the socket, so nothing is polled and an idle subscription
- * costs nothing; the main thread gets decoded events in batches, in the kernel's order. The subscription stands
- * when `open` returns: subscribe first, then read the state, and no change falls between the two.
+ * A worker thread (events-worker.ts) sits on the socket; the main thread gets decoded events in batches, in the
+ * kernel's order. The subscription stands when `open` returns: subscribe first, then read the state, and no change
+ * falls between the two.
  *
  * Losing events is normal, not an error: when the kernel's buffer overflows (or the main thread is too slow, which
  * ends the same way, because the worker then stops reading) an `overflow` event says so, and reading goes on. The
@@ -11,15 +11,11 @@
  * the state after `overflow` has missed nothing.
  */
 
-import { closeSync, writeSync } from "node:fs";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { Worker } from "node:worker_threads";
 import type { IpVersion } from "../net/ip.ts";
-import { eventFd } from "./libc.ts";
 import type { NamespaceRef } from "./namespace.ts";
 import { type EventGroup, type KernelEvent, multicastGroups } from "./netlink/event.ts";
 import { openNetlinkSocket, Protocol } from "./netlink/socket.ts";
+import { SocketThread } from "./socket-thread.ts";
 
 export type { EventAction, EventGroup, KernelEvent } from "./netlink/event.ts";
 
@@ -41,34 +37,10 @@ export interface SubscriptionOptions {
   readonly onFailure: (error: Error) => void;
 }
 
-/** What the worker is given. */
-export interface WorkerData {
-  readonly socketFd: number;
-  readonly wakeFd: number;
-  /** Int32s: see {@link ControlWord}. */
-  readonly control: SharedArrayBuffer;
-}
-
-export const ControlWord = {
-  /** 1: the worker shall end. */
-  STOP: 0,
-  /** Batches posted and not yet taken by the main thread. */
-  PENDING: 1,
-} as const;
-
 const DEFAULT_RECEIVE_BUFFER = 16 * 1024 * 1024;
 
-/** A worker that sits in a system call cannot be terminated: on exit, wake them all, or Node waits for ever. */
-const open = new Set<EventSubscription>();
-function stopAll(): void {
-  for (const subscription of open) subscription.stop();
-}
-
 export class EventSubscription {
-  readonly #worker: Worker;
-  readonly #exited: Promise<void>;
-  readonly #wakeFd: number;
-  readonly #control: Int32Array;
+  readonly #thread: SocketThread<KernelEvent[]>;
 
   private constructor(options: SubscriptionOptions) {
     const socketFd = openNetlinkSocket({
@@ -78,32 +50,8 @@ export class EventSubscription {
       exceptCausedBy: options.exceptCausedBy,
       receiveBufferBytes: options.receiveBufferBytes ?? DEFAULT_RECEIVE_BUFFER,
     });
-    const wakeFd = eventFd();
-    const control = new SharedArrayBuffer(8);
-    this.#wakeFd = wakeFd;
-    this.#control = new Int32Array(control);
-    this.#worker = new Worker(workerFile(), {
-      name: "kernel-events",
-      workerData: { socketFd, wakeFd, control } satisfies WorkerData,
-      execArgv: [], // Not ours: `--input-type` and the like break a worker.
-    });
-    this.#worker.on("message", (events: KernelEvent[]) => {
-      Atomics.sub(this.#control, ControlWord.PENDING, 1);
-      Atomics.notify(this.#control, ControlWord.PENDING);
-      if (!this.#stopped) options.onEvents(events);
-    });
-    this.#worker.on("error", error => options.onFailure(error as Error));
-    this.#exited = new Promise(resolve => {
-      this.#worker.on("exit", () => {
-        closeSync(socketFd);
-        closeSync(wakeFd);
-        open.delete(this);
-        if (open.size === 0) process.off("exit", stopAll);
-        resolve();
-      });
-    });
-    if (open.size === 0) process.on("exit", stopAll);
-    open.add(this);
+    const { onEvents: onBatch, onFailure } = options;
+    this.#thread = new SocketThread({ socketFd, program: "events-worker", onBatch, onFailure });
   }
 
   /** An open subscription keeps the process running, as a listening socket does. */
@@ -113,8 +61,7 @@ export class EventSubscription {
 
   /** No event is delivered after the call; the promise is for the end of the worker, milliseconds later. */
   close(): Promise<void> {
-    this.stop();
-    return this.#exited;
+    return this.#thread.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -123,19 +70,6 @@ export class EventSubscription {
 
   /** {@link close} for those who cannot wait. */
   stop(): void {
-    if (this.#stopped || !open.has(this)) return;
-    Atomics.store(this.#control, ControlWord.STOP, 1);
-    Atomics.notify(this.#control, ControlWord.PENDING);
-    writeSync(this.#wakeFd, new Uint8Array(BigUint64Array.of(1n).buffer));
+    this.#thread.stop();
   }
-
-  get #stopped(): boolean {
-    return Atomics.load(this.#control, ControlWord.STOP) === 1;
-  }
-}
-
-/** Beside this file in development; bundled into one CommonJS file, beside the bundle. */
-function workerFile(): string {
-  if (typeof __dirname === "string") return join(__dirname, "events-worker.cjs");
-  return fileURLToPath(new URL("./events-worker.ts", import.meta.url));
 }

@@ -30,6 +30,7 @@ const PROGRAMS: Readonly<Record<string, string>> = {
 /** What programs start as threads: beside them under this name. */
 const WORKERS: Readonly<Record<string, string>> = {
   "events-worker": "linux/events-worker.ts",
+  "nflog-worker": "linux/nflog-worker.ts",
   "bfd-worker": "bgp/node-bgp/bfd/worker.ts",
 };
 
