@@ -65,6 +65,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/convert.ts")).convertCommand,
   },
   {
+    name: "simulate",
+    description: "say which packets policies let through, from files or before a change is applied",
+    load: async () => (await import("./commands/simulate/index.ts")).simulateCommand,
+  },
+  {
     name: "ipam",
     description: "look at addresses: pools, blocks, leaks; release them",
     load: async () => (await import("./commands/ipam/index.ts")).ipamCommand,

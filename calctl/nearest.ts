@@ -2,17 +2,19 @@
 
 /** Undefined where nothing is near: more than a third of the word would have to change. */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
+  return nearestOf(word, candidates, 1)[0];
+}
+
+/** The nearest few, the first of them first. */
+export function nearestOf(word: string, candidates: Iterable<string>, count = 3): string[] {
   const typed = word.toLowerCase();
-  let best: string | undefined;
-  let fewest = Math.max(1, Math.ceil(typed.length / 3)) + 1;
-  for (const candidate of candidates) {
-    const edits = editDistance(typed, candidate.toLowerCase());
-    if (edits < fewest) {
-      fewest = edits;
-      best = candidate;
-    }
-  }
-  return best;
+  const most = Math.max(1, Math.ceil(typed.length / 3));
+  return [...candidates]
+    .map(candidate => ({ candidate, edits: editDistance(typed, candidate.toLowerCase()) }))
+    .filter(({ edits }) => edits <= most)
+    .sort((a, b) => a.edits - b.edits)
+    .slice(0, count)
+    .map(({ candidate }) => candidate);
 }
 
 /** ` (did you mean "x"?)`, or nothing. */

@@ -45,6 +45,7 @@ export class Reflector {
   readonly #clock: Clock;
   readonly #unlisted: Set<Query>;
   readonly #lost = new Set<Query>();
+  readonly #progress = new Map<Query, Revision>();
   #status: ReflectorStatus = "waiting";
 
   constructor(options: ReflectorOptions) {
@@ -60,6 +61,11 @@ export class Reflector {
   /** Whether all queries are being followed right now. */
   get connected(): boolean {
     return this.#lost.size === 0 && this.#unlisted.size === 0;
+  }
+
+  /** Up to where the consumer has been told, of each query that has been listed. */
+  get progress(): ReadonlyMap<Query, Revision> {
+    return this.#progress;
   }
 
   /** Runs until the signal aborts or the store is closed. Rejects only with what the consumer threw. */
@@ -91,6 +97,7 @@ export class Reflector {
           const listing = await datastore.list(query, { signal });
           await this.#deliver(difference(known, listing));
           from = listing.revision;
+          this.#progress.set(query, from);
           this.#listed(query);
         }
         for await (const batch of datastore.watch(query, { from, signal })) {
@@ -98,6 +105,7 @@ export class Reflector {
           backoff.reset();
           await this.#deliver(this.#news(known, batch.events));
           from = batch.revision;
+          this.#progress.set(query, from);
         }
         return;
       } catch (error) {

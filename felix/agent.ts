@@ -39,6 +39,7 @@ import { DEFAULT_MTU_FILE, writeMtuFile } from "./dataplane/overlay/mtu-file.ts"
 import { OverlayNetwork } from "./dataplane/overlay/overlay-network.ts";
 import { WorkloadLinks } from "./dataplane/workload-links.ts";
 import { FelixMetrics } from "./metrics.ts";
+import { TunnelAddresses } from "./tunnel-addresses.ts";
 
 const CONFIG_FILE = "/etc/calico/felix.cfg";
 const RESUBSCRIBE_MS = 1000;
@@ -68,7 +69,11 @@ export class Agent implements StatusSource {
   #dataplane: Dataplane | undefined;
   #filterKind: PacketFilterKind | undefined;
   #overlay: OverlayNetwork | undefined;
+  readonly #tunnelAddresses: TunnelAddresses;
   #inSync = false;
+  /** Of each kind, up to which revision the kernel was seen to follow. */
+  #applied: Readonly<Record<string, string>> = {};
+  #ending = false;
   readonly #started: number;
   readonly metrics = new Registry();
   readonly #counters = new FelixMetrics(this.metrics);
@@ -78,6 +83,7 @@ export class Agent implements StatusSource {
   constructor(options: AgentOptions) {
     this.#options = options;
     this.#started = options.clock.now();
+    this.#tunnelAddresses = new TunnelAddresses(options);
     this.#graph = new CalcGraph({
       nodeName: options.nodeName,
       onProblem: ({ key, message }) =>
@@ -113,6 +119,7 @@ export class Agent implements StatusSource {
         this.#failed.promise,
       ]);
       if (!config) return;
+      void this.#tunnelAddresses.run(either);
       running = this.#runDataplane(config, either);
       await Promise.race([running, reflecting, this.#failed.promise]);
     } finally {
@@ -207,6 +214,7 @@ export class Agent implements StatusSource {
   #onUpdates(updates: readonly Update[]): void {
     const begun = performance.now();
     this.#graph.apply(updates);
+    this.#tunnelAddresses.noteUpdates(updates);
     let configTouched = false;
     for (const update of updates) {
       if (update.key.kind === "FelixConfiguration") {
@@ -238,6 +246,7 @@ export class Agent implements StatusSource {
   #checkConfig(): void {
     const now = this.#resolve();
     if (JSON.stringify(now) === JSON.stringify(this.#config)) return;
+    this.#ending = true;
     this.#failed.reject(new ConfigChanged("the configuration changed"));
   }
 
@@ -292,6 +301,10 @@ export class Agent implements StatusSource {
   }
 
   status(): unknown {
+    if (this.#dataplane?.settled && !this.#ending) {
+      const told = [...this.#reflector.progress].map(([query, revision]) => [query.kind, revision]);
+      this.#applied = Object.fromEntries(told);
+    }
     return {
       node: this.#options.nodeName,
       inSync: this.#inSync,
@@ -299,6 +312,7 @@ export class Agent implements StatusSource {
       ready: this.readiness() ?? true,
       packetFilter: this.#filterKind,
       problems: this.#overlay?.problems ?? [],
+      applied: this.#applied,
       ...this.#graph.sizes,
     };
   }

@@ -7,10 +7,11 @@ import { fetchStatus } from "../daemon/status-server.ts";
 import { type Cidr, parseCidr } from "../net/cidr.ts";
 import { type Ip, parseIp } from "../net/ip.ts";
 import { Lab } from "./lab.ts";
+import { playCommand } from "./play/command.ts";
 import { PROBE_PROTOCOLS, type ProbeProtocol, probe, type Verdict } from "./probe.ts";
 import { isAlive } from "./process.ts";
 import { parseServed, type ServedPort } from "./serve.ts";
-import { LabError, LabErrorCode, listLabs } from "./state.ts";
+import { LAB_DATAPLANES, LabError, LabErrorCode, listLabs } from "./state.ts";
 
 export interface LabContext {
   readonly stdin: AsyncIterable<string | Uint8Array>;
@@ -58,13 +59,14 @@ Examples:
     .description("start hosts with felix and bgp on each, on a fresh datastore")
     .requiredOption("--hosts <n>", "how many", positive)
     .addOption(new Option("--datastore <kind>").choices(["embedded", "etcd"]).default("embedded"))
-    .addOption(new Option("--dataplane <kind>").choices(["iptables", "nftables"]).default("iptables"))
+    .addOption(
+      new Option("--dataplane <kind>", "default: what the configuration says").choices(LAB_DATAPLANES),
+    )
     .addOption(new Option("--topology <kind>").choices(["mesh", "rr", "tor"]).default("mesh"))
     .option("--pool <cidr>", "IP pool of the workloads", cidrArgument)
     .option("--ipv6", "a second address for everything")
     .action(async options => {
       const self = open();
-      refuseUnbuilt(options);
       const record = await self.up(options);
       for (const host of record.hosts) say(`${host.name}  ${host.address}  namespace ${host.namespace}`);
       say("");
@@ -163,6 +165,8 @@ Examples:
         process.exitCode = 1;
     });
 
+  lab.addCommand(playCommand(context, open));
+
   lab
     .command("restart [host]")
     .description("kill felix and bgp, of one host or of all, and start them again")
@@ -204,12 +208,6 @@ async function using(lab: Lab, work: (lab: Lab) => Promise<void>): Promise<void>
     await work(lab);
   } finally {
     await lab.close();
-  }
-}
-
-function refuseUnbuilt(options: { dataplane: string }): void {
-  if (options.dataplane !== "iptables") {
-    throw new LabError(LabErrorCode.InvalidInput, "--dataplane nftables: not built yet; use iptables");
   }
 }
 
@@ -335,7 +333,7 @@ function statusTable({ lab, hosts, networks, workloads }: LabStatus): string {
       .map(([daemon, state]) => `${daemon} on ${name}: ${state}`),
   );
   return [
-    `Lab ${lab.name}: ${lab.datastore} datastore, ${lab.topology}, pool ${lab.pool}`,
+    `Lab ${lab.name}: ${lab.dataplane ? `${lab.dataplane}, ` : ""}${lab.datastore} datastore, ${lab.topology}, pool ${lab.pool}`,
     "",
     table(
       ["HOST", "ADDRESS", "FELIX", "BGP", "ESTABLISHED"],

@@ -10,6 +10,7 @@ import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process"
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
+import type { WorkloadEndpoint } from "../crd-schemas/index.ts";
 import { systemClock } from "../daemon/clock.ts";
 import { fetchStatus } from "../daemon/status-server.ts";
 import { CalicoClient } from "../datastore/client.ts";
@@ -51,6 +52,7 @@ import type { ServedPort } from "./serve.ts";
 import {
   type Daemon,
   type HostRecord,
+  type LabDataplane,
   type LabDatastore,
   LabError,
   LabErrorCode,
@@ -70,6 +72,7 @@ export interface UpOptions {
   readonly hosts: number;
   readonly datastore?: LabDatastore;
   readonly topology?: LabTopology;
+  readonly dataplane?: LabDataplane;
   readonly pool?: Cidr;
   /** A second address for everything. */
   readonly ipv6?: boolean;
@@ -82,6 +85,10 @@ export interface RunOptions {
   readonly labels?: Readonly<Record<string, string>>;
   readonly ip?: Ip | undefined;
   readonly serve?: readonly ServedPort[];
+  /** It is known as Kubernetes' pod of this name. */
+  readonly pod?: string;
+  /** More of the endpoint resource, in place of what a lab's endpoint has. */
+  readonly endpoint?: WorkloadEndpoint["spec"];
 }
 
 export class Lab {
@@ -102,6 +109,7 @@ export class Lab {
       name: this.name,
       datastore: options.datastore ?? "embedded",
       topology: options.topology ?? "mesh",
+      ...(options.dataplane && { dataplane: options.dataplane }),
       pool: options.pool ?? DEFAULT_POOL,
       ...(options.ipv6 && { pool6: POOL6 }),
       fabric: labNamespace(this.name, "fabric"),
@@ -277,6 +285,9 @@ export class Lab {
       CALYX_RUN_DIR: run,
       CALYX_BIRD_DIR: run,
       FELIX_ENDPOINTSTATUSPATHPREFIX: run,
+      ...(this.record.dataplane && {
+        FELIX_NFTABLESMODE: this.record.dataplane === "nftables" ? "Enabled" : "Disabled",
+      }),
       IP: `${host.address}/24`,
       IP6: host.address6 === undefined ? "none" : `${host.address6}/64`,
       CALICO_IPV4POOL_CIDR: this.record.pool,
@@ -358,7 +369,8 @@ export class Lab {
       namespace: labNamespace(this.name, `w-${name}`),
       ...(network && { network: network.name }),
       resourceNamespace,
-      resourceName: endpointNameOf(host.name, name),
+      ...(options.pod !== undefined && { pod: options.pod }),
+      resourceName: endpointNameOf(host.name, name, options.pod),
       interfaceName,
       addresses: [],
       handle,
@@ -371,7 +383,7 @@ export class Lab {
       let workload: WorkloadRecord = { ...draft, addresses };
       this.state.writeWorkload(workload);
       plugWorkload(workload.namespace, host.namespace, interfaceName, addresses);
-      await (await this.client()).create(endpointOf(workload, network, options.labels ?? {}));
+      await (await this.client()).create(endpointOf(workload, network, options.labels, options.endpoint));
       const [server] = await Promise.all([this.#serve(workload), this.#untilInForce(workload)]);
       if (server) {
         workload = { ...workload, server };

@@ -29,28 +29,33 @@ export function interfaceNameOf(lab: string, workload: string): string {
   return `cali${createHash("sha1").update(`${lab}.${workload}`).digest("hex").slice(0, 11)}`;
 }
 
-export function endpointNameOf(host: string, workload: string): string {
-  const identity = { node: host, orchestrator: ORCHESTRATOR, workload, endpoint: WORKLOAD_INTERFACE };
-  return workloadEndpointName(identity) as string; // plan.ts lets no name through that cannot be part of one
+/** `pod`: it is known as Kubernetes' pod of that name. */
+export function identityOf(host: string, workload: string, pod: string | undefined) {
+  const whose = pod === undefined ? { orchestrator: ORCHESTRATOR, workload } : { orchestrator: "k8s", pod };
+  return { ...whose, node: host, endpoint: WORKLOAD_INTERFACE };
+}
+
+export function endpointNameOf(host: string, workload: string, pod?: string): string {
+  // plan.ts lets no name through that cannot be part of one
+  return workloadEndpointName(identityOf(host, workload, pod)) as string;
 }
 
 export function endpointOf(
   workload: WorkloadRecord,
   network: NetworkRecord | undefined,
-  labels: Readonly<Record<string, string>>,
+  labels: Readonly<Record<string, string>> = {},
+  more: WorkloadEndpoint["spec"] = {},
 ): WorkloadEndpoint {
   return {
     apiVersion: "projectcalico.org/v3",
     kind: "WorkloadEndpoint",
     metadata: { name: workload.resourceName, namespace: workload.resourceNamespace, labels: { ...labels } },
     spec: {
-      orchestrator: ORCHESTRATOR,
-      workload: workload.name,
-      node: workload.host,
-      endpoint: WORKLOAD_INTERFACE,
+      ...identityOf(workload.host, workload.name, workload.pod),
       interfaceName: workload.interfaceName,
       ipNetworks: workload.addresses.map(hostCidr),
       profiles: network ? [network.profile] : [`kns.${workload.resourceNamespace}`],
+      ...more,
     },
   };
 }

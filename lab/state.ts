@@ -23,6 +23,9 @@ import type { ServedPort } from "./serve.ts";
 
 export type LabDatastore = "embedded" | "etcd";
 export type LabTopology = "mesh" | "rr" | "tor";
+/** What its hosts filter packets with. */
+export const LAB_DATAPLANES = ["iptables", "nftables"] as const;
+export type LabDataplane = (typeof LAB_DATAPLANES)[number];
 
 export interface LabRecord {
   readonly name: string;
@@ -30,6 +33,8 @@ export interface LabRecord {
   /** Where the machine itself reaches the lab's etcd. */
   readonly etcdEndpoint?: string;
   readonly topology: LabTopology;
+  /** Absent: what the configuration says. */
+  readonly dataplane?: LabDataplane;
   /** In the order of their addresses. */
   readonly hosts: readonly HostRecord[];
   readonly pool: Cidr;
@@ -66,6 +71,8 @@ export interface WorkloadRecord {
   /** Kubernetes-like namespace of the endpoint resource. */
   readonly resourceNamespace: string;
   readonly resourceName: string;
+  /** Where it is known as a pod of Kubernetes. */
+  readonly pod?: string;
   /** Host side of the veth. */
   readonly interfaceName: string;
   readonly addresses: readonly Ip[];

@@ -22,6 +22,9 @@ const c = {
   bind: libc.func("int bind(int fd, const void *address, unsigned int length)"),
   listen: libc.func("int listen(int fd, int backlog)"),
   send: libc.func("long send(int fd, const void *buffer, size_t length, int flags)"),
+  sendto: libc.func(
+    "long sendto(int fd, const void *buffer, size_t length, int flags, const void *to, unsigned int toLength)",
+  ),
   recv: libc.func("long recv(int fd, void *buffer, size_t length, int flags)"),
   setsockopt: libc.func(
     "int setsockopt(int fd, int level, int name, const void *value, unsigned int length)",
@@ -109,6 +112,15 @@ export function send(fd: number, bytes: Uint8Array): number {
     if (sent >= 0) return sent;
     const errno = koffi.errno();
     if (errno !== Errno.EINTR) throw new SystemCallError("send", errno);
+  }
+}
+
+/** To an address, as `struct sockaddr`, from a socket that is not connected. */
+export function sendTo(fd: number, bytes: Uint8Array, address: Uint8Array): void {
+  for (;;) {
+    if (c.sendto(fd, bytes, bytes.length, 0, address, address.length) >= 0) return;
+    const errno = koffi.errno();
+    if (errno !== Errno.EINTR) throw new SystemCallError("sendto", errno);
   }
 }
 

@@ -4,9 +4,10 @@
  */
 
 import { closeSync } from "node:fs";
-import { type Ip, type IpVersion, ipToBytes, ipVersion } from "../net/ip.ts";
+import { type Ip, type IpVersion, ipVersion } from "../net/ip.ts";
 import { AddressFamily, bind, listen, SocketType, setSocketOption, socket } from "./libc.ts";
 import { inNamespace, type NamespaceRef } from "./namespace.ts";
+import { socketAddress } from "./socket-address.ts";
 
 const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
@@ -51,15 +52,4 @@ export function openStreamListener(
     closeSync(fd);
     throw error;
   }
-}
-
-/** struct sockaddr_in or sockaddr_in6 */
-function socketAddress(address: Ip, port: number): Uint8Array {
-  const v4 = ipVersion(address) === 4;
-  const bytes = new Uint8Array(v4 ? 16 : 28);
-  bytes[0] = v4 ? AddressFamily.INET : AddressFamily.INET6;
-  bytes[2] = port >> 8;
-  bytes[3] = port & 255;
-  bytes.set(ipToBytes(address), v4 ? 4 : 8);
-  return bytes;
 }

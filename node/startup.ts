@@ -18,6 +18,8 @@ import { DatastoreErrorCode, isDatastoreError } from "../datastore/errors.ts";
 import { ensureInitialized } from "../datastore/init.ts";
 import type { ResourceKind } from "../datastore/key.ts";
 import { ValidationError } from "../datastore/validation-error.ts";
+import { IpamError } from "../ipam/errors.ts";
+import { ensureTunnelAddresses } from "../ipam/tunnel-addresses.ts";
 import type { InterfaceAddress } from "../net/cidr.ts";
 import { chooseAddress, findConflicts, type OtherNode, storedAddress } from "./addresses.ts";
 import type { HostInterface, Surroundings } from "./autodetect.ts";
@@ -66,6 +68,7 @@ export async function startNode(options: StartOptions): Promise<StartedNode> {
   await contestNodeName({ datastore, nodeName, identity, clock, logger });
   const node = await writeNode(client, nodeName, identity, environment, options);
   await createMissing(client, environment, nodeName, options);
+  await giveTunnelAddresses(datastore, nodeName, logger);
   writeNodeName(environment.nodenameFile, nodeName);
   const { ipv4Address, ipv6Address } = node.spec.bgp ?? {};
   logger?.info({ node: nodeName, ipv4: ipv4Address, ipv6: ipv6Address }, "node started");
@@ -222,6 +225,20 @@ async function createMissing(
   }
   for (const configuration of defaultFelixConfigurations(nodeName)) {
     await createIfMissing(client, configuration);
+  }
+}
+
+/** Felix keeps at it; a node whose pools are exhausted starts all the same. */
+async function giveTunnelAddresses(
+  datastore: Datastore,
+  nodeName: string,
+  logger: Logger | undefined,
+): Promise<void> {
+  try {
+    await ensureTunnelAddresses({ datastore, nodeName, logger });
+  } catch (error) {
+    if (!(error instanceof IpamError)) throw error;
+    logger?.warn({ err: error }, "could not give this node its tunnel addresses");
   }
 }
 

@@ -55,6 +55,7 @@ export class Dataplane {
   #swept = false;
   #wake: (() => void) | undefined;
   #dirty = false;
+  #passing = false;
   #failure: string | undefined;
   #passes = 0;
   /**
@@ -100,6 +101,11 @@ export class Dataplane {
     return this.#passes === 0 ? "nothing applied yet" : this.#failure;
   }
 
+  /** Whether everything that arrived is in force in the kernel. */
+  get settled(): boolean {
+    return this.#started && !this.#dirty && !this.#passing && this.failure === undefined;
+  }
+
   /** Until the signal aborts. @throws what a change could not be translated for: what is in force stays */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, logger } = this.#options;
@@ -115,6 +121,7 @@ export class Dataplane {
         continue;
       }
       this.#dirty = false;
+      this.#passing = true;
       for (const changes of this.#incoming.splice(0)) this.#take(changes);
       const begun = performance.now();
       try {
@@ -129,6 +136,7 @@ export class Dataplane {
         this.#failure = message;
         this.#dirty = true;
       }
+      this.#passing = false;
       this.#passes++;
       this.#options.onApplied?.({ milliseconds: performance.now() - begun, ok: this.#failure === undefined });
       if (this.#failure !== undefined) await clock.sleep(backoff.next(), signal).catch(() => {});

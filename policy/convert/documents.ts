@@ -31,7 +31,7 @@ import {
   serviceAddresses,
 } from "./kubernetes-services.ts";
 import { MadeUpAddresses } from "./made-up-addresses.ts";
-import { convertV1, isV1Document } from "./v1.ts";
+import { convertV1, isV1Document, isV1Kind } from "./v1.ts";
 
 export interface DocumentProblem extends Problem {
   /** The document's place in the list. */
@@ -101,18 +101,24 @@ class Conversion {
       return;
     }
     const { apiVersion, kind } = document;
-    const [group = "", version] = typeof apiVersion === "string" ? apiVersion.split("/") : [];
-    if (version === undefined && this.#addCore(document, kind, place)) return;
+    if (typeof apiVersion !== "string" || typeof kind !== "string") {
+      const missing = typeof apiVersion === "string" ? "kind" : "apiVersion";
+      this.#report(place, "invalid", { path: [missing], message: "is missing", expected: "text" });
+      return;
+    }
+    const [group] = apiVersion.split("/");
+    if (apiVersion === "v1" && this.#addCore(document, kind, place)) return;
     if (group === "discovery.k8s.io" && kind === "EndpointSlice") this.#addSlice(document, place);
     else if (group === "networking.k8s.io" && kind === "NetworkPolicy")
       this.#addNetworkPolicy(document, place);
     else if (group === "policy.networking.k8s.io" && isClusterPolicyKind(kind))
       this.#addClusterPolicy(document, kind, place);
-    else if (group === "projectcalico.org" || isV1Document(document)) this.#addCalico(document, place);
+    else if (group === "projectcalico.org" || (isV1Document(document) && isV1Kind(kind)))
+      this.#addCalico(document, place);
     else
       this.#report(place, "unknown-kind", {
         path: ["kind"],
-        message: `there is no policy in ${String(apiVersion)} ${String(kind)}`,
+        message: `there is no policy in ${apiVersion} ${kind}`,
         expected: `projectcalico.org/v3, Calico's v1, or of Kubernetes ${KUBERNETES_KINDS}`,
       });
   }

@@ -49,6 +49,11 @@ export function isV1Document(document: unknown): boolean {
   return isMapping(document) && document["apiVersion"] === "v1";
 }
 
+/** Kubernetes' core group has the same version and other kinds. */
+export function isV1Kind(kind: unknown): boolean {
+  return typeof kind === "string" && converterOf(kind) !== undefined;
+}
+
 /** Kinds in any case, singular or plural. Lists are for the caller to take apart. */
 export function convertV1(document: unknown): V1Conversion {
   const problems: Problem[] = [];

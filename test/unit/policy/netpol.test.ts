@@ -4,76 +4,23 @@
  */
 
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { type Ip, ip } from "../../../net/ip.ts";
 import { PolicyEvaluator } from "../../../policy/evaluate.ts";
 import { policyState } from "../../../policy/state.ts";
-
-type Transport = "TCP" | "UDP" | "SCTP";
-
-interface Case {
-  readonly name: string;
-  readonly namespaces: { name: string; labels: Record<string, string> }[];
-  readonly pods: {
-    ns: string;
-    name: string;
-    labels: Record<string, string>;
-    ip: string;
-    ports: { name: string; port: number; protocol: Transport }[];
-    hostNetwork?: boolean;
-    nodeLabels?: Record<string, string>;
-  }[];
-  readonly objects: object[];
-  readonly probes: {
-    from: string;
-    to: string;
-    port: number;
-    protocol: Transport;
-    expect: "allow" | "deny";
-  }[];
-}
-
-const file = new URL("../../../../shared/conformance/netpol/cases.json", import.meta.url);
-
-/** What a cluster in that state would hold. A pod on the host's network is alone on a node of its own name. */
-function documentsOf({ namespaces, pods, objects }: Case): object[] {
-  return [
-    ...namespaces.map(metadata => ({ apiVersion: "v1", kind: "Namespace", metadata })),
-    ...pods
-      .filter(pod => pod.hostNetwork)
-      .map(({ name, nodeLabels, ip: address }) => ({
-        apiVersion: "v1",
-        kind: "Node",
-        metadata: { name: `node-of-${name}`, labels: nodeLabels },
-        status: { addresses: [{ type: "InternalIP", address }] },
-      })),
-    ...pods.map(({ ns, name, labels, ip: podIP, ports, hostNetwork }) => ({
-      apiVersion: "v1",
-      kind: "Pod",
-      metadata: { namespace: ns, name, labels },
-      spec: {
-        ...(hostNetwork && { hostNetwork, nodeName: `node-of-${name}` }),
-        containers: [
-          { ports: ports.map(({ name, port, protocol }) => ({ name, containerPort: port, protocol })) },
-        ],
-      },
-      status: { podIP },
-    })),
-    ...objects,
-  ];
-}
+import { type Case, caseFile, documentsOf, readCases } from "./netpol-cases.ts";
 
 describe("policy: network policy conformance", function () {
   this.timeout(60_000);
   let cases: Case[];
 
   before(function () {
-    if (!existsSync(file)) {
-      this.test!.title += ` (skipped: ${file.pathname} is not there)`;
+    if (!existsSync(caseFile)) {
+      this.test!.title += ` (skipped: ${caseFile.pathname} is not there)`;
       this.skip();
     }
     const only = process.env["NETPOL_CASE"] ?? "";
-    cases = (JSON.parse(readFileSync(file, "utf8")) as Case[]).filter(one => one.name.includes(only));
+    cases = readCases().filter(one => one.name.includes(only));
   });
 
   it("gives every probe of every case its expected verdict", () => {

@@ -1,0 +1,52 @@
+/** All flows as answers to probes that nobody had to write. */
+
+import { portRangeText } from "../../../policy/flows/port-intervals.ts";
+import type { TrafficKind } from "../../../policy/flows/traffic-kinds.ts";
+import { type Answer, packetText } from "./answers.ts";
+import { decisionsOf } from "./decision.ts";
+import type { FlowPlan } from "./flows.ts";
+import type { RuleSources } from "./rule-sources.ts";
+
+export function* flowAnswers(plan: FlowPlan, sources: RuleSources): Generator<Answer> {
+  for (const from of plan.endpoints) {
+    for (const to of plan.endpoints) {
+      const found = plan.between(from, to);
+      if (found === undefined) continue;
+      const decided = found.flows.map(({ kind, verdict }) => ({
+        fields: fieldsOf(kind),
+        traffic: trafficOf(kind),
+        decisions: decisionsOf(verdict, sources),
+      }));
+      for (const source of from.ids) {
+        for (const target of to.ids) {
+          if (source === target) continue;
+          for (const { fields, traffic, decisions } of decided)
+            yield {
+              probe: { from: source, to: target, ...fields },
+              from: source,
+              to: target,
+              traffic,
+              decisions,
+            };
+        }
+      }
+    }
+  }
+}
+
+/** As a probe asks for it; `ports` where one port stands for several. */
+function fieldsOf({ destinationPorts, packet }: TrafficKind): Record<string, unknown> {
+  const { protocol, destinationPort: port, icmp } = packet;
+  const range = destinationPorts && destinationPorts.low !== destinationPorts.high;
+  return {
+    ...(port !== undefined && { port }),
+    protocol,
+    ...(icmp && { icmp }),
+    ...(range && { ports: portRangeText(destinationPorts) }),
+  };
+}
+
+function trafficOf({ destinationPorts, packet }: TrafficKind): string {
+  if (destinationPorts === undefined) return packetText(packet);
+  return `${portRangeText(destinationPorts)}/${packet.protocol}`;
+}

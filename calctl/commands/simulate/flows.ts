@@ -1,0 +1,85 @@
+/**
+ * The flows there are to ask about when nobody says which: from every endpoint to every other one, on the ports that
+ * one declares. One that declares none is asked about everything its rules can tell apart, since anything may
+ * listen there. Endpoints that no policy tells apart are asked once.
+ */
+
+import type { Verdict } from "../../../policy/evaluate.ts";
+import {
+  type EndpointPeer,
+  type HostPeer,
+  type OutsidePeer,
+  type Peer,
+  peersOf,
+} from "../../../policy/flows/peers.ts";
+import { kindsBetween, type Reach } from "../../../policy/flows/reach.ts";
+import type { TrafficKind } from "../../../policy/flows/traffic-kinds.ts";
+import { canonicalProtocol } from "../../../policy/model.ts";
+import type { EvaluatedEndpoint } from "../../../policy/policy-state.ts";
+
+export interface Flow {
+  readonly kind: TrafficKind;
+  readonly verdict: Verdict;
+}
+
+/** All flows between two peers, or within one of several. */
+export interface PeerFlows {
+  readonly from: Peer;
+  readonly to: EndpointPeer;
+  readonly flows: readonly Flow[];
+}
+
+/** What is asked of a target: the ports it declares, or, where it declares none or `all` is wanted, everything. */
+export class FlowPlan {
+  readonly endpoints: readonly EndpointPeer[];
+  /** Hosts where policies can stand in their way, and the world outside. */
+  readonly others: readonly (HostPeer | OutsidePeer)[];
+  readonly #reach: Reach;
+  readonly #allPorts: boolean;
+
+  constructor(reach: Reach, { allPorts = false } = {}) {
+    this.#reach = reach;
+    this.#allPorts = allPorts;
+    const { endpoints, hosts, outside } = peersOf([reach.state], declaredText);
+    this.endpoints = endpoints;
+    this.others = [...hosts, ...outside];
+  }
+
+  /** Undefined where it is asked about everything. */
+  declared(peer: EndpointPeer): readonly TrafficKind[] | undefined {
+    const { ports = [] } = this.#reach.endpoint(peer.ids[0]!) ?? {};
+    if (ports.length === 0 || this.#allPorts) return undefined;
+    return ports.map(({ protocol, port }) => {
+      const canonical = canonicalProtocol(protocol)!;
+      return {
+        protocol: canonical,
+        destinationPorts: { low: port, high: port },
+        packet: { protocol: canonical, sourcePort: EPHEMERAL, destinationPort: port },
+      };
+    });
+  }
+
+  /** Undefined where nobody sends: an endpoint to itself, or ends without a version in common. */
+  between(from: Peer, to: EndpointPeer): PeerFlows | undefined {
+    for (const version of [4, 6] as const) {
+      const ends = this.#reach.ends(from, to, version);
+      if (ends === undefined) continue;
+      const kinds = this.declared(to) ?? kindsBetween(from, to, version, [this.#reach]);
+      const flows = kinds.map(kind => ({ kind, verdict: this.#reach.verdict(...ends, kind) }));
+      return { from, to, flows: flows.filter(({ verdict }) => !isTunnel(verdict)) };
+    }
+    return undefined;
+  }
+}
+
+/** That workloads make no tunnels of their own goes without saying. */
+function isTunnel({ directions }: Verdict): boolean {
+  return directions.some(({ trace }) => trace.at(-1)?.reason.kind === "encapsulated");
+}
+
+const EPHEMERAL = 32768;
+
+/** `80/TCP, 53/UDP`. */
+export function declaredText({ ports }: EvaluatedEndpoint): string {
+  return ports.map(({ protocol, port }) => `${port}/${canonicalProtocol(protocol)}`).join(", ");
+}

@@ -1,0 +1,127 @@
+/**
+ * What a change of policy changes: every flow that the old and the new state judge differently.
+ *
+ * Not a sample. Peers (peers.ts) and kinds of packets (traffic-kinds.ts) are cut so finely that no rule of either
+ * state tells apart what is within one, so one packet for each pair of peers and kind of packet answers for all
+ * there are. Ports that nobody declares and protocols that nobody names are among them.
+ *
+ * The cost is pairs of peers x kinds of packets, where only pairs are asked at whose ends something changed.
+ */
+
+import type { IpVersion } from "../../net/ip.ts";
+import type { PolicyState, Verdict } from "../evaluate.ts";
+import type { Direction } from "../model.ts";
+import { type Peer, type Peers, peersOf } from "./peers.ts";
+import { kindsBetween, Reach } from "./reach.ts";
+import { sameApart, samePolicies } from "./sameness.ts";
+import type { TrafficKind } from "./traffic-kinds.ts";
+
+/** Packets of these kinds passed before or pass after, not both. */
+export interface FlowChange {
+  readonly change: "opens" | "closes";
+  readonly from: Peer;
+  readonly to: Peer;
+  readonly version: IpVersion;
+  readonly kinds: readonly TrafficKind[];
+  /** All kinds that were asked about between the two. */
+  readonly all: readonly TrafficKind[];
+  /** On the first of the kinds; they are one change only where the same rules decided all. */
+  readonly before: Verdict;
+  readonly after: Verdict;
+}
+
+export interface Comparison {
+  readonly changes: readonly FlowChange[];
+  readonly peers: Peers;
+  /** How many packets were asked about in each state. */
+  readonly packets: number;
+  /** Endpoints that are in one state only: what becomes of their flows goes without saying. */
+  readonly added: readonly string[];
+  readonly removed: readonly string[];
+}
+
+/** `staged`: the state after is taken as if all its staged policies were carried out. */
+export function compareStates(before: PolicyState, after: PolicyState, { staged = false } = {}): Comparison {
+  const old = new Reach(before);
+  const next = new Reach(after, { staged });
+  const peers = peersOf([old.state, next.state]);
+  const all: Peer[] = [...peers.endpoints, ...peers.hosts, ...peers.outside];
+  const asked = askedPairs(old, next, all);
+  const changes: FlowChange[] = [];
+  let packets = 0;
+  for (const from of all) {
+    for (const to of all) {
+      if (!asked(from, to)) continue;
+      for (const version of [4, 6] as const) {
+        const was = old.ends(from, to, version);
+        const is = next.ends(from, to, version);
+        if (was === undefined || is === undefined) continue;
+        const kinds = kindsBetween(from, to, version, [old, next]);
+        packets += kinds.length;
+        const ask = (kind: TrafficKind) => [old.verdict(...was, kind), next.verdict(...is, kind)] as const;
+        changes.push(...pairChanges(from, to, version, kinds, ask));
+      }
+    }
+  }
+  return {
+    changes,
+    peers,
+    packets,
+    added: onlyIn(after, old),
+    removed: onlyIn(before, next),
+  };
+}
+
+function onlyIn({ endpoints }: PolicyState, other: Reach): string[] {
+  return endpoints.flatMap(({ id }) => (other.endpoint(id) === undefined ? [id] : [])).sort();
+}
+
+/**
+ * Where only policies differ, the verdict can only differ where other policies are asked at one of the ends, or on
+ * hosts on the way. Between two ends that are neither endpoints nor governed hosts nobody is asked.
+ */
+function askedPairs(old: Reach, next: Reach, peers: readonly Peer[]): (from: Peer, to: Peer) => boolean {
+  const governed = [old, next].some(({ state }) => (state.hostEndpoints ?? []).length > 0);
+  const isEnd = ({ kind }: Peer): boolean => kind === "endpoints" || (governed && kind === "hosts");
+  const everywhere =
+    !sameApart(old.state, next.state) || !samePolicies(old.policiesAtHosts, next.policiesAtHosts);
+  const touched = (direction: Direction): Set<Peer> =>
+    new Set(
+      peers.filter(peer => {
+        if (everywhere) return true;
+        if (peer.kind !== "endpoints") return false;
+        const id = peer.ids[0]!;
+        return !samePolicies(old.policies(id, direction), next.policies(id, direction));
+      }),
+    );
+  const senders = touched("egress");
+  const receivers = touched("ingress");
+  return (from, to) => (isEnd(from) || isEnd(to)) && (senders.has(from) || receivers.has(to));
+}
+
+function pairChanges(
+  from: Peer,
+  to: Peer,
+  version: IpVersion,
+  all: readonly TrafficKind[],
+  ask: (kind: TrafficKind) => readonly [Verdict, Verdict],
+): FlowChange[] {
+  const found = all.flatMap(kind => {
+    const [before, after] = ask(kind);
+    if (before.verdict === after.verdict) return [];
+    const change: FlowChange["change"] = after.verdict === "allow" ? "opens" : "closes";
+    return [{ change, kind, before, after }];
+  });
+  const byReason = Map.groupBy(found, ({ change, before, after }) =>
+    JSON.stringify([change, decidedBy(before), decidedBy(after)]),
+  );
+  return [...byReason.values()].map(members => {
+    const { change, before, after } = members[0]!;
+    return { change, from, to, version, kinds: members.map(({ kind }) => kind), all, before, after };
+  });
+}
+
+/** The reasons alone, without who was asked: the same for all members of a peer. */
+function decidedBy({ directions }: Verdict): unknown {
+  return directions.map(({ direction, verdict, trace }) => [direction, verdict, trace.at(-1)?.reason]);
+}
