@@ -1,4 +1,4 @@
-/** Why a command fails, as a typed value. `main.ts` prints the message on stderr and exits with 1. */
+/** Why a command fails, as a typed value. `main.ts` prints the message on stderr and exits with the error's exit code. */
 
 export const CommandErrorCode = {
   /** The command line itself: an unknown kind, an option that does not fit. */
@@ -19,9 +19,16 @@ export type CommandErrorCode = (typeof CommandErrorCode)[keyof typeof CommandErr
 
 export class CommandError extends Error {
   readonly code: CommandErrorCode;
-  constructor(code: CommandErrorCode, message: string, options: { cause?: unknown } = {}) {
+  /** 1, unless scripts are to tell this from any other failure. */
+  readonly exitCode: number;
+  constructor(
+    code: CommandErrorCode,
+    message: string,
+    { exitCode = 1, ...options }: { cause?: unknown; exitCode?: number } = {},
+  ) {
     super(message, options);
     this.name = "CommandError";
     this.code = code;
+    this.exitCode = exitCode;
   }
 }

@@ -105,7 +105,7 @@ const ABOUT = `calctl reads and writes the state of a Calyx or Calico network.
 
 The datastore is the one named by --config, else by the environment (DATASTORE_TYPE, ETCD_ENDPOINTS and so on, each also with the prefix CALICO_), else by /etc/calico/calicoctl.cfg, else a file on this machine.
 
-Exit code: 0, or 1 on any error.`;
+Exit code: 0, or 1 on any error; 3 where 'simulate --fail-on-close' finds that a flow would close.`;
 
 /** Runs one command line. @returns the exit code */
 export async function run(words: readonly string[], context: Context, commands = COMMANDS): Promise<number> {
@@ -131,7 +131,7 @@ export async function run(words: readonly string[], context: Context, commands =
     if (error instanceof CommanderError) return error.exitCode;
     const verbose = /^(debug|info)$/.test(String(program.opts()["logLevel"])) || argv.includes("debug");
     context.stderr.write(`${messageOf(error, verbose)}\n`);
-    return 1;
+    return error instanceof CommandError ? error.exitCode : 1;
   }
 }
 

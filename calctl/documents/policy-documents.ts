@@ -6,8 +6,8 @@
 
 import type { Located } from "../../input/parse.ts";
 import { type Problem, problemText } from "../../input/problem.ts";
+import { type ConvertedDocuments, convertDocuments } from "../../policy/convert/documents.ts";
 import { V1_KINDS } from "../../policy/convert/v1.ts";
-import { type DocumentState, policyState } from "../../policy/state.ts";
 import type { Context } from "../context.ts";
 import { didYouMean } from "../nearest.ts";
 import type { FileOptions } from "../options.ts";
@@ -15,8 +15,8 @@ import { collect } from "./collect.ts";
 import { podOfTemplate } from "./pod-templates.ts";
 import { InvalidDocuments } from "./problem.ts";
 
-export interface LoadedState extends DocumentState {
-  /** What the origins' document numbers mean. */
+export interface LoadedDocuments extends ConvertedDocuments {
+  /** What the resources' document numbers mean. */
   readonly documents: readonly Located[];
 }
 
@@ -27,13 +27,13 @@ const KINDS = [
 ];
 
 /** Says on stderr what was passed over or left out. @throws InvalidDocuments, CommandError */
-export async function loadPolicyState(context: Context, options: FileOptions): Promise<LoadedState> {
+export async function loadPolicyDocuments(context: Context, options: FileOptions): Promise<LoadedDocuments> {
   const read = await collect(context, { ...options, recursive: true, skipEmpty: true }, document => document);
   const documents = read.map(podOfTemplate);
-  const state = policyState(documents.map(({ value }) => value));
+  const converted = convertDocuments(documents.map(({ value }) => value));
   const errors: Problem[] = [];
   const passed = new Map<string, number>();
-  for (const { document, kind, ...problem } of state.problems) {
+  for (const { document, kind, ...problem } of converted.problems) {
     const { value, locate } = documents[document]!;
     const placed = { ...problem, place: locate(problem.path) };
     if (kind === "left-out") context.stderr.write(`warning: ${problemText(placed)}\n`);
@@ -50,5 +50,5 @@ export async function loadPolicyState(context: Context, options: FileOptions): P
     const counts = [...passed].map(([name, count]) => `${count} ${name}`).join(", ");
     context.stderr.write(`passed over, as policy does not depend on it: ${counts}\n`);
   }
-  return { ...state, documents };
+  return { ...converted, documents };
 }

@@ -12,7 +12,7 @@ import type { IpVersion } from "../../net/ip.ts";
 import type { PolicyState, Verdict } from "../evaluate.ts";
 import type { Direction } from "../model.ts";
 import { type Peer, type Peers, peersOf } from "./peers.ts";
-import { kindsBetween, Reach } from "./reach.ts";
+import { isTunnel, kindsBetween, Reach } from "./reach.ts";
 import { sameApart, samePolicies } from "./sameness.ts";
 import type { TrafficKind } from "./traffic-kinds.ts";
 
@@ -33,6 +33,8 @@ export interface FlowChange {
 export interface Comparison {
   readonly changes: readonly FlowChange[];
   readonly peers: Peers;
+  /** IP versions in which there was somebody to ask about. */
+  readonly versions: readonly IpVersion[];
   /** How many packets were asked about in each state. */
   readonly packets: number;
   /** Endpoints that are in one state only: what becomes of their flows goes without saying. */
@@ -48,6 +50,7 @@ export function compareStates(before: PolicyState, after: PolicyState, { staged 
   const all: Peer[] = [...peers.endpoints, ...peers.hosts, ...peers.outside];
   const asked = askedPairs(old, next, all);
   const changes: FlowChange[] = [];
+  const versions = new Set<IpVersion>();
   let packets = 0;
   for (const from of all) {
     for (const to of all) {
@@ -58,6 +61,7 @@ export function compareStates(before: PolicyState, after: PolicyState, { staged 
         if (was === undefined || is === undefined) continue;
         const kinds = kindsBetween(from, to, version, [old, next]);
         packets += kinds.length;
+        versions.add(version);
         const ask = (kind: TrafficKind) => [old.verdict(...was, kind), next.verdict(...is, kind)] as const;
         changes.push(...pairChanges(from, to, version, kinds, ask));
       }
@@ -66,6 +70,7 @@ export function compareStates(before: PolicyState, after: PolicyState, { staged 
   return {
     changes,
     peers,
+    versions: [...versions].sort(),
     packets,
     added: onlyIn(after, old),
     removed: onlyIn(before, next),
@@ -106,8 +111,12 @@ function pairChanges(
   all: readonly TrafficKind[],
   ask: (kind: TrafficKind) => readonly [Verdict, Verdict],
 ): FlowChange[] {
-  const found = all.flatMap(kind => {
+  const asked = all.flatMap(kind => {
     const [before, after] = ask(kind);
+    return isTunnel(before) && isTunnel(after) ? [] : [{ kind, before, after }];
+  });
+  const every = asked.map(({ kind }) => kind);
+  const found = asked.flatMap(({ kind, before, after }) => {
     if (before.verdict === after.verdict) return [];
     const change: FlowChange["change"] = after.verdict === "allow" ? "opens" : "closes";
     return [{ change, kind, before, after }];
@@ -117,7 +126,7 @@ function pairChanges(
   );
   return [...byReason.values()].map(members => {
     const { change, before, after } = members[0]!;
-    return { change, from, to, version, kinds: members.map(({ kind }) => kind), all, before, after };
+    return { change, from, to, version, kinds: members.map(({ kind }) => kind), all: every, before, after };
   });
 }
 

@@ -142,6 +142,11 @@ export class Reach {
 const DIRECTIONS: readonly Direction[] = ["ingress", "egress"];
 const CATEGORIES: readonly Category[] = ["untracked", "preDNAT", "normal", "forward"];
 
+/** That workloads make no tunnels of their own, unless the configuration lets them, goes without saying. */
+export function isTunnel({ directions }: Verdict): boolean {
+  return directions.some(({ trace }) => trace.at(-1)?.reason.kind === "encapsulated");
+}
+
 /** All that the rules of any of the states can tell apart on the way from one to the other. */
 export function kindsBetween(
   from: Peer,

@@ -12,7 +12,7 @@ import {
   type Peer,
   peersOf,
 } from "../../../policy/flows/peers.ts";
-import { kindsBetween, type Reach } from "../../../policy/flows/reach.ts";
+import { isTunnel, kindsBetween, type Reach } from "../../../policy/flows/reach.ts";
 import type { TrafficKind } from "../../../policy/flows/traffic-kinds.ts";
 import { canonicalProtocol } from "../../../policy/model.ts";
 import type { EvaluatedEndpoint } from "../../../policy/policy-state.ts";
@@ -70,11 +70,6 @@ export class FlowPlan {
     }
     return undefined;
   }
-}
-
-/** That workloads make no tunnels of their own goes without saying. */
-function isTunnel({ directions }: Verdict): boolean {
-  return directions.some(({ trace }) => trace.at(-1)?.reason.kind === "encapsulated");
 }
 
 const EPHEMERAL = 32768;

@@ -23,13 +23,18 @@ export interface RuleSource {
 
 export class RuleSources {
   readonly #origins: DocumentState["origins"];
-  readonly #documents: readonly Located[] | undefined;
+  readonly #documents: readonly Located[];
+  readonly #live: boolean;
   readonly #known = new Map<string, RuleSource | undefined>();
 
-  /** `documents`: those the state was made of, where it was not made of a datastore's resources. */
-  constructor({ origins }: Pick<DocumentState, "origins">, documents?: readonly Located[]) {
+  /** `documents`: those that origins number. What is in none of them is a datastore's where there is one, else nobody's. */
+  constructor(
+    { origins }: Pick<DocumentState, "origins">,
+    { documents = [], live = false }: { readonly documents?: readonly Located[]; readonly live?: boolean },
+  ) {
     this.#origins = origins;
     this.#documents = documents;
+    this.#live = live;
   }
 
   /** Undefined for reasons that are no rules, and for rules that nobody wrote: those of a namespace's profile. */
@@ -53,10 +58,10 @@ export class RuleSources {
 
   #find({ document, resource, rules }: Origin, direction: Direction, rule: number): RuleSource | undefined {
     const path: Path = rules?.[direction][rule] ?? ["spec", direction, rule];
-    if (this.#documents === undefined) return sourceOf(resource, path);
     const located = document === undefined ? undefined : this.#documents[document];
-    const written = located?.value as typeof resource | undefined;
-    if (located === undefined || written === undefined || hasNoRules(written.kind)) return undefined;
+    if (located === undefined) return this.#live ? sourceOf(resource, path) : undefined;
+    const written = located.value as typeof resource;
+    if (hasNoRules(written.kind)) return undefined;
     return { ...sourceOf(written, path), at: placeText(located.locate(path)) };
   }
 }
