@@ -224,6 +224,7 @@ export class Family {
       ipip: ipip && this.#version === 4,
       vxlan: this.#version === 4 ? vxlan : vxlan6,
       serviceCidrs: this.#serviceCidrs,
+      hostEndpoints: new Map([...this.#hostEndpoints].sort(([a], [b]) => (a < b ? -1 : 1))),
       endpoints: [...this.#special.values()].sort((a, b) => (a.interfaceName < b.interfaceName ? -1 : 1)),
     };
     if (state.ipip) this.#sets.require(ALL_HOSTS);

@@ -5,6 +5,7 @@
 
 import { type Rule, rule } from "iptables-ts";
 import { ipVersion } from "../../../net/ip.ts";
+import { ANY_INTERFACE } from "../../calc/changes.ts";
 import { markChains, type RenderContext } from "./actions.ts";
 import { failsafeChains } from "./failsafe-chains.ts";
 import { ALL_POOLS, hostDispatchChain, setName } from "./names.ts";
@@ -51,11 +52,22 @@ export function mangleChains(context: RenderContext, state: HostState): TableCha
   };
 }
 
-function dscpRules({ version }: RenderContext, { endpoints }: HostState): Rule[] {
-  return endpoints.flatMap(({ addresses, qos }) => {
+/** Of workloads by their addresses, of the host itself by the interface it sends by. */
+function dscpRules({ config, version }: RenderContext, { endpoints, hostEndpoints }: HostState): Rule[] {
+  const ofWorkloads = endpoints.flatMap(({ addresses, qos }) => {
     const value = qos?.dscp;
     if (value === undefined) return [];
     const own = addresses.filter(address => ipVersion(address) === version);
     return own.map(address => rule().source(address).setDscp(value));
   });
+  const sent = rule().sourceType("LOCAL");
+  const named = [...hostEndpoints].filter(([name]) => name !== ANY_INTERFACE);
+  const ofHost = named.flatMap(([name, { dscp }]) =>
+    dscp === undefined ? [] : [sent.outInterface(name).setDscp(dscp)],
+  );
+  const others = hostEndpoints.get(ANY_INTERFACE)?.dscp;
+  if (others === undefined) return [...ofWorkloads, ...ofHost];
+  const excepted = [...named.map(([name]) => name), ...config.interfacePrefix.map(prefix => `${prefix}+`)];
+  const except = excepted.map(name => rule().outInterface(name).return());
+  return [...ofWorkloads, ...ofHost, ...except, sent.setDscp(others)];
 }

@@ -3,6 +3,7 @@
 import type { Rule } from "iptables-ts";
 import type { Cidr } from "../../../net/cidr.ts";
 import type { LocalEndpoint } from "../../calc/changes.ts";
+import type { HostEndpoints } from "./host-chains.ts";
 
 export interface TableChains {
   readonly chains: ReadonlyMap<string, readonly Rule[]>;
@@ -19,5 +20,7 @@ export interface HostState {
   readonly ipip: boolean;
   readonly vxlan: boolean;
   readonly serviceCidrs: readonly Cidr[];
+  /** Those that need more than their policies. */
   readonly endpoints: readonly LocalEndpoint[];
+  readonly hostEndpoints: HostEndpoints;
 }

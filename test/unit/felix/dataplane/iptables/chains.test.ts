@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { parse } from "yaml";
-import type { LocalEndpoint } from "../../../../../felix/calc/changes.ts";
+import type { LocalEndpoint, LocalHostEndpoint } from "../../../../../felix/calc/changes.ts";
 import type { RenderContext } from "../../../../../felix/dataplane/iptables/actions.ts";
 import { DispatchChains } from "../../../../../felix/dataplane/iptables/dispatch-chains.ts";
 import { filterChains } from "../../../../../felix/dataplane/iptables/filter-chains.ts";
@@ -447,6 +447,7 @@ describe("felix/dataplane/iptables: chains", () => {
       vxlan: false,
       serviceCidrs: [],
       endpoints: [],
+      hostEndpoints: new Map(),
       ...more,
     });
     const all = ({ chains, hooks, appends }: TableChains) =>
@@ -647,6 +648,35 @@ describe("felix/dataplane/iptables: chains", () => {
         "-m set ! --match-set cali60network-ip-pools dst -j cali-qos-policy",
       ]);
       assert.deepEqual(mangle["cali-qos-policy"], ["-s fd00::1 -j DSCP --set-dscp 0x2e"]);
+    });
+
+    it("write a host's DSCP into what it sends itself, by each interface its own", () => {
+      const one = (dscp?: number) => ({ dscp }) as LocalHostEndpoint;
+      const rules = (hostEndpoints: HostState["hostEndpoints"]) =>
+        all(mangleChains(contextOf({}, "mangle"), state({ hostEndpoints })))["cali-qos-policy"];
+      assert.deepEqual(
+        rules(
+          new Map([
+            ["eth0", one(10)],
+            ["eth1", one()],
+          ]),
+        ),
+        ["-m addrtype --src-type LOCAL -o eth0 -j DSCP --set-dscp 0xa"],
+      );
+      assert.deepEqual(
+        rules(
+          new Map([
+            ["eth0", one(10)],
+            ["*", one(12)],
+          ]),
+        ),
+        [
+          "-m addrtype --src-type LOCAL -o eth0 -j DSCP --set-dscp 0xa",
+          "-o eth0 -j RETURN",
+          "-o cali+ -j RETURN",
+          "-m addrtype --src-type LOCAL -j DSCP --set-dscp 0xc",
+        ],
+      );
     });
 
     it("translate floating addresses, also those of a workload that calls itself", () => {

@@ -18,7 +18,7 @@ export interface WalkingPacket {
   readonly sourcePort?: number;
   readonly destinationPort?: number;
   readonly icmp?: { readonly type: number; readonly code: number };
-  readonly state?: "NEW" | "ESTABLISHED" | "RELATED" | "INVALID";
+  readonly state?: "NEW" | "ESTABLISHED" | "RELATED" | "INVALID" | "UNTRACKED";
 }
 
 export interface Ruleset {
@@ -32,6 +32,8 @@ export interface Walk {
   readonly verdict: "ACCEPT" | "DROP" | undefined;
   readonly mark: number;
   readonly logged: number;
+  /** No connection is kept for it. */
+  readonly untracked: boolean;
 }
 
 const PROTOCOLS: Readonly<Record<string, number>> = {
@@ -44,7 +46,7 @@ const PROTOCOLS: Readonly<Record<string, number>> = {
 };
 
 export function walk(ruleset: Ruleset, chain: string, packet: WalkingPacket, mark = 0): Walk {
-  const state = { mark, logged: 0 };
+  const state = { mark, logged: 0, untracked: false };
   const verdict = runChain(ruleset, chain, packet, state, 0);
   return { verdict, ...state };
 }
@@ -52,6 +54,7 @@ export function walk(ruleset: Ruleset, chain: string, packet: WalkingPacket, mar
 interface State {
   mark: number;
   logged: number;
+  untracked: boolean;
 }
 
 function runChain(
@@ -79,6 +82,9 @@ function runChain(
         return undefined;
       case "LOG":
         state.logged++;
+        break;
+      case "CT":
+        state.untracked = true;
         break;
       case "MARK": {
         const [value = 0, mask = 0] = (words[words.indexOf("--set-xmark") + 1] ?? "").split("/").map(Number);
@@ -171,6 +177,11 @@ function readRule(ruleset: Ruleset, text: string, packet: WalkingPacket, { mark 
             .split(",")
             .includes(packet.state ?? "NEW"),
         );
+        break;
+      case "--validmark":
+      case "--invert":
+        // Whoever sends here sends from where he is.
+        match(word === "--validmark");
         break;
       case "--icmp-type":
       case "--icmpv6-type": {
