@@ -29,6 +29,7 @@ const c = {
   setsockopt: libc.func(
     "int setsockopt(int fd, int level, int name, const void *value, unsigned int length)",
   ),
+  getsockopt: libc.func("int getsockopt(int fd, int level, int name, void *value, void *length)"),
   getsockname: libc.func("int getsockname(int fd, void *address, void *length)"),
   poll: libc.func("int poll(void *fds, unsigned long count, int timeout)"),
   eventfd: libc.func("int eventfd(unsigned int initial, int flags)"),
@@ -137,6 +138,13 @@ export function receive(fd: number, into: Uint8Array, flags: number): number {
 export function setSocketOption(fd: number, level: number, name: number, value: number | Uint8Array): void {
   const bytes = typeof value === "number" ? new Uint8Array(Int32Array.of(value).buffer) : value;
   check(c.setsockopt(fd, level, name, bytes, bytes.length), "setsockopt", `${level}/${name}`);
+}
+
+/** Fills `value`, which may hold the question too. @returns how many bytes of it are the answer @throws SystemCallError */
+export function getSocketOption(fd: number, level: number, name: number, value: Uint8Array): number {
+  const length = Uint32Array.of(value.length);
+  check(c.getsockopt(fd, level, name, value, length), "getsockopt", `${level}/${name}`);
+  return length[0] as number;
 }
 
 /** What a socket is bound to, as `struct sockaddr`; at most 128 bytes of it. */
