@@ -19,7 +19,6 @@ import { keyText } from "../datastore/key.ts";
 import { Reflector, type Update } from "../datastore/reflector.ts";
 import { Conntrack } from "../linux/conntrack.ts";
 import { EventSubscription, type KernelEvent } from "../linux/events.ts";
-import { RulesetGeneration } from "../linux/nf-tables/generation.ts";
 import { Rtnetlink } from "../linux/rtnetlink.ts";
 import { writeSysctl } from "../linux/sysctl.ts";
 import { parseSelector } from "../policy/selector/index.ts";
@@ -35,6 +34,7 @@ import { choosePacketFilter, createPacketFilter, type PacketFilterKind } from ".
 import { Dataplane } from "./dataplane/dataplane.ts";
 import { EndpointStatus } from "./dataplane/endpoint-status.ts";
 import { HostInterfaces } from "./dataplane/host-interfaces.ts";
+import { OutsideChanges } from "./dataplane/outside-changes.ts";
 import { DEFAULT_MTU_FILE, writeMtuFile } from "./dataplane/overlay/mtu-file.ts";
 import { OverlayNetwork } from "./dataplane/overlay/overlay-network.ts";
 import { WorkloadLinks } from "./dataplane/workload-links.ts";
@@ -133,7 +133,7 @@ export class Agent implements StatusSource {
     const { logger, clock } = this.#options;
     using rtnetlink = Rtnetlink.open();
     using conntrack = Conntrack.open();
-    using generation = RulesetGeneration.open();
+    using outside = OutsideChanges.open();
     const overlay = new OverlayNetwork({
       rtnetlink,
       config,
@@ -151,7 +151,7 @@ export class Agent implements StatusSource {
       parts: [overlay],
       status: new EndpointStatus(config.endpointStatusPathPrefix),
       config: kind === "nftables" ? ofNftables(config) : config,
-      ...(canRead(generation) && { rulesGeneration: () => generation.read() }),
+      generation: of => outside.generation(of),
       logger,
       clock,
       onApplied: pass => {
@@ -337,14 +337,4 @@ function resourceLayer(resource: FelixConfiguration): ConfigLayer {
 function ofNftables(config: FelixConfig): FelixConfig {
   const { nftablesRefreshInterval: interval } = config;
   return { ...config, iptablesRefreshInterval: interval, ipsetsRefreshInterval: interval };
-}
-
-/** A kernel may be without nf_tables, where iptables is the legacy one. */
-function canRead(generation: RulesetGeneration): boolean {
-  try {
-    generation.read();
-    return true;
-  } catch {
-    return false;
-  }
 }

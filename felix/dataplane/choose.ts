@@ -59,7 +59,7 @@ export async function createPacketFilter(
     return new Takeover(createNftablesFilter(config, place), former, logger);
   }
   const former = { name: "nftables", remove: async () => removeNftables(place) };
-  return new Takeover(await createIptablesFilter(config, programs), former, logger);
+  return new Takeover(await createIptablesFilter(config, { ...programs, ...place }), former, logger);
 }
 
 /** What is not installed has left nothing. */

@@ -20,6 +20,9 @@ import type { KernelPart } from "./kernel-part.ts";
 import type { PacketFilter } from "./packet-filter.ts";
 import type { WorkloadLinks } from "./workload-links.ts";
 
+type Watched = "rules" | "sets";
+const WATCHED: readonly Watched[] = ["rules", "sets"];
+
 export interface DataplaneOptions {
   readonly filter: PacketFilter;
   readonly links: Pick<
@@ -35,8 +38,8 @@ export interface DataplaneOptions {
   >;
   readonly logger: Logger;
   readonly clock: Clock;
-  /** Different once anybody has changed rules (linux/nf-tables/generation.ts). Absent: only the refresh interval finds that. */
-  readonly rulesGeneration?: () => number;
+  /** Different once anybody has changed rules or sets (outside-changes.ts). Absent: only the refresh interval finds that. */
+  readonly generation?: (of: Watched) => number;
   /** After each pass: how long it took, and whether the kernel took it. */
   readonly onApplied?: (pass: { readonly milliseconds: number; readonly ok: boolean }) => void;
 }
@@ -65,8 +68,8 @@ export class Dataplane {
   readonly #retries = jitteredBackoff({ firstMs: 250, maxMs: 10_000 });
   #retrying = false;
   #committing = false;
-  /** Of the rules, after our last commit or look. */
-  #generation: number | undefined;
+  /** After our last commit or look. */
+  readonly #generations = new Map<Watched, number | undefined>();
 
   readonly #parts: readonly KernelPart[];
   readonly #linksAndParts: readonly Omit<KernelPart, "update">[];
@@ -196,7 +199,7 @@ export class Dataplane {
       await this.#options.filter.commit();
     } finally {
       this.#committing = false;
-      this.#generation = this.#options.rulesGeneration?.();
+      for (const what of WATCHED) this.#generations.set(what, this.#options.generation?.(what));
     }
   }
 
@@ -255,35 +258,35 @@ export class Dataplane {
       every(config.routeRefreshInterval, "routes", () => {
         for (const each of this.#linksAndParts) each.resync();
       }),
-      this.#watchRules(signal),
+      ...WATCHED.map(what => this.#watch(what, signal)),
     ]);
   }
 
   /**
-   * Rules that somebody flushes are no rules: what others commit is looked at within the second. Where they commit all the
-   * time and leave ours alone, looks become rarer.
+   * Rules that somebody flushes are no rules, and an empty set allows nobody: what others do is looked at within the second. Where
+   * they do it all the time and leave ours alone, looks become rarer.
    */
-  async #watchRules(signal: AbortSignal): Promise<void> {
-    const { clock, filter, logger, rulesGeneration } = this.#options;
-    if (!rulesGeneration) return;
+  async #watch(what: Watched, signal: AbortSignal): Promise<void> {
+    const { clock, filter, logger, generation } = this.#options;
+    if (!generation) return;
     let pause = WATCH_MS;
     while (!signal.aborted) {
       await clock.sleep(pause, signal).catch(() => {});
       if (signal.aborted || this.#passes === 0 || this.#committing) continue;
-      const generation = rulesGeneration();
-      if (generation === this.#generation) {
+      const now = generation(what);
+      if (now === this.#generations.get(what)) {
         pause = WATCH_MS;
         continue;
       }
-      this.#generation = generation;
+      this.#generations.set(what, now);
       try {
-        await filter.resync("rules");
+        await filter.resync(what);
       } catch (error) {
-        logger.warn({ err: error }, "could not look at the rules");
+        logger.warn({ err: error }, `could not look at the ${what}`);
       }
       pause = filter.pending ? WATCH_MS : Math.min(2 * pause, WATCH_MAX_MS);
       if (!filter.pending) continue;
-      logger.warn("somebody changed our rules; putting them back");
+      logger.warn(`somebody changed our ${what}; putting them back`);
       this.#kick();
     }
   }

@@ -98,6 +98,11 @@ export class Family {
     else await this.#sets.resync();
   }
 
+  /** The program kept between commits. */
+  close(): void {
+    void this.#iptables.close();
+  }
+
   async counters(): Promise<RuleCounter[]> {
     return this.#counted.read(await this.#iptables.counters());
   }

@@ -142,6 +142,7 @@ export class FelixHost {
     this.#stop.abort(new Error("stopped"));
     await this.#running;
     await this.#events?.close();
+    this.filter.close?.();
     this.#rtnetlink.close();
     this.#conntrack.close();
     this.filter.close?.();

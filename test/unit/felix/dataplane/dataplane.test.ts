@@ -294,23 +294,25 @@ describe("felix/dataplane", () => {
       assert.deepEqual(host.filter.resyncs, ["sets"]);
     });
 
-    it("looks at the rules within a second when somebody else has changed some, and only then", async () => {
-      const host = await started();
-      await host.update({ a: A });
-      await host.clock.advance(10_000);
-      assert.deepEqual(host.filter.resyncs, []);
-      host.generation++;
-      await host.clock.advance(1000);
-      assert.deepEqual(host.filter.resyncs, ["rules"]);
-      await host.clock.advance(10_000);
-      assert.deepEqual(host.filter.resyncs, ["rules"]);
-    });
+    for (const what of ["rules", "sets"] as const) {
+      it(`looks at the ${what} within a second when somebody else has changed some, and only then`, async () => {
+        const host = await started();
+        await host.update({ a: A });
+        await host.clock.advance(10_000);
+        assert.deepEqual(host.filter.resyncs, []);
+        host.generations[what]++;
+        await host.clock.advance(1000);
+        assert.deepEqual(host.filter.resyncs, [what]);
+        await host.clock.advance(10_000);
+        assert.deepEqual(host.filter.resyncs, [what]);
+      });
+    }
 
     it("looks less often where others change rules all the time and leave ours alone", async () => {
       const host = await started();
       await host.update({ a: A });
       for (let i = 0; i < 80; i++) {
-        host.generation++;
+        host.generations.rules++;
         await host.clock.advance(500);
       }
       assert.ok(host.filter.resyncs.length < 15, `${host.filter.resyncs.length} looks in 40 s`);

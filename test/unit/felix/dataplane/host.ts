@@ -84,7 +84,8 @@ class StrictFilter implements PacketFilter {
       this.inForce.clear();
       for (const [name, one] of wanted) this.inForce.set(name, one);
       this.pending = false;
-      this.#host.generation++;
+      this.#host.generations.rules++;
+      this.#host.generations.sets++;
       this.#host.journal.push("commit");
     } finally {
       this.#committing = false;
@@ -115,8 +116,8 @@ export class Host {
   /** Destinations that cannot be written. */
   readonly unwritable = new Set<string>();
   statusFails = false;
-  /** What the kernel counts: commits, ours and others'. */
-  generation = 1;
+  /** What the kernel counts: changes, ours and others'. */
+  readonly generations = { rules: 1, sets: 1 };
   ipv6Parameters = true;
   #events: KernelEvent[] = [];
   #lastIndex = 10;
@@ -152,7 +153,7 @@ export class Host {
       config,
       logger,
       clock,
-      rulesGeneration: () => this.generation,
+      generation: of => this.generations[of],
     });
   }
 

@@ -182,7 +182,8 @@ describe("felix/dataplane/iptables: verdicts at host endpoints", function () {
             destination: ip(ADDRESSES[to][version]),
           };
           // Answers of failsafe ports pass the raw table untouched: packets that look like one are no beginning of anything.
-          if (like.protocol === "TCP" && [FAILSAFES.in, FAILSAFES.out].includes(like.sourcePort ?? 0)) continue;
+          if (like.protocol === "TCP" && [FAILSAFES.in, FAILSAFES.out].includes(like.sourcePort ?? 0))
+            continue;
           const interfaces = {
             ...(from !== "host" && { in: INTERFACES[from] }),
             ...(to !== "host" && { out: INTERFACES[to] }),

@@ -178,7 +178,7 @@ class Machine {
 
   #connection(key: keyof typeof CT_KEYS): Buffer {
     const { state = "NEW", translated = false } = this.#packet;
-    if (key === "state") return u32({ INVALID: 1, ESTABLISHED: 2, RELATED: 4, NEW: 8 }[state]);
+    if (key === "state") return u32({ INVALID: 1, ESTABLISHED: 2, RELATED: 4, NEW: 8, UNTRACKED: 64 }[state]);
     if (key === "status") return u32(translated ? 1 << 5 : 0);
     throw new Error(`ct ${key}`);
   }
