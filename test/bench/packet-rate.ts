@@ -17,6 +17,7 @@ import type { Update } from "../../datastore/reflector.ts";
 import { resolveConfig } from "../../felix/calc/config.ts";
 import { CalcGraph } from "../../felix/calc/graph.ts";
 import { createIptablesFilter } from "../../felix/dataplane/iptables/iptables-filter.ts";
+import { createNftablesFilter, removeNftables } from "../../felix/dataplane/nftables/nftables-filter.ts";
 import type { PacketFilter } from "../../felix/dataplane/packet-filter.ts";
 import { Conntrack } from "../../linux/conntrack.ts";
 import { bind, SocketType, send, socket } from "../../linux/libc.ts";
@@ -164,7 +165,7 @@ function policies(count: number): Update[] {
   return [out, ...into];
 }
 
-async function install(create: Create, count: number): Promise<void> {
+async function install(create: Create, count: number): Promise<PacketFilter> {
   const filter = await create();
   const graph = new CalcGraph({
     nodeName: NODE,
@@ -175,6 +176,7 @@ async function install(create: Create, count: number): Promise<void> {
   graph.apply([workload("a", CLIENT, "client"), workload("b", SERVER, "server"), ...policies(count)]);
   filter.update(graph.drain());
   await filter.commit();
+  return filter;
 }
 
 type Create = () => Promise<PacketFilter>;
@@ -183,6 +185,7 @@ const config = (values: Record<string, unknown>) => resolveConfig([{ source: "be
 const DATAPLANES: Readonly<Record<string, Create>> = {
   "iptables-nft": () => createIptablesFilter(config({ iptablesBackend: "NFT" })),
   "iptables-legacy": () => createIptablesFilter(config({ iptablesBackend: "Legacy" })),
+  nftables: async () => createNftablesFilter(config({})),
 };
 
 /** Everything of ours, so that the next one finds a bare host. */
@@ -194,7 +197,7 @@ function wipe(): void {
       }
     }
   }
-  execFileSync("nft", ["flush", "ruleset"]);
+  removeNftables();
   // nf_tables lets go of sets a moment later.
   for (let i = 0; spawnSync("ipset", ["destroy"]).status !== 0; i++)
     if (i > 100) throw new Error("sets are left");
@@ -229,8 +232,9 @@ async function inside(counts: readonly number[], client: string, server: string)
     for (const count of counts) {
       wipe();
       const floor = rates();
-      await install(create, count);
+      const filter = await install(create, count);
       const rate = rates();
+      filter.close?.();
       const columns = LOADS.map(load => perSecond(rate[load], floor[load]));
       row([dataplane, String(count), ...columns]);
       for (const load of LOADS) {
