@@ -45,7 +45,7 @@ export interface WalkedDataplane {
 }
 
 /** The same resources as the evaluator takes them. */
-function stateOf(updates: readonly Update[]): PolicyState {
+export function stateOf(updates: readonly Update[]): PolicyState {
   // biome-ignore lint/suspicious/noExplicitAny: the kind says which resource it is
   const of = (...kinds: string[]): any[] => {
     const latest = new Map<string, unknown>();
@@ -61,8 +61,18 @@ function stateOf(updates: readonly Update[]): PolicyState {
     policies: of("NetworkPolicy", "GlobalNetworkPolicy").map(resolvePolicy),
     profiles: of("Profile").map(resolveProfile),
     tiers: of("Tier").map(resolveTier),
+    hostEndpoints: of("HostEndpoint").map(({ metadata, spec }) => ({
+      id: metadata.name,
+      labels: metadata.labels ?? {},
+      profiles: spec.profiles ?? [],
+      node: spec.node,
+      interfaceName: spec.interfaceName,
+      addresses: spec.expectedIPs ?? [],
+      ports: [],
+    })),
     endpoints: of("WorkloadEndpoint").map(({ metadata, spec }) => ({
       id: spec.interfaceName,
+      node: spec.node,
       labels: metadata.labels,
       profiles: spec.profiles,
       addresses: spec.ipNetworks.map((net: string) => networkAddress(cidr(net))),

@@ -8,6 +8,7 @@ import { setName } from "../../../../../felix/dataplane/nftables/names.ts";
 import { policyRules } from "../../../../../felix/dataplane/nftables/policy-chains.ts";
 import { sharedChains } from "../../../../../felix/dataplane/nftables/static-chains.ts";
 import { ipVersion } from "../../../../../net/ip.ts";
+import { itJudgesHosts, type WalkedHost } from "../host-verdict-properties.ts";
 import { itMeansTheModel, type WalkedDataplane } from "../verdict-properties.ts";
 import { walk } from "./packet-walk.ts";
 import { configOf, RememberedFilter, RememberedTable } from "./table.ts";
@@ -44,7 +45,22 @@ const nftables: WalkedDataplane = {
   },
 };
 
+const HOOKS = {
+  in: ["raw-PREROUTING", "mangle-PREROUTING", "filter-INPUT"],
+  out: ["raw-OUTPUT", "filter-OUTPUT", "mangle-POSTROUTING"],
+  through: ["raw-PREROUTING", "mangle-PREROUTING", "filter-FORWARD", "mangle-POSTROUTING"],
+} as const;
+
+const host: WalkedHost = {
+  create(changes, values) {
+    const filter = new RememberedFilter(values).update(changes);
+    return (packet, way, ownAddresses) =>
+      filter.through({ ...packet, ownAddresses }, ...HOOKS[way]).verdict === "drop" ? "deny" : "allow";
+  },
+};
+
 describe("felix/dataplane/nftables: verdicts", function () {
   this.timeout(60_000);
   itMeansTheModel(nftables);
+  itJudgesHosts(host);
 });
