@@ -180,9 +180,10 @@ function resolveEntity(
 function entitySelector(entity: EntityRule, namespace: string | undefined): Selector | undefined {
   const { serviceAccounts } = entity;
   const accounts: SelectorNode[] = [];
+  // In Calico's order: the set is to have the same id.
+  if (serviceAccounts?.selector) accounts.push(prefixed(serviceAccounts.selector, SERVICE_ACCOUNT_PREFIX));
   if (serviceAccounts?.names?.length)
     accounts.push(membership(SERVICE_ACCOUNT_LABEL, "in", serviceAccounts.names));
-  if (serviceAccounts?.selector) accounts.push(prefixed(serviceAccounts.selector, SERVICE_ACCOUNT_PREFIX));
 
   const parts: SelectorNode[] = [];
   if (accounts.length > 0) parts.push(and(...accounts));

@@ -22,6 +22,7 @@ import {
   type ConvertedDocuments,
   type ConvertedResource,
   convertDocuments,
+  type DocumentOptions,
   type DocumentProblem,
   type HostPod,
 } from "./convert/documents.ts";
@@ -67,8 +68,8 @@ export interface DocumentState {
 }
 
 /** Documents with problems of kind `invalid` and `unknown-kind` are not in the state. */
-export function policyState(documents: readonly unknown[]): DocumentState {
-  return stateOfResources(convertDocuments(documents));
+export function policyState(documents: readonly unknown[], options: DocumentOptions = {}): DocumentState {
+  return stateOfResources(convertDocuments(documents, options));
 }
 
 export function stateOfResources({

@@ -14,7 +14,7 @@ export function convertCommand(context: Context): Command {
   const command = withFiles(
     newCommand(
       "convert",
-      "Turn Calico v1 documents and Kubernetes NetworkPolicies into projectcalico.org/v3 and print them. Needs no datastore.",
+      "Turn Calico v1 documents and Kubernetes' policies, also those of the whole cluster, into projectcalico.org/v3 and print them. Needs no datastore.",
     ),
   )
     .addOption(output("yaml", "yaml or json").choices(["yaml", "json"]))

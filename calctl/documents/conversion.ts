@@ -1,17 +1,17 @@
 /**
- * What `calctl convert` makes of a document: v1 documents and Kubernetes' NetworkPolicies become v3 resources, v3
+ * What `calctl convert` makes of a document: v1 documents and Kubernetes' policies become v3 resources, v3
  * resources stay what they are. The result is validated unless that is not wanted; what a conversion had to
  * leave out counts as a problem then.
  */
 
-import { type Problem as FieldProblem, validateResource } from "../../crd-schemas/index.ts";
+import { type Problem as FieldProblem, type Resource, validateResource } from "../../crd-schemas/index.ts";
 import type { Located } from "../../input/parse.ts";
 import type { Problem } from "../../input/problem.ts";
+import { convertNetworkPolicy, readNetworkPolicy } from "../../policy/convert/kubernetes.ts";
 import {
-  convertNetworkPolicy,
-  type KubernetesNetworkPolicy,
-  readNetworkPolicy,
-} from "../../policy/convert/kubernetes.ts";
+  convertClusterPolicy,
+  isClusterPolicyKind,
+} from "../../policy/convert/kubernetes-cluster-policies.ts";
 import { selectorProblem } from "../../policy/selector/index.ts";
 import type { Context } from "../context.ts";
 import type { FileOptions } from "../options.ts";
@@ -37,11 +37,12 @@ function convert(document: Located, ignoreValidation: boolean): Converted | Prob
     problems.map(problem => ({ ...problem, place: document.locate(problem.path) }));
   const warnings: Problem[] = [];
   let resource: object;
-  if (isKubernetesPolicy(document.value)) {
-    const { policy, problems } = convertKubernetes(document.value);
+  const kubernetes = convertKubernetes(document.value);
+  if (kubernetes) {
+    const { policy, problems } = kubernetes;
     warnings.push(...located(problems));
     if (policy === undefined) return warnings;
-    resource = policy;
+    resource = withOwnName(policy, document.value);
   } else {
     const frame = frameOf(document, "default");
     if (Array.isArray(frame)) return frame;
@@ -55,26 +56,22 @@ function convert(document: Located, ignoreValidation: boolean): Converted | Prob
   return warnings.length > 0 && !ignoreValidation ? warnings : { resource, warnings };
 }
 
-function isKubernetesPolicy(value: unknown): value is KubernetesNetworkPolicy {
-  if (typeof value !== "object" || value === null) return false;
+/** Undefined for what is no policy of Kubernetes. */
+function convertKubernetes(
+  value: unknown,
+): { readonly policy?: Resource | undefined; readonly problems: readonly FieldProblem[] } | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
   const { apiVersion, kind } = value as { apiVersion?: unknown; kind?: unknown };
-  return (
-    kind === "NetworkPolicy" && typeof apiVersion === "string" && apiVersion.startsWith("networking.k8s.io/")
-  );
+  const group = typeof apiVersion === "string" ? apiVersion.split("/")[0] : undefined;
+  if (group === "policy.networking.k8s.io" && isClusterPolicyKind(kind))
+    return convertClusterPolicy(kind, value);
+  if (group !== "networking.k8s.io" || kind !== "NetworkPolicy") return undefined;
+  const { problems, policy } = readNetworkPolicy(value);
+  return problems ? { problems } : convertNetworkPolicy(policy);
 }
 
-/** The names under which Kubernetes clusters copy policies into Calico, which users may not take. */
-const COPY_PREFIX = "knp.default.";
-
-function convertKubernetes(input: KubernetesNetworkPolicy): {
-  policy?: object;
-  problems: readonly FieldProblem[];
-} {
-  const { problems, policy: read } = readNetworkPolicy(input);
-  if (problems) return { problems };
-  const converted = convertNetworkPolicy(read);
-  const { policy } = converted;
-  const { name } = policy.metadata;
-  const own = name.startsWith(COPY_PREFIX) ? name.slice(COPY_PREFIX.length) : name;
-  return { policy: { ...policy, metadata: { ...policy.metadata, name: own } }, problems: converted.problems };
+/** Clusters copy their policies into Calico under names that users may not take. */
+function withOwnName(policy: Resource, document: unknown): object {
+  const { name } = (document as { metadata: { name: string } }).metadata;
+  return { ...policy, metadata: { ...policy.metadata, name: name.replace(/^knp\.default\./, "") } };
 }

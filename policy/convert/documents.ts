@@ -7,14 +7,7 @@
  * there, a service has the pods it selects where nobody lists its endpoints. That is done when all have been read.
  */
 
-import {
-  isKind,
-  KINDS,
-  type ObjectMeta,
-  type Problem,
-  type Resource,
-  validateResource,
-} from "../../crd-schemas/index.ts";
+import { isKind, KINDS, type Problem, type Resource, validateResource } from "../../crd-schemas/index.ts";
 import type { Ip } from "../../net/ip.ts";
 import { selectorProblem } from "../selector/index.ts";
 import { Fields, isMapping } from "./fields.ts";
@@ -68,9 +61,17 @@ export interface ConvertedDocuments {
   readonly problems: readonly DocumentProblem[];
 }
 
+export interface DocumentOptions {
+  /** Of v3 resources: `keep` for those from a datastore, where a newer Calico may have stored more. Default `error`. */
+  readonly unknownFields?: "error" | "keep";
+}
+
 /** Lists are for the caller to take apart. What is namespaced and names no namespace is in `default`. */
-export function convertDocuments(documents: readonly unknown[]): ConvertedDocuments {
-  const conversion = new Conversion();
+export function convertDocuments(
+  documents: readonly unknown[],
+  options: DocumentOptions = {},
+): ConvertedDocuments {
+  const conversion = new Conversion(options);
   for (const [i, document] of documents.entries()) conversion.add(document, i);
   return conversion.finish();
 }
@@ -90,6 +91,11 @@ class Conversion {
   readonly #nodes = new Map<string, KubernetesNode>();
   readonly #services: KubernetesService[] = [];
   readonly #behindServices = new Map<string, ServiceAddress[]>();
+  readonly #options: DocumentOptions;
+
+  constructor(options: DocumentOptions) {
+    this.#options = options;
+  }
 
   add(document: unknown, place: number): void {
     if (!isMapping(document)) {
@@ -224,13 +230,7 @@ class Conversion {
     kind: Parameters<typeof convertClusterPolicy>[0],
     place: number,
   ): void {
-    const metadata = this.#read(document, place, fields => {
-      const read = fields.object("metadata");
-      const labels = read.texts("labels");
-      return { name: read.requiredString("name") ?? "", ...(labels && { labels }) } satisfies ObjectMeta;
-    });
-    if (!metadata) return;
-    const converted = convertClusterPolicy(kind, metadata, document["spec"]);
+    const converted = convertClusterPolicy(kind, document);
     this.#reportAll(place, converted.policy ? "left-out" : "invalid", converted.problems);
     if (converted.policy) this.#put(converted.policy, place, converted.origins);
   }
@@ -247,6 +247,7 @@ class Conversion {
     }
     const { problems, resource: valid } = validateResource(inNamespace(resource as Record<string, unknown>), {
       parseSelector: selectorProblem,
+      ...this.#options,
     });
     if (problems) this.#reportAll(place, "invalid", problems);
     else this.#put(valid, place);

@@ -39,8 +39,10 @@ export function readEgressPeer(peer: Fields): EntityRule[] {
       [...Map.groupBy(nets, cidrVersion).values()].map((ofVersion: Cidr[]) => ({ nets: ofVersion })),
     );
   }
-  if (peer.value("domainNames") !== undefined)
+  if (peer.value("domainNames") !== undefined) {
     peer.problem(["domainNames"], "peers by DNS name are not supported", "networks");
+    found.push([]);
+  }
   peer.end();
   return onlyOne(peer, found, "one of namespaces, pods, nodes and networks");
 }

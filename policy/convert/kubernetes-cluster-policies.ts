@@ -93,16 +93,13 @@ export function isClusterPolicyKind(kind: unknown): kind is ClusterPolicyKind {
   return typeof kind === "string" && Object.hasOwn(DIALECTS, kind);
 }
 
-/** `metadata` has been read; only the spec is looked at. */
-export function convertClusterPolicy(
-  kind: ClusterPolicyKind,
-  metadata: ObjectMeta,
-  spec: unknown,
-): ClusterPolicyConversion {
+export function convertClusterPolicy(kind: ClusterPolicyKind, document: object): ClusterPolicyConversion {
   const dialect = DIALECTS[kind];
   const fatal: Problem[] = [];
   const reported: Problem[] = [];
-  const fields = new Fields(spec, ["spec"], fatal);
+  const whole = new Fields(document, [], fatal);
+  const metadata = readMetadata(whole.object("metadata"));
+  const fields = whole.object("spec");
   const place = dialect.readPlace(fields);
   const subject = readSubject(fields.object("subject"));
   const ingress = readRules(fields.value("ingress"), "ingress", dialect, fatal, reported);
@@ -129,6 +126,17 @@ export function convertClusterPolicy(
     },
     origins: { ingress: ingress.map(([path]) => path), egress: egress.map(([path]) => path) },
     problems: reported,
+  };
+}
+
+/** The rest of it is the API server's. */
+function readMetadata(metadata: Fields): ObjectMeta {
+  const labels = metadata.texts("labels");
+  const annotations = metadata.texts("annotations");
+  return {
+    name: metadata.requiredString("name") ?? "",
+    ...(labels && { labels }),
+    ...(annotations && { annotations }),
   };
 }
 
@@ -191,9 +199,10 @@ function readRule(fields: Fields, direction: "ingress" | "egress", dialect: Dial
   if (fields.value("action") === undefined) fields.problem(["action"], "is missing", actions);
   const peerField = direction === "ingress" ? "from" : "to";
   const readPeer = direction === "ingress" ? readIngressPeer : readEgressPeer;
-  const peers = fields.objects(peerField).flatMap(readPeer);
+  const entries = fields.objects(peerField);
   if (fields.value(peerField) === undefined) fields.problem([peerField], "is missing", "a list of peers");
-  else if (peers.length === 0) fields.problem([peerField], "names no peer", "at least one peer");
+  else if (entries.length === 0) fields.problem([peerField], "names no peer", "at least one peer");
+  const peers = entries.flatMap(readPeer);
   const ports = readPorts(fields, dialect);
   fields.end();
   const peerEnd = direction === "ingress" ? "source" : "destination";

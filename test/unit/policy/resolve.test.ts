@@ -88,7 +88,7 @@ describe("policy/resolve", () => {
     it("is the service accounts it says", () => {
       assert.equal(
         source({ serviceAccounts: { names: ["b", "a"], selector: "role == 'db'" }, selector: "has(a)" }),
-        `(${NS1} && ((projectcalico.org/serviceaccount in {"a", "b"} && pcsa.role == "db") && has(a)))`,
+        `(${NS1} && ((pcsa.role == "db" && projectcalico.org/serviceaccount in {"a", "b"}) && has(a)))`,
       );
       assert.equal(
         source({ serviceAccounts: { names: ["a"] } }, "global"),

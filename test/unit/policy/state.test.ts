@@ -266,9 +266,19 @@ describe("policy/state", () => {
         "5 invalid spec.ingress[0].colour",
         "6 invalid spec.podSelector",
         "7 invalid metadata.name",
+        "7 invalid spec.tier",
+        "7 invalid spec.priority",
+        "7 invalid spec.subject",
         "8 unknown-kind kind",
       ],
     );
+  });
+
+  it("keeps what a newer version stored, where it is told to", () => {
+    const newer = v3("NetworkPolicy", "p", { selector: "all()", colour: "red" });
+    assert.deepEqual(policyState([newer]).state.policies, []);
+    const { state, problems } = policyState([newer], { unknownFields: "keep" });
+    assert.deepEqual([state.policies.length, problems.length], [1, 0]);
   });
 
   it("takes the later one of what is given twice, and says so", () => {

@@ -409,6 +409,26 @@ describe("calctl convert", () => {
     assert.deepEqual([kind, metadata.name, metadata.namespace], ["NetworkPolicy", "web", "prod"]);
     assert.match(spec.selector, /app == ['"]web['"]/);
   });
+  it("takes the cluster's policies too, and fails closed where they say what it cannot", async () => {
+    const policy = (rule: string) =>
+      `apiVersion: policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicy\nmetadata: {name: guard}\nspec:\n  tier: Admin\n  priority: 3\n  subject: {namespaces: {}}\n  egress:\n  - ${rule}\n`;
+    const good = await convert(policy("{action: Deny, to: [{networks: [10.0.0.0/8]}]}"), "-o", "json");
+    assert.equal(good.code, 0);
+    const { kind, metadata, spec } = JSON.parse(good.stdout);
+    assert.deepEqual(
+      [kind, metadata.name, spec.tier, spec.order],
+      ["GlobalNetworkPolicy", "guard", "kube-admin", 3],
+    );
+    const odd = policy("{action: Deny, to: [{domainNames: [example.org]}]}");
+    const refused = await convert(odd);
+    assert.equal(refused.code, 1);
+    assert.match(
+      refused.stderr,
+      /^<stdin>:9:26: spec\.egress\[0\]\.to\[0\]\.domainNames: .*denies everything/m,
+    );
+    const anyway = await convert(odd, "--ignore-validation", "-o", "json");
+    assert.deepEqual(JSON.parse(anyway.stdout).spec.egress, [{ action: "Deny" }]);
+  });
   it("says where a Kubernetes policy is wrong", async () => {
     const { code, stderr } = await convert(
       "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: web}\nspec:\n  podSelector: {}\n  ingres: []\n",

@@ -11,7 +11,7 @@ const SUBJECT = { namespaces: { matchLabels: { team: "a" } } };
 const EVERYWHERE = { namespaces: {} };
 
 function convert(kind: ClusterPolicyKind, spec: unknown) {
-  const { policy, problems, ...rest } = convertClusterPolicy(kind, { name: "p" }, spec);
+  const { policy, problems, ...rest } = convertClusterPolicy(kind, { metadata: { name: "p" }, spec });
   if (policy)
     assert.deepEqual(validateResource(policy, { parseSelector: selectorProblem }).problems ?? [], []);
   const origins = "origins" in rest ? rest.origins : undefined;
@@ -221,11 +221,15 @@ describe("policy/convert/kubernetes-cluster-policies", () => {
   it("never throws and never opens, whatever stands where the rules should", () => {
     fc.assert(
       fc.property(fc.anything(), fc.anything(), (rule, peers) => {
-        const { policy } = convertClusterPolicy(
-          "ClusterNetworkPolicy",
-          { name: "p" },
-          { tier: "Admin", priority: 1, subject: SUBJECT, ingress: [rule, { action: "Deny", from: peers }] },
-        );
+        const { policy } = convertClusterPolicy("ClusterNetworkPolicy", {
+          metadata: { name: "p" },
+          spec: {
+            tier: "Admin",
+            priority: 1,
+            subject: SUBJECT,
+            ingress: [rule, { action: "Deny", from: peers }],
+          },
+        });
         assert(policy?.spec.ingress?.every(({ action }) => action === "Deny"));
       }),
     );
