@@ -6,6 +6,7 @@ import { parseDocument } from "yaml";
 import { fetchStatus } from "../daemon/status-server.ts";
 import { type Cidr, parseCidr } from "../net/cidr.ts";
 import { type Ip, parseIp } from "../net/ip.ts";
+import { LAB_ENCAPSULATIONS } from "./encapsulation.ts";
 import { Lab } from "./lab.ts";
 import { playCommand } from "./play/command.ts";
 import { PROBE_PROTOCOLS, type ProbeProtocol, probe, type Verdict } from "./probe.ts";
@@ -63,6 +64,12 @@ Examples:
       new Option("--dataplane <kind>", "default: what the configuration says").choices(LAB_DATAPLANES),
     )
     .addOption(new Option("--topology <kind>").choices(["mesh", "rr", "tor"]).default("mesh"))
+    .addOption(
+      new Option(
+        "--encapsulation <kind>",
+        "how packets travel between hosts; with -cross-subnet, these stand in two subnets by turns",
+      ).choices(LAB_ENCAPSULATIONS),
+    )
     .option("--pool <cidr>", "IP pool of the workloads", cidrArgument)
     .option("--ipv6", "a second address for everything")
     .action(async options => {
@@ -291,6 +298,8 @@ interface LabStatus {
     readonly bgp: string;
     readonly established: number;
     readonly neighbors: number;
+    /** What works otherwise than it should, in the daemons' words. */
+    readonly problems: readonly string[];
   }[];
   readonly networks: ReturnType<Lab["state"]["networks"]>;
   readonly workloads: ReturnType<Lab["state"]["workloads"]>;
@@ -305,7 +314,8 @@ async function labStatus(lab: Lab): Promise<LabStatus> {
       const answer = await fetchStatus(lab.state.hostPath(host.name, "run", `${name}.sock`), "/readiness");
       return answer?.code === 204 ? "ready" : (answer?.body.trim() ?? "no answer");
     };
-    const bgp = await fetchStatus(lab.state.hostPath(host.name, "run", "bgp.sock"));
+    const statusOf = (name: string) => fetchStatus(lab.state.hostPath(host.name, "run", `${name}.sock`));
+    const [bgp, felix] = await Promise.all([statusOf("bgp"), statusOf("felix")]);
     const neighbors: { state?: string }[] = bgp ? JSON.parse(bgp.body).neighbors : [];
     return {
       name: host.name,
@@ -314,6 +324,7 @@ async function labStatus(lab: Lab): Promise<LabStatus> {
       bgp: await daemon("bgp"),
       established: neighbors.filter(neighbor => neighbor.state === "Established").length,
       neighbors: neighbors.length,
+      problems: felix ? (JSON.parse(felix.body).problems ?? []) : [],
     };
   });
   return {
@@ -332,8 +343,9 @@ function statusTable({ lab, hosts, networks, workloads }: LabStatus): string {
       .filter(([, state]) => short(state) === "not ready")
       .map(([daemon, state]) => `${daemon} on ${name}: ${state}`),
   );
+  const problems = hosts.flatMap(host => host.problems.map(problem => `felix on ${host.name}: ${problem}`));
   return [
-    `Lab ${lab.name}: ${lab.dataplane ? `${lab.dataplane}, ` : ""}${lab.datastore} datastore, ${lab.topology}, pool ${lab.pool}`,
+    `Lab ${lab.name}: ${lab.dataplane ? `${lab.dataplane}, ` : ""}${lab.datastore} datastore, ${lab.topology}, pool ${lab.pool}${lab.encapsulation ? ` (${lab.encapsulation})` : ""}`,
     "",
     table(
       ["HOST", "ADDRESS", "FELIX", "BGP", "ESTABLISHED"],
@@ -346,6 +358,7 @@ function statusTable({ lab, hosts, networks, workloads }: LabStatus): string {
       ]),
     ),
     ...reasons,
+    ...problems,
     "",
     table(
       ["NETWORK", "PROFILE", "SUBNET"],

@@ -17,6 +17,7 @@ import { CalicoClient } from "../datastore/client.ts";
 import { connect, datastoreConfig } from "../datastore/config.ts";
 import type { Datastore } from "../datastore/datastore.ts";
 import { isDatastoreError } from "../datastore/errors.ts";
+import { readMtuFile } from "../felix/dataplane/overlay/mtu-file.ts";
 import { IpAllocator } from "../ipam/allocator.ts";
 import { deleteNamespace, inNamespace, listNamespaces } from "../linux/namespace.ts";
 import { Rtnetlink } from "../linux/rtnetlink.ts";
@@ -24,6 +25,7 @@ import type { Cidr } from "../net/cidr.ts";
 import { type Ip, ip } from "../net/ip.ts";
 import { hostInterfaces } from "../node/interfaces.ts";
 import { startNode } from "../node/startup.ts";
+import { type LabEncapsulation, poolVariables } from "./encapsulation.ts";
 import { ETCD_PORT, startEtcd, startEtcdServer } from "./etcd.ts";
 import {
   checkLabName,
@@ -32,6 +34,8 @@ import {
   DEFAULT_POOL,
   FABRIC_ADDRESS,
   FABRIC6_ADDRESS,
+  fabricAddresses,
+  gatewaysOf,
   hostRecords,
   labNamespace,
   POOL6,
@@ -62,7 +66,7 @@ import {
   type NetworkRecord,
   type WorkloadRecord,
 } from "./state.ts";
-import { sessionsOf, writeTopology } from "./topology.ts";
+import { reserveFabric, sessionsOf, writeTopology } from "./topology.ts";
 import { createFabric, plugHost, plugWorkload } from "./wiring.ts";
 
 const ROOT = join(import.meta.dirname, "..");
@@ -73,6 +77,8 @@ export interface UpOptions {
   readonly datastore?: LabDatastore;
   readonly topology?: LabTopology;
   readonly dataplane?: LabDataplane;
+  /** With `…-cross-subnet`, hosts stand in two subnets by turns. */
+  readonly encapsulation?: LabEncapsulation;
   readonly pool?: Cidr;
   /** A second address for everything. */
   readonly ipv6?: boolean;
@@ -110,6 +116,7 @@ export class Lab {
       datastore: options.datastore ?? "embedded",
       topology: options.topology ?? "mesh",
       ...(options.dataplane && { dataplane: options.dataplane }),
+      ...(options.encapsulation && { encapsulation: options.encapsulation }),
       pool: options.pool ?? DEFAULT_POOL,
       ...(options.ipv6 && { pool6: POOL6 }),
       fabric: labNamespace(this.name, "fabric"),
@@ -117,14 +124,14 @@ export class Lab {
     };
     this.state.createLab(record);
     try {
-      createFabric(record.fabric, wireAddresses(FABRIC_ADDRESS, record.pool6 && FABRIC6_ADDRESS));
+      createFabric(record.fabric, fabricAddresses(record.pool6 !== undefined));
       for (const [i, host] of record.hosts.entries()) {
         plugHost(
           host.namespace,
           wireAddresses(host.address, host.address6),
           record.fabric,
           `port${i + 1}`,
-          FABRIC_ADDRESS,
+          gatewaysOf(host),
         );
       }
       if (record.datastore === "etcd") {
@@ -138,6 +145,7 @@ export class Lab {
         this.state.writeProcess("relay", etcd.relay);
         this.state.writeLab({ ...record, etcdEndpoint: etcd.endpoint });
       }
+      await reserveFabric(await this.client());
       for (const host of record.hosts) await this.#register(host);
       await writeTopology(await this.client(), record);
       if (record.topology === "tor") this.#startTor(record);
@@ -284,6 +292,7 @@ export class Lab {
       CALICO_NODENAME_FILE: this.state.hostPath(host.name, "lib", "nodename"),
       CALYX_RUN_DIR: run,
       CALYX_BIRD_DIR: run,
+      CALICO_MTU_FILE: this.#mtuFile(host.name),
       FELIX_ENDPOINTSTATUSPATHPREFIX: run,
       ...(this.record.dataplane && {
         FELIX_NFTABLESMODE: this.record.dataplane === "nftables" ? "Enabled" : "Disabled",
@@ -291,9 +300,14 @@ export class Lab {
       IP: `${host.address}/24`,
       IP6: host.address6 === undefined ? "none" : `${host.address6}/64`,
       CALICO_IPV4POOL_CIDR: this.record.pool,
+      ...poolVariables(this.record.encapsulation),
       ...(this.record.pool6 && { CALICO_IPV6POOL_CIDR: this.record.pool6 }),
       ...(host.asn !== undefined && { AS: String(host.asn) }),
     };
+  }
+
+  #mtuFile(host: string): string {
+    return this.state.hostPath(host, "lib", "mtu");
   }
 
   async #register(host: HostRecord): Promise<void> {
@@ -382,7 +396,8 @@ export class Lab {
       const addresses = await this.#assign(draft, network, options.ip);
       let workload: WorkloadRecord = { ...draft, addresses };
       this.state.writeWorkload(workload);
-      plugWorkload(workload.namespace, host.namespace, interfaceName, addresses);
+      const mtu = readMtuFile(this.#mtuFile(host.name));
+      plugWorkload(workload.namespace, host.namespace, interfaceName, addresses, mtu);
       await (await this.client()).create(endpointOf(workload, network, options.labels, options.endpoint));
       const [server] = await Promise.all([this.#serve(workload), this.#untilInForce(workload)]);
       if (server) {

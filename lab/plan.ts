@@ -1,11 +1,16 @@
 /** The plan of a lab: names and addresses, the same in every lab, since each is a world of its own. Pure. */
 
-import { cidr, nthAddress, prefixLength } from "../net/cidr.ts";
+import { type Cidr, cidr, cidrOf, nthAddress, prefixLength } from "../net/cidr.ts";
 import type { Ip } from "../net/ip.ts";
+import { isCrossSubnet, type LabEncapsulation } from "./encapsulation.ts";
 import { type HostRecord, LabError, LabErrorCode, type LabTopology } from "./state.ts";
 
 /** The wire: 192.168.56.104 and up for hosts, as in Calico's Vagrant tutorials. */
-export const FABRIC = cidr("192.168.56.0/24");
+const FABRIC = cidr("192.168.56.0/24");
+/** Of a lab whose hosts stand in two subnets, the other one; a router joins them. */
+const OTHER_FABRIC = cidr("192.168.57.0/24");
+/** Kept off the pool. */
+export const FABRICS = [FABRIC, OTHER_FABRIC] as const;
 /** What runs beside the hosts: etcd's relay, the rack switch; and the hosts' default gateway. */
 export const FABRIC_ADDRESS = nthAddress(FABRIC, 1);
 const FIRST_HOST = 104;
@@ -14,6 +19,8 @@ const MAX_HOSTS = 100;
 export const DEFAULT_POOL = cidr("192.168.0.0/16");
 /** Of labs with IPv6. */
 const FABRIC6 = cidr("fd00:56::/64");
+const OTHER_FABRIC6 = cidr("fd00:57::/64");
+const FABRICS6 = [FABRIC6, OTHER_FABRIC6] as const;
 export const FABRIC6_ADDRESS = nthAddress(FABRIC6, 1);
 export const POOL6 = cidr("fd00:10::/64");
 /** Of `--topology tor`: the rack switch, and the first host; each host has its own, as racks do. */
@@ -54,17 +61,22 @@ export interface HostsOptions {
   readonly hosts: number;
   readonly topology?: LabTopology;
   readonly ipv6?: boolean;
+  readonly encapsulation?: LabEncapsulation;
 }
 
-export function hostRecords(lab: string, { hosts, topology, ipv6 }: HostsOptions): HostRecord[] {
+export function hostRecords(
+  lab: string,
+  { hosts, topology, ipv6, encapsulation }: HostsOptions,
+): HostRecord[] {
+  const subnets = isCrossSubnet(encapsulation) ? FABRICS.length : 1;
   if (hosts < 1 || hosts > MAX_HOSTS) {
     throw new LabError(LabErrorCode.InvalidInput, `--hosts ${hosts}: expected 1 to ${MAX_HOSTS}`);
   }
   return Array.from({ length: hosts }, (_, i) => ({
     name: `host${i + 1}`,
     namespace: labNamespace(lab, `host${i + 1}`),
-    address: nthAddress(FABRIC, FIRST_HOST + i),
-    ...(ipv6 && { address6: nthAddress(FABRIC6, FIRST_HOST + i) }),
+    address: nthAddress(FABRICS[i % subnets] ?? FABRIC, FIRST_HOST + i),
+    ...(ipv6 && { address6: nthAddress(FABRICS6[i % subnets] ?? FABRIC6, FIRST_HOST + i) }),
     ...(topology === "tor" && { asn: FIRST_HOST_AS + i }),
   }));
 }
@@ -74,4 +86,19 @@ export function wireAddresses(address: Ip, address6: Ip | undefined) {
   const addresses = [{ ip: address, prefixLength: prefixLength(FABRIC) }];
   if (address6) addresses.push({ ip: address6, prefixLength: prefixLength(FABRIC6) });
   return addresses;
+}
+
+/** Of what runs beside the hosts, in all subnets. */
+export function fabricAddresses(ipv6: boolean) {
+  const families: (readonly Cidr[])[] = ipv6 ? [FABRICS, FABRICS6] : [FABRICS];
+  return families.flatMap(subnets =>
+    subnets.map(subnet => ({ ip: nthAddress(subnet, 1), prefixLength: prefixLength(subnet) })),
+  );
+}
+
+/** What a host's packets to other subnets go to: the router, in the host's own. */
+export function gatewaysOf({ address, address6 }: HostRecord): Ip[] {
+  const gateway = ({ ip, prefixLength: length }: { ip: Ip; prefixLength: number }) =>
+    nthAddress(cidrOf(ip, length), 1);
+  return wireAddresses(address, address6).map(gateway);
 }

@@ -18,6 +18,7 @@ import { basename, dirname, join } from "node:path";
 import process from "node:process";
 import type { Cidr } from "../net/cidr.ts";
 import type { Ip } from "../net/ip.ts";
+import type { LabEncapsulation } from "./encapsulation.ts";
 import type { ProcessRef } from "./process.ts";
 import type { ServedPort } from "./serve.ts";
 
@@ -35,6 +36,8 @@ export interface LabRecord {
   readonly topology: LabTopology;
   /** Absent: what the configuration says. */
   readonly dataplane?: LabDataplane;
+  /** Absent: none. */
+  readonly encapsulation?: LabEncapsulation;
   /** In the order of their addresses. */
   readonly hosts: readonly HostRecord[];
   readonly pool: Cidr;

@@ -2,11 +2,10 @@
 
 import type { CalicoClient } from "../datastore/client.ts";
 import type { Ip } from "../net/ip.ts";
-import { FABRIC, FABRIC_ADDRESS, FABRIC6_ADDRESS, TOR_AS } from "./plan.ts";
+import { FABRIC_ADDRESS, FABRIC6_ADDRESS, FABRICS, TOR_AS } from "./plan.ts";
 import type { HostRecord, LabRecord } from "./state.ts";
 
 export async function writeTopology(client: CalicoClient, record: LabRecord): Promise<void> {
-  await reserveFabric(client);
   if (record.topology === "rr") await reflectRoutes(client, record.hosts[0] as HostRecord);
   if (record.topology === "tor") await peerWithTor(client, record);
 }
@@ -19,12 +18,12 @@ export function sessionsOf(record: LabRecord, host: HostRecord): number {
   return versions * (all ? others : 1);
 }
 
-/** The wire's own addresses lie in the pool: keep blocks off them. */
-async function reserveFabric(client: CalicoClient): Promise<void> {
+/** The wire's own addresses lie in the pool: keep blocks off them. Before the first host is one, and claims a block. */
+export async function reserveFabric(client: CalicoClient): Promise<void> {
   await client.apply({
     kind: "IPReservation",
     metadata: { name: "lab-fabric" },
-    spec: { reservedCIDRs: [FABRIC] },
+    spec: { reservedCIDRs: [...FABRICS] },
   });
 }
 

@@ -6,7 +6,7 @@
 import { createNamespace } from "../linux/namespace.ts";
 import { RouteProtocol, Rtnetlink } from "../linux/rtnetlink.ts";
 import { writeSysctl } from "../linux/sysctl.ts";
-import { type Cidr, cidr, cidrOf, hostCidr } from "../net/cidr.ts";
+import { type Cidr, cidrOf, hostCidr } from "../net/cidr.ts";
 import { type Ip, ip, ipVersion } from "../net/ip.ts";
 import { linkLocalAddress, mac } from "../net/mac.ts";
 
@@ -37,6 +37,9 @@ export function createFabric(namespace: string, addresses: readonly WireAddress[
   writeSysctl("net/ipv6/conf/default/accept_dad", 0, { namespace });
   writeSysctl("net/ipv4/ip_forward", 1, { namespace });
   writeSysctl("net/ipv6/conf/all/forwarding", 1, { namespace });
+  // As a router between the subnets on one wire, it would tell hosts to send straight to each other.
+  for (const scope of ["all", "default"])
+    writeSysctl(`net/ipv4/conf/${scope}/send_redirects`, 0, { namespace });
   using netlink = Rtnetlink.open({ namespace });
   netlink.createPlainLink({ kind: "bridge", name: BRIDGE });
   netlink.setLink(BRIDGE, { up: true });
@@ -50,7 +53,7 @@ export function plugHost(
   addresses: readonly WireAddress[],
   fabric: string,
   port: string,
-  gateway: Ip,
+  gateways: readonly Ip[],
 ): void {
   createNetwork(namespace);
   writeSysctl("net/ipv6/conf/default/accept_dad", 0, { namespace });
@@ -61,13 +64,14 @@ export function plugHost(
   const interfaceIndex = indexOf(host, "eth0");
   for (const address of addresses) host.addAddress({ interfaceIndex, ...address });
   host.setLink("eth0", { up: true });
-  host.addRoute({
-    destination: cidr("0.0.0.0/0"),
-    type: "unicast",
-    protocol: RouteProtocol.BOOT,
-    gateway,
-    interfaceIndex,
-  });
+  for (const gateway of gateways)
+    host.addRoute({
+      destination: cidrOf(gateway, 0),
+      type: "unicast",
+      protocol: RouteProtocol.BOOT,
+      gateway,
+      interfaceIndex,
+    });
 }
 
 /**
@@ -79,6 +83,7 @@ export function plugWorkload(
   host: string,
   interfaceName: string,
   addresses: readonly Ip[],
+  mtu: number | undefined,
 ): void {
   createNetwork(namespace);
   // Duplicate address detection would keep the address unusable for its first second, and there is nobody to clash with.
@@ -89,6 +94,7 @@ export function plugWorkload(
     peerName: WORKLOAD_INTERFACE,
     peerNamespace: namespace,
     mac: HOST_VETH_MAC,
+    ...(mtu !== undefined && { mtu }),
   });
   outside.setLink(interfaceName, { up: true });
   using inside = Rtnetlink.open({ namespace });
