@@ -30,6 +30,7 @@ import {
   resolveConfig,
 } from "./calc/config.ts";
 import { CalcGraph } from "./calc/graph.ts";
+import { Bandwidth } from "./dataplane/bandwidth/bandwidth.ts";
 import { choosePacketFilter, createPacketFilter, type PacketFilterKind } from "./dataplane/choose.ts";
 import { Dataplane } from "./dataplane/dataplane.ts";
 import { EndpointStatus } from "./dataplane/endpoint-status.ts";
@@ -148,7 +149,7 @@ export class Agent implements StatusSource {
     const dataplane = new Dataplane({
       filter,
       links: new WorkloadLinks({ rtnetlink, conntrack, config, logger, clock }),
-      parts: [overlay],
+      parts: [overlay, new Bandwidth({ rtnetlink, interfacePrefix: config.interfacePrefix, logger })],
       status: new EndpointStatus(config.endpointStatusPathPrefix),
       config: kind === "nftables" ? ofNftables(config) : config,
       generation: of => outside.generation(of),
@@ -177,7 +178,7 @@ export class Agent implements StatusSource {
     };
     const subscribe = () => {
       events = EventSubscription.open({
-        groups: ["link", "address", "route", "neighbour"],
+        groups: ["link", "address", "route", "neighbour", "traffic-control"],
         onEvents: noteEvents,
         onFailure: error => {
           logger.error({ err: error }, "kernel events stopped, subscribing again");
