@@ -29,11 +29,13 @@ import {
   fileLayer,
   resolveConfig,
 } from "./calc/config.ts";
+import { FlowJudge } from "./calc/flow-judge.ts";
 import { CalcGraph } from "./calc/graph.ts";
 import { Bandwidth } from "./dataplane/bandwidth/bandwidth.ts";
 import { choosePacketFilter, createPacketFilter, type PacketFilterKind } from "./dataplane/choose.ts";
 import { Dataplane } from "./dataplane/dataplane.ts";
 import { EndpointStatus } from "./dataplane/endpoint-status.ts";
+import { EstablishedFlows } from "./dataplane/established-flows.ts";
 import { HostInterfaces } from "./dataplane/host-interfaces.ts";
 import { OutsideChanges } from "./dataplane/outside-changes.ts";
 import { DEFAULT_MTU_FILE, writeMtuFile } from "./dataplane/overlay/mtu-file.ts";
@@ -135,6 +137,7 @@ export class Agent implements StatusSource {
     using rtnetlink = Rtnetlink.open();
     using conntrack = Conntrack.open();
     using outside = OutsideChanges.open();
+    const interfaces = new HostInterfaces({ rtnetlink, interfacePrefix: config.interfacePrefix });
     const overlay = new OverlayNetwork({
       rtnetlink,
       config,
@@ -150,6 +153,16 @@ export class Agent implements StatusSource {
       filter,
       links: new WorkloadLinks({ rtnetlink, conntrack, config, logger, clock }),
       parts: [overlay, new Bandwidth({ rtnetlink, interfacePrefix: config.interfacePrefix, logger })],
+      ...(config.establishedFlows === "Follow" && {
+        flows: new EstablishedFlows({
+          judge: new FlowJudge({ membership: this.#graph.membership, config }),
+          conntrack,
+          host: () => interfaces.view(),
+          logger,
+          clock,
+          onCut: count => this.#counters.cut(count),
+        }),
+      }),
       status: new EndpointStatus(config.endpointStatusPathPrefix),
       config: kind === "nftables" ? ofNftables(config) : config,
       generation: of => outside.generation(of),
@@ -162,10 +175,9 @@ export class Agent implements StatusSource {
       },
     });
     let events: EventSubscription | undefined;
-    let interfaces: HostInterfaces | undefined;
     const noteEvents = (batch: readonly KernelEvent[]) => {
       dataplane.noteKernelEvents(batch);
-      if (!interfaces?.noteEvents(batch)) return;
+      if (!interfaces.noteEvents(batch)) return;
       this.#graph.setHostInterfaces(interfaces.list());
       dataplane.update(this.#graph.drain());
     };
@@ -189,7 +201,8 @@ export class Agent implements StatusSource {
     subscribe();
     try {
       this.#dataplane = dataplane;
-      interfaces = new HostInterfaces({ rtnetlink, interfacePrefix: config.interfacePrefix });
+      // After the subscription stands, so that nothing falls in between.
+      interfaces.read();
       this.#graph.setHostInterfaces(interfaces.list());
       dataplane.update(this.#graph.drain());
       this.#counters.holds(this.#graph.sizes);

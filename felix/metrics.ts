@@ -8,6 +8,7 @@ export class FelixMetrics {
   readonly #calcSeconds: Histogram;
   readonly #applySeconds: Histogram;
   readonly #failures: Counter;
+  readonly #cut: Counter;
   readonly #gauges: {
     readonly endpoints: Gauge;
     readonly policies: Gauge;
@@ -35,6 +36,11 @@ export class FelixMetrics {
       help: "Passes over the dataplane that failed and are tried again.",
       registers,
     });
+    this.#cut = new Counter({
+      name: "calyx_felix_flows_cut",
+      help: "Established connections that were ended because policy came to deny them.",
+      registers,
+    });
     this.#gauges = {
       endpoints: gauge("felix_active_local_endpoints", "Workload endpoints on this host."),
       policies: gauge("felix_active_local_policies", "Policies that apply to an endpoint on this host."),
@@ -60,6 +66,10 @@ export class FelixMetrics {
     this.#gauges.policies.set(sizes.activePolicies);
     this.#gauges.sets.set(sizes.sets);
     this.#gauges.cluster.set(sizes.setItems);
+  }
+
+  cut(flows: number): void {
+    this.#cut.inc(flows);
   }
 
   applied(pass: { readonly milliseconds: number; readonly ok: boolean }): void {

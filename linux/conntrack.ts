@@ -1,52 +1,55 @@
 /**
- * Forgetting connections, over nfnetlink (linux/netfilter/nfnetlink_conntrack.h).
+ * Connections that the kernel tracks: listing, forgetting and cutting them.
  *
  * A connection that was let through once goes on for as long as conntrack remembers it, and keeps the way it took:
  * when a workload leaves or moves, the entries of its address have to go. Newer kernels pick out IPv4 entries
  * themselves from one DELETE with a filter (2 ms in 10,000 entries). Older ones call that filter invalid, and for IPv6
  * Linux 6.18 has its comparison the wrong way round: it deletes every connection but those meant. There the table
  * is listed and the entries are deleted one by one (30 ms).
- *
- * The other danger: a DELETE without any tuple empties the whole table. Nothing here can write one.
  */
 
-import { type Ip, ipToBytes, ipVersion } from "../net/ip.ts";
+import { type Ip, ipVersion } from "../net/ip.ts";
 import { isNetlinkError } from "./errors.ts";
 import type { NamespaceRef } from "./namespace.ts";
-import { familyOfAddress } from "./netlink/address-bytes.ts";
-import { AttributeReader, Flag, type Message, type MessageWriter } from "./netlink/message.ts";
+import {
+  type FlowTuple,
+  inverse,
+  readFlow,
+  type TrackedFlow,
+  type TupleSide,
+  writeDeleteByTuple,
+  writeDeleteConnections,
+  writeDeleteFlow,
+  writeListFlows,
+  writeTombstone,
+} from "./netlink/conntrack.ts";
 import { NetlinkSocket, Protocol } from "./netlink/socket.ts";
 
-/** Which of a connection's four addresses: of its first packet (`orig`) or of the answer (`reply`: differs under NAT). */
-export type TupleSide = "orig-source" | "orig-destination" | "reply-source" | "reply-destination";
+export type { FlowTuple, TrackedFlow, TupleSide } from "./netlink/conntrack.ts";
 
 const SIDES: readonly TupleSide[] = ["orig-source", "orig-destination", "reply-source", "reply-destination"];
 
-/** Subsystem 1 in the high byte. */
-const IPCTNL_MSG_CT_NEW = 0x0100;
-const IPCTNL_MSG_CT_GET = 0x0101;
-const IPCTNL_MSG_CT_DELETE = 0x0102;
-const Attribute = { TUPLE_ORIG: 1, TUPLE_REPLY: 2, ID: 12, ZONE: 18, FILTER: 25 } as const;
-const CTA_TUPLE_IP = 1;
-/** In CTA_TUPLE_IP: IPv4 source 1 and destination 2, IPv6 3 and 4. */
-const CTA_IP_V4_SRC = 1;
-const CTA_IP_V6_SRC = 3;
-const CTA_FILTER_ORIG_FLAGS = 1;
-const CTA_FILTER_REPLY_FLAGS = 2;
+/** TCP_CONNTRACK_SYN_RECV to TCP_CONNTRACK_LAST_ACK: both sides take part in it. */
+const TCP_ALIVE = { from: 2, to: 6 } as const;
+
+/** Times that another connection may take the place of one that is cut, between the two messages that cut it. */
+const CUT_ATTEMPTS = 3;
 
 export class Conntrack {
   readonly #socket: NetlinkSocket;
+  readonly #namespace: NamespaceRef | undefined;
   #kernelFilters: boolean;
 
-  private constructor(socket: NetlinkSocket, kernelFilters: boolean) {
+  private constructor(socket: NetlinkSocket, namespace: NamespaceRef | undefined, kernelFilters: boolean) {
     this.#socket = socket;
+    this.#namespace = namespace;
     this.#kernelFilters = kernelFilters;
   }
 
   /** `kernelFilters: false` does as on a kernel that cannot filter deletions; by default that is found out. */
   static open(options: { namespace?: NamespaceRef | undefined; kernelFilters?: boolean } = {}): Conntrack {
     const socket = NetlinkSocket.open({ protocol: Protocol.NETFILTER, namespace: options.namespace });
-    return new Conntrack(socket, options.kernelFilters ?? true);
+    return new Conntrack(socket, options.namespace, options.kernelFilters ?? true);
   }
 
   close(): void {
@@ -76,110 +79,80 @@ export class Conntrack {
     this.#deleteOneByOne(address, sides);
   }
 
-  #deleteOneByOne(address: Ip, sides: readonly TupleSide[]): void {
-    const bytes = ipToBytes(address);
-    const family = familyOfAddress(address);
-    const connections = this.#socket.get(
+  /**
+   * The connections that are `wanted`, in portions of some hundreds, for those who do something else in between. What
+   * begins or ends meanwhile may be among them or not.
+   */
+  *scan(
+    wanted: (original: FlowTuple, reply: FlowTuple) => boolean,
+  ): Generator<TrackedFlow[], void, undefined> {
+    // A socket of its own, as the other one is needed before this has been read.
+    using socket = NetlinkSocket.open({ protocol: Protocol.NETFILTER, namespace: this.#namespace });
+    yield* socket.portions(
       "list connections",
-      writer => {
-        writer.begin(IPCTNL_MSG_CT_GET, Flag.REQUEST | Flag.DUMP);
-        writer.u32(family);
-        writer.end();
-      },
-      message => readConnection(message, bytes, sides),
+      writer => writeListFlows(writer),
+      message => readFlow(message, wanted),
     );
-    const results = this.#socket.batch(
-      connections,
-      100,
-      (writer, connection) => writeDeleteConnection(writer, family, connection),
-      () => `forget a connection of ${address}`,
-    );
-    // ENOENT: it ended by itself meanwhile.
+  }
+
+  /** Forgets them; those that ended by themselves are no error. */
+  forget(flows: readonly TrackedFlow[]): void {
+    const results = this.#socket.batch(flows, 100, writeDeleteFlow, describeForgetting);
     for (const error of results) if (error && error.code !== "ENOENT") throw error;
   }
-}
 
-/** All connections with `address` (IPv4) on that side. */
-export function writeDeleteConnections(writer: MessageWriter, address: Ip, side: TupleSide): void {
-  if (ipVersion(address) !== 4) throw new TypeError(`a filtered deletion of ${address} would hit all others`);
-  const original = side.startsWith("orig");
-  const destination = side.endsWith("destination") ? 1 : 0;
-  writer.begin(IPCTNL_MSG_CT_DELETE, Flag.REQUEST);
-  writer.u32(familyOfAddress(address)); // struct nfgenmsg: version and resource id are 0
-  const tuple = writer.nest(original ? Attribute.TUPLE_ORIG : Attribute.TUPLE_REPLY);
-  const ip = writer.nest(CTA_TUPLE_IP);
-  writer.attribute(CTA_IP_V4_SRC + destination, ipToBytes(address));
-  writer.endNest(ip);
-  writer.endNest(tuple);
-  const filter = writer.nest(Attribute.FILTER);
-  writer.attributeU32(original ? CTA_FILTER_ORIG_FLAGS : CTA_FILTER_REPLY_FLAGS, 1 << destination);
-  writer.endNest(filter);
-  writer.end();
-}
-
-/** Attribute payloads as the kernel sent them: they go back unread. */
-interface Connection {
-  readonly tuple: Uint8Array;
-  /** Against deleting a newer connection of the same addresses and ports. */
-  readonly id?: Uint8Array;
-  readonly zone?: Uint8Array;
-}
-
-/** The connection in `message` if it has `address` on one of `sides`. */
-function readConnection(
-  message: Message,
-  address: Uint8Array,
-  sides: readonly TupleSide[],
-): Connection | undefined {
-  if (message.type !== IPCTNL_MSG_CT_NEW) return undefined;
-  const connection: { -readonly [K in keyof Connection]: Connection[K] } = { tuple: new Uint8Array(0) };
-  let matches = false;
-  const attributes = new AttributeReader(message.view, message.offset + 4, message.end);
-  while (attributes.next()) {
-    switch (attributes.type) {
-      case Attribute.TUPLE_ORIG:
-        connection.tuple = attributes.bytes().slice();
-        matches ||= hasAddress(attributes.nested(), "orig", address, sides);
-        break;
-      case Attribute.TUPLE_REPLY:
-        matches ||= hasAddress(attributes.nested(), "reply", address, sides);
-        break;
-      case Attribute.ID:
-        connection.id = attributes.bytes().slice();
-        break;
-      case Attribute.ZONE:
-        connection.zone = attributes.bytes().slice();
-        break;
+  /**
+   * Forgets them so that they end, in both directions: to keep the answering side of a TCP connection from picking it up the
+   * other way round, something has to stand in its place (see writeTombstone). Where addresses were translated at the
+   * source, answers reach nobody without the entry, and nothing is needed.
+   */
+  cut(flows: readonly TrackedFlow[]): void {
+    this.forget(flows);
+    let open = flows.filter(isCutInPlace);
+    for (let attempt = 0; open.length > 0 && attempt < CUT_ATTEMPTS; attempt++) {
+      const results = this.#socket.batch(open, 100, writeTombstone, describeTombstone);
+      const taken: TrackedFlow[] = [];
+      for (const [i, error] of results.entries()) {
+        if (isNetlinkError(error, "EEXIST")) taken.push(open[i]!);
+        // Kernels without zones: then the connection is forgotten, and that is all.
+        else if (error && !isNetlinkError(error, "EOPNOTSUPP", "EINVAL")) throw error;
+      }
+      open = taken;
+      // A segment came in between and began it anew.
+      this.#socket.batch(
+        open,
+        100,
+        (writer, flow) => writeDeleteByTuple(writer, inverse(flow.reply)),
+        describeForgetting,
+      );
     }
   }
-  return matches && connection.tuple.length > 0 ? connection : undefined;
-}
 
-function hasAddress(
-  tuple: AttributeReader,
-  direction: "orig" | "reply",
-  address: Uint8Array,
-  sides: readonly TupleSide[],
-): boolean {
-  while (tuple.next()) {
-    if (tuple.type !== CTA_TUPLE_IP) continue;
-    const ips = tuple.nested();
-    while (ips.next()) {
-      const isSource = ips.type === CTA_IP_V4_SRC || ips.type === CTA_IP_V6_SRC;
-      if (!sides.includes(`${direction}-${isSource ? "source" : "destination"}`)) continue;
-      if (Buffer.compare(ips.bytes(), address) === 0) return true;
-    }
+  #deleteOneByOne(address: Ip, sides: readonly TupleSide[]): void {
+    const version = ipVersion(address);
+    const has = (original: FlowTuple, reply: FlowTuple): boolean =>
+      sides.some(side => {
+        const tuple = side.startsWith("orig") ? original : reply;
+        return (side.endsWith("source") ? tuple.source : tuple.destination) === address;
+      });
+    const flows = this.#socket.get(
+      "list connections",
+      writer => writeListFlows(writer, version),
+      message => readFlow(message, has),
+    );
+    this.forget(flows);
   }
-  return false;
 }
 
-function writeDeleteConnection(writer: MessageWriter, family: number, connection: Connection): void {
-  writer.begin(IPCTNL_MSG_CT_DELETE, Flag.REQUEST);
-  writer.u32(family);
-  const tuple = writer.nest(Attribute.TUPLE_ORIG);
-  writer.raw(connection.tuple);
-  writer.endNest(tuple);
-  if (connection.id !== undefined) writer.attribute(Attribute.ID, connection.id);
-  if (connection.zone !== undefined) writer.attribute(Attribute.ZONE, connection.zone);
-  writer.end();
+function isCutInPlace({ tcpState, original, reply }: TrackedFlow): boolean {
+  const isAlive = tcpState !== undefined && TCP_ALIVE.from <= tcpState && tcpState <= TCP_ALIVE.to;
+  return isAlive && reply.destination === original.source && reply.destinationPort === original.sourcePort;
+}
+
+function describeForgetting({ original: { source, destination } }: TrackedFlow): string {
+  return `forget a connection from ${source} to ${destination}`;
+}
+
+function describeTombstone({ original: { source, destination } }: TrackedFlow): string {
+  return `end a connection from ${source} to ${destination}`;
 }

@@ -62,6 +62,7 @@ import {
   writeGetRoutes,
   writeReplaceRoute,
 } from "./netlink/route.ts";
+import { readLookup, writeLookup } from "./netlink/route-lookup.ts";
 import { type Rule, readRule, writeAddRule, writeDeleteRule, writeGetRules } from "./netlink/rule.ts";
 import { NetlinkSocket, Protocol } from "./netlink/socket.ts";
 import {
@@ -262,6 +263,20 @@ export class Rtnetlink {
       }
     }
     return complete;
+  }
+
+  /** The index of the interface by which packets to `destination` leave; undefined where there is no way. */
+  interfaceTowards(destination: Ip): number | undefined {
+    try {
+      return this.#socket.get(
+        `find the way to ${destination}`,
+        w => writeLookup(w, destination),
+        readLookup,
+      )[0];
+    } catch (error) {
+      if (isNetlinkError(error, "ENETUNREACH", "EHOSTUNREACH", "EACCES", "EINVAL")) return undefined;
+      throw error;
+    }
   }
 
   /** EEXIST where a route of the same {@link routeKey} is there. */

@@ -127,6 +127,7 @@ const PARAMETERS = {
   allowVXLANPacketsFromWorkloads: flag,
   allowIPIPPacketsFromWorkloads: flag,
   disableConntrackInvalidCheck: flag,
+  establishedFlows: choice("Follow", "Keep"),
   iptablesBackend: choice("Auto", "NFT", "Legacy"),
   iptablesFilterAllowAction: choice("Accept", "Return"),
   iptablesFilterDenyAction: choice("Drop", "Reject"),

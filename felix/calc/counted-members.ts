@@ -5,11 +5,15 @@
  * Changes pile up per set until drained, and an addition and a removal of the same member cancel out.
  */
 
+import { cidrOf } from "../../net/cidr.ts";
+import { type Ip, ipVersion } from "../../net/ip.ts";
 import type { SetChange, SetMember, SetType } from "./changes.ts";
 
 interface CountedSet {
   readonly type: SetType;
   readonly counts: Map<SetMember, number>;
+  /** How many blocks of each length are members (`4/24`); addresses are not counted. */
+  readonly lengths: Map<string, number>;
   /** Not yet handed over: the whole set is news. */
   fresh: boolean;
   added: Set<SetMember>;
@@ -23,7 +27,14 @@ export class CountedMembers {
   readonly #gone = new Set<string>();
 
   create(id: string, type: SetType): void {
-    this.#sets.set(id, { type, counts: new Map(), fresh: true, added: new Set(), removed: new Set() });
+    this.#sets.set(id, {
+      type,
+      counts: new Map(),
+      lengths: new Map(),
+      fresh: true,
+      added: new Set(),
+      removed: new Set(),
+    });
     this.#gone.delete(id);
     this.#dirty.add(id);
   }
@@ -36,6 +47,7 @@ export class CountedMembers {
     this.#gone.add(id);
   }
 
+  /** Whether there is such a set. */
   has(id: string): boolean {
     return this.#sets.has(id);
   }
@@ -49,6 +61,7 @@ export class CountedMembers {
     if (!set) return;
     const count = set.counts.get(member) ?? 0;
     set.counts.set(member, count + 1);
+    if (count === 0) countLength(set, member, 1);
     if (count > 0 || set.fresh) return;
     if (!set.removed.delete(member)) set.added.add(member);
     this.#dirty.add(id);
@@ -63,6 +76,7 @@ export class CountedMembers {
       return;
     }
     set.counts.delete(member);
+    countLength(set, member, -1);
     if (set.fresh) return;
     if (!set.added.delete(member)) set.removed.add(member);
     this.#dirty.add(id);
@@ -70,6 +84,24 @@ export class CountedMembers {
 
   members(id: string): ReadonlySet<SetMember> {
     return new Set(this.#sets.get(id)?.counts.keys());
+  }
+
+  /** Whether it is a member as it stands. */
+  contains(id: string, member: SetMember): boolean {
+    return this.#sets.get(id)?.counts.has(member) ?? false;
+  }
+
+  /** Whether the address is a member or in a block that is one. */
+  covers(id: string, address: Ip): boolean {
+    const set = this.#sets.get(id);
+    if (!set) return false;
+    if (set.counts.has(address)) return true;
+    const version = ipVersion(address);
+    for (const length of set.lengths.keys()) {
+      if (Number(length[0]) !== version) continue;
+      if (set.counts.has(cidrOf(address, Number(length.slice(2))))) return true;
+    }
+    return false;
   }
 
   /** What changed since the last call. */
@@ -91,4 +123,13 @@ export class CountedMembers {
     this.#dirty.clear();
     return changes;
   }
+}
+
+function countLength({ lengths }: CountedSet, member: SetMember, difference: 1 | -1): void {
+  const slash = member.indexOf("/");
+  if (slash < 0) return;
+  const length = `${member.includes(":") ? 6 : 4}/${member.slice(slash + 1)}`;
+  const count = (lengths.get(length) ?? 0) + difference;
+  if (count > 0) lengths.set(length, count);
+  else lengths.delete(length);
 }

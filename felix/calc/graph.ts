@@ -24,6 +24,7 @@ import { validResource, type WorkloadEndpoint } from "../../crd-schemas/index.ts
 import { type Key, type Kind, key, keyText, type Query } from "../../datastore/key.ts";
 import { isIpamKind, isKubernetesKind } from "../../datastore/layout.ts";
 import type { Update } from "../../datastore/reflector.ts";
+import type { Membership } from "../../policy/match.ts";
 import { policyKey } from "../../policy/model.ts";
 import { resolvePolicy, resolveProfile, resolveTier } from "../../policy/resolve.ts";
 import { ActivePolicies } from "./active-policies.ts";
@@ -139,6 +140,11 @@ export class CalcGraph {
       endpoints: this.#claims.resolve(this.#judged(endpoints)),
       hostEndpoints: this.#hosts.drain(endpoints),
     } satisfies Partial<Changes>);
+  }
+
+  /** Who is in the sets now; of those that no active rule uses, nobody. */
+  get membership(): Membership {
+    return this.#sets;
   }
 
   get sizes(): {

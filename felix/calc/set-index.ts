@@ -6,6 +6,9 @@
  * changed costs the sets it is in, one set more costs the items that may match it.
  */
 
+import type { Protocol } from "../../crd-schemas/index.ts";
+import type { Ip } from "../../net/ip.ts";
+import type { Membership } from "../../policy/match.ts";
 import type { NamedPortRef, SetRef } from "../../policy/model.ts";
 import { LabelIndex, type LabelRecord } from "../../policy/selector/label-index.ts";
 import type { SetChange, SetMember } from "./changes.ts";
@@ -35,7 +38,7 @@ interface UsedSet {
   uses: number;
 }
 
-export class SetIndex {
+export class SetIndex implements Membership {
   readonly #sets = new Map<string, UsedSet>();
   readonly #items = new Map<string, Contribution>();
   readonly #members = new CountedMembers();
@@ -95,6 +98,14 @@ export class SetIndex {
   /** Labels that a profile gives to all that have it. */
   setParent(name: string, labels: LabelRecord): void {
     this.#index.setParent(name, labels);
+  }
+
+  inSet(set: SetRef, address: Ip): boolean {
+    return this.#members.covers(set.id, address);
+  }
+
+  inPortSet(set: SetRef, address: Ip, protocol: Protocol, port: number | undefined): boolean {
+    return this.#members.contains(set.id, `${address},${String(protocol).toLowerCase()}:${port}`);
   }
 
   drain(): Map<string, SetChange | undefined> {

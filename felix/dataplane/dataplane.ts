@@ -16,6 +16,7 @@ import type { KernelEvent } from "../../linux/events.ts";
 import type { Changes, LocalEndpoint } from "../calc/changes.ts";
 import type { FelixConfig } from "../calc/config.ts";
 import type { EndpointStatus } from "./endpoint-status.ts";
+import type { EstablishedFlows } from "./established-flows.ts";
 import type { KernelPart } from "./kernel-part.ts";
 import type { PacketFilter } from "./packet-filter.ts";
 import type { WorkloadLinks } from "./workload-links.ts";
@@ -36,6 +37,8 @@ export interface DataplaneOptions {
     FelixConfig,
     "iptablesRefreshInterval" | "ipsetsRefreshInterval" | "routeRefreshInterval"
   >;
+  /** Absent: what was let through once goes on. */
+  readonly flows?: Pick<EstablishedFlows, "update" | "taken" | "inForce" | "run">;
   readonly logger: Logger;
   readonly clock: Clock;
   /** Different once anybody has changed rules or sets (outside-changes.ts). Absent: only the refresh interval finds that. */
@@ -84,6 +87,7 @@ export class Dataplane {
   /** Takes differences over; cheap. */
   update(changes: Changes): void {
     this.#incoming.push(changes);
+    this.#options.flows?.update(changes);
     this.#kick();
   }
 
@@ -114,6 +118,7 @@ export class Dataplane {
     const { clock, logger } = this.#options;
     const backoff = jitteredBackoff({ firstMs: 50, maxMs: 5_000 });
     void this.#resyncLoop(signal);
+    const flows = this.#options.flows?.run(signal);
     signal.addEventListener("abort", () => this.#wake?.(), { once: true });
     while (!signal.aborted) {
       if (!this.#started || !this.#dirty) {
@@ -126,9 +131,11 @@ export class Dataplane {
       this.#dirty = false;
       this.#passing = true;
       for (const changes of this.#incoming.splice(0)) this.#take(changes);
+      this.#options.flows?.taken();
       const begun = performance.now();
       try {
         await this.#pass();
+        this.#options.flows?.inForce();
         if (this.#failure !== undefined) logger.info("the kernel takes our rules again");
         this.#failure = undefined;
         backoff.reset();
@@ -145,6 +152,7 @@ export class Dataplane {
       if (this.#failure !== undefined) await clock.sleep(backoff.next(), signal).catch(() => {});
       else this.#retryLater(signal);
     }
+    await flows;
   }
 
   /** Everything that goes first: an interface may pass from one endpoint to another. */

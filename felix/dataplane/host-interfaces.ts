@@ -6,10 +6,11 @@
 import type { KernelEvent } from "../../linux/events.ts";
 import type { Rtnetlink } from "../../linux/rtnetlink.ts";
 import type { Ip } from "../../net/ip.ts";
+import type { HostView } from "../calc/flow-judge.ts";
 import type { HostInterface } from "../calc/host-endpoints.ts";
 
 export interface HostInterfacesOptions {
-  readonly rtnetlink: Pick<Rtnetlink, "listLinks" | "listAddresses">;
+  readonly rtnetlink: Pick<Rtnetlink, "listLinks" | "listAddresses" | "interfaceTowards">;
   /** Of workloads' interfaces. */
   readonly interfacePrefix: readonly string[];
 }
@@ -26,7 +27,15 @@ export class HostInterfaces {
 
   constructor(options: HostInterfacesOptions) {
     this.#options = options;
-    this.#read();
+  }
+
+  /** All of them afresh. */
+  read(): void {
+    const { rtnetlink } = this.#options;
+    this.#known = new Map();
+    for (const link of rtnetlink.listLinks()) this.#noteLink(link, true);
+    for (const { interfaceIndex, ip } of rtnetlink.listAddresses())
+      this.#known.get(interfaceIndex)?.addresses.add(ip);
   }
 
   /** Whether any of them changed. */
@@ -34,7 +43,7 @@ export class HostInterfaces {
     let changed = false;
     for (const event of events) {
       if (event.type === "overflow") {
-        this.#read();
+        this.read();
         changed = true;
       } else if (event.type === "link") {
         changed = this.#noteLink(event.link, event.action === "new") || changed;
@@ -54,12 +63,21 @@ export class HostInterfaces {
     return [...this.#known.values()].map(({ name, addresses }) => ({ name, addresses: [...addresses] }));
   }
 
-  #read(): void {
+  /** The host as it is now, for a while: ways are looked up once each. */
+  view(): HostView {
     const { rtnetlink } = this.#options;
-    this.#known = new Map();
-    for (const link of rtnetlink.listLinks()) this.#noteLink(link, true);
-    for (const { interfaceIndex, ip } of rtnetlink.listAddresses())
-      this.#known.get(interfaceIndex)?.addresses.add(ip);
+    const own = new Set([...this.#known.values()].flatMap(({ addresses }) => [...addresses]));
+    const ways = new Map<Ip, string | undefined>();
+    return {
+      isOwnAddress: address => own.has(address),
+      interfaceTowards: address => {
+        if (!ways.has(address)) {
+          const index = rtnetlink.interfaceTowards(address);
+          ways.set(address, index === undefined ? undefined : this.#known.get(index)?.name);
+        }
+        return ways.get(address);
+      },
+    };
   }
 
   #noteLink(link: { readonly index: number; readonly name: string }, present: boolean): boolean {

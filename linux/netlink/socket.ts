@@ -277,7 +277,7 @@ export class NetlinkSocket {
   }
 
   /**
-   * Sends a GET and yields the answers as they are read, some hundreds at a time. Returns whether something changed
+   * Sends a GET and yields the answers as they are read, some hundreds at a time, also where nothing is left of them. Returns whether something changed
    * meanwhile, so that some may have been left out. Whoever does not read to the end has to close the socket.
    */
   *portions<T>(
@@ -308,7 +308,7 @@ export class NetlinkSocket {
         if (value !== undefined) values.push(value);
         if (!(message.flags & Flag.MULTI)) ended = true;
       }
-      if (values.length > 0) yield values;
+      yield values;
       if (ended) return interrupted;
     }
   }

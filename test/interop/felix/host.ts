@@ -8,9 +8,12 @@ import { pino } from "pino";
 import { systemClock } from "../../../daemon/clock.ts";
 import type { Update } from "../../../datastore/reflector.ts";
 import { type FelixConfig, resolveConfig } from "../../../felix/calc/config.ts";
+import { FlowJudge } from "../../../felix/calc/flow-judge.ts";
 import { CalcGraph } from "../../../felix/calc/graph.ts";
 import { createPacketFilter } from "../../../felix/dataplane/choose.ts";
 import { Dataplane } from "../../../felix/dataplane/dataplane.ts";
+import { EstablishedFlows } from "../../../felix/dataplane/established-flows.ts";
+import { HostInterfaces } from "../../../felix/dataplane/host-interfaces.ts";
 import { createIptablesFilter } from "../../../felix/dataplane/iptables/iptables-filter.ts";
 import { createNftablesFilter } from "../../../felix/dataplane/nftables/nftables-filter.ts";
 import type { PacketFilter } from "../../../felix/dataplane/packet-filter.ts";
@@ -34,6 +37,9 @@ export class FelixHost {
   /** Programs that changed the kernel. */
   readonly restores: string[] = [];
   readonly ready = new Set<string>();
+  /** Established connections that were ended, and how often there was a look at them. */
+  cut = 0;
+  looks = 0;
   readonly #graph = new CalcGraph({
     nodeName: HERE,
     onProblem: ({ message }) => void this.problems.push(message),
@@ -42,6 +48,7 @@ export class FelixHost {
   readonly #stop = new AbortController();
   readonly #rtnetlink: Rtnetlink;
   readonly #conntrack: Conntrack;
+  readonly #interfaces: HostInterfaces;
   #events: EventSubscription | undefined;
   #running: Promise<void> | undefined;
   #applied: (() => void)[] = [];
@@ -68,10 +75,26 @@ export class FelixHost {
       write: ({ id }: { id: string }) => void this.ready.add(id),
       remove: (id: string) => void this.ready.delete(id),
     };
+    this.#interfaces = new HostInterfaces({
+      rtnetlink: this.#rtnetlink,
+      interfacePrefix: config.interfacePrefix,
+    });
+    const flows = new EstablishedFlows({
+      judge: new FlowJudge({ membership: this.#graph.membership, config }),
+      conntrack: this.#conntrack,
+      host: () => this.#interfaces.view(),
+      logger,
+      clock: systemClock,
+      onCut: count => {
+        this.cut += count;
+        this.looks++;
+      },
+    });
     this.#dataplane = new Dataplane({
       filter,
       links,
       status,
+      ...(config.establishedFlows === "Follow" && { flows }),
       config,
       logger,
       clock: systemClock,
@@ -111,6 +134,8 @@ export class FelixHost {
   /** In sync with these resources, and all of them applied. */
   async start(...updates: readonly Update[]): Promise<void> {
     this.#graph.apply(updates);
+    this.#interfaces.read();
+    this.#graph.setHostInterfaces(this.#interfaces.list());
     this.#dataplane.update(this.#graph.drain());
     this.#events = EventSubscription.open({
       namespace: this.namespace,

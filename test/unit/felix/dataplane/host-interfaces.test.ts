@@ -17,12 +17,17 @@ function host() {
     addresses: [address(2, "192.0.2.1"), address(7, "169.254.1.1")],
   };
   const interfaces = new HostInterfaces({
-    rtnetlink: { listLinks: () => kernel.links, listAddresses: () => kernel.addresses },
+    rtnetlink: {
+      listLinks: () => kernel.links,
+      listAddresses: () => kernel.addresses,
+      interfaceTowards: () => 2,
+    },
     interfacePrefix: ["cali"],
   });
+  interfaces.read();
   const plain = () => Object.fromEntries(interfaces.list().map(one => [one.name, [...one.addresses]]));
   const note = (...events: readonly KernelEvent[]) => interfaces.noteEvents(events);
-  return { kernel, plain, note };
+  return { interfaces, kernel, plain, note };
 }
 
 describe("felix/dataplane/host-interfaces", () => {
@@ -56,6 +61,16 @@ describe("felix/dataplane/host-interfaces", () => {
     assert.deepEqual(plain()["uplink"], ["192.0.2.1"]);
     assert.equal(note({ type: "link", action: "new", link: link(2, "cali9") }), true);
     assert.deepEqual(plain(), { lo: [] });
+  });
+
+  it("are what ways are told by, and workloads' are no way of the host's", () => {
+    const { interfaces, note } = host();
+    const view = interfaces.view();
+    assert.equal(view.isOwnAddress(ip("192.0.2.1")), true);
+    assert.equal(view.isOwnAddress(ip("169.254.1.1")), false);
+    assert.equal(view.interfaceTowards(ip("198.51.100.7")), "eth0");
+    note({ type: "link", action: "new", link: link(2, "cali9") });
+    assert.equal(interfaces.view().interfaceTowards(ip("198.51.100.7")), undefined);
   });
 
   it("are read anew when events were lost", () => {

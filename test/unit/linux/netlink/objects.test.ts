@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { writeDeleteConnections } from "../../../../linux/conntrack.ts";
 import { readAddress, writeAddAddress } from "../../../../linux/netlink/address.ts";
+import { writeDeleteConnections } from "../../../../linux/netlink/conntrack.ts";
 import { multicastGroups, readEvent } from "../../../../linux/netlink/event.ts";
 import { readLink, writeCreateVeth, writeCreateVxlan, writeSetLink } from "../../../../linux/netlink/link.ts";
 import type { Message } from "../../../../linux/netlink/message.ts";
