@@ -70,6 +70,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/simulate/index.ts")).simulateCommand,
   },
   {
+    name: "why",
+    description: "say why a packet passes or not, rule by rule, and whether the kernel agrees",
+    load: async () => (await import("./commands/why/index.ts")).whyCommand,
+  },
+  {
     name: "ipam",
     description: "look at addresses: pools, blocks, leaks; release them",
     load: async () => (await import("./commands/ipam/index.ts")).ipamCommand,

@@ -155,8 +155,8 @@ class Origins<T> {
 }
 
 /**
- * Called `namespace/pod` where it is a pod, else `namespace/name`, by which the second interface of a pod goes too.
- * Undefined without an address.
+ * Called `namespace/pod` where it is a pod, `namespace/workload` where another orchestrator names its workloads, else
+ * `namespace/name`, by which the second interface of a pod goes too. Undefined without an address.
  */
 function workload(
   { metadata, spec }: WorkloadEndpoint,
@@ -165,13 +165,15 @@ function workload(
   const addresses = (spec.ipNetworks ?? []).map(net => networkAddress(cidr(net)));
   if (addresses.length === 0) return undefined;
   const namespace = metadata.namespace ?? "default";
-  const ofPod = spec.orchestrator === "k8s" && spec.pod ? `${namespace}/${spec.pod}` : undefined;
+  // Docker's workloads are all called libnetwork.
+  const named = spec.orchestrator === "k8s" ? spec.pod : spec.workload;
+  const short = named && named !== spec.orchestrator ? `${namespace}/${named}` : undefined;
   const floatingIps = (spec.ipNATs ?? []).map(({ internalIP, externalIP }) => ({
     internal: ip(internalIP),
     external: ip(externalIP),
   }));
   return {
-    id: ofPod === undefined || isTaken(ofPod) ? `${namespace}/${metadata.name}` : ofPod,
+    id: short === undefined || isTaken(short) ? `${namespace}/${metadata.name}` : short,
     labels: ownLabels(metadata.labels),
     profiles: spec.profiles ?? [],
     addresses,

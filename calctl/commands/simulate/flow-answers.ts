@@ -2,9 +2,10 @@
 
 import { portRangeText } from "../../../policy/flows/port-intervals.ts";
 import type { TrafficKind } from "../../../policy/flows/traffic-kinds.ts";
-import { type Answer, packetText } from "./answers.ts";
+import type { Answer } from "./answers.ts";
 import { decisionsOf } from "./decision.ts";
 import type { FlowPlan } from "./flows.ts";
+import { packetText } from "./packets.ts";
 import type { RuleSources } from "./rule-sources.ts";
 
 export function* flowAnswers(plan: FlowPlan, sources: RuleSources): Generator<Answer> {

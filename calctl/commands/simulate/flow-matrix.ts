@@ -2,9 +2,9 @@
 
 import type { Reach } from "../../../policy/flows/reach.ts";
 import { trafficText } from "../../../policy/flows/traffic.ts";
-import { packetText } from "./answers.ts";
 import { declaredText, type FlowPlan, type PeerFlows } from "./flows.ts";
 import { type MatrixCell, matrixText } from "./matrix-text.ts";
+import { packetText } from "./packets.ts";
 import { peerText } from "./peer-text.ts";
 
 export function flowMatrix(plan: FlowPlan, reach: Reach): string {

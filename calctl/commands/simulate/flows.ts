@@ -16,6 +16,7 @@ import { isTunnel, kindsBetween, type Reach } from "../../../policy/flows/reach.
 import type { TrafficKind } from "../../../policy/flows/traffic-kinds.ts";
 import { canonicalProtocol } from "../../../policy/model.ts";
 import type { EvaluatedEndpoint } from "../../../policy/policy-state.ts";
+import { EPHEMERAL } from "./packets.ts";
 
 export interface Flow {
   readonly kind: TrafficKind;
@@ -71,8 +72,6 @@ export class FlowPlan {
     return undefined;
   }
 }
-
-const EPHEMERAL = 32768;
 
 /** `80/TCP, 53/UDP`. */
 export function declaredText({ ports }: EvaluatedEndpoint): string {

@@ -3,7 +3,7 @@
  * of Kubernetes are evaluated as what they become, and one of their rules may become several.
  */
 
-import { type Path, pathText } from "../../../crd-schemas/index.ts";
+import { type Path, pathText, type Resource } from "../../../crd-schemas/index.ts";
 import type { Located } from "../../../input/parse.ts";
 import { placeText } from "../../../input/problem.ts";
 import type { Reason } from "../../../policy/evaluate.ts";
@@ -54,6 +54,11 @@ export class RuleSources {
   origin(reason: Reason): Origin | undefined {
     if (reason.kind === "policy") return this.#origins.policies.get(reason.policy);
     return reason.kind === "profile" ? this.#origins.profiles.get(reason.profile) : undefined;
+  }
+
+  /** `name`: a policy's key or a profile's name. */
+  resource(kind: "policy" | "profile", name: string): Resource | undefined {
+    return (kind === "policy" ? this.#origins.policies : this.#origins.profiles).get(name)?.resource;
   }
 
   #find({ document, resource, rules }: Origin, direction: Direction, rule: number): RuleSource | undefined {
