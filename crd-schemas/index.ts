@@ -20,7 +20,7 @@ export { type Path, type Problem, pathText } from "./problem.ts";
 export * from "./scalars.ts";
 export { type PeerAddress, parsePeerAddress } from "./validate/bgppeer.ts";
 export { poolOverlaps } from "./validate/ippool.ts";
-export { isLabel, isSubdomain } from "./validate/names.ts";
+export { isLabel, isLabelKey, isLabelValue, isSubdomain } from "./validate/names.ts";
 export { isProtectedTier } from "./validate/tier.ts";
 export {
   applyDefaults,

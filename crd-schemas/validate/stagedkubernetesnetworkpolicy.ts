@@ -8,6 +8,8 @@ import type {
   StagedKubernetesNetworkPolicy,
 } from "../generated/types.ts";
 import type { Path, Report } from "../problem.ts";
+import { checkLabels } from "./metadata.ts";
+import { isLabelKey, isLabelValue } from "./names.ts";
 
 export function checkStagedKubernetesNetworkPolicy(
   { spec }: StagedKubernetesNetworkPolicy,
@@ -65,12 +67,19 @@ function checkPeers(peers: KubernetesPolicyPeer[] | undefined, path: Path, repor
   }
 }
 
+/** Keys and values become text of a selector: what is no label must not get there. */
 function checkSelector(selector: LabelSelector | undefined, path: Path, report: Report): void {
-  for (const [i, { operator, values }] of (selector?.matchExpressions ?? []).entries()) {
+  checkLabels(selector?.matchLabels, [...path, "matchLabels"], report);
+  for (const [i, { key, operator, values }] of (selector?.matchExpressions ?? []).entries()) {
+    const at = [...path, "matchExpressions", i];
+    if (!isLabelKey(key)) report([...at, "key"], `invalid label key "${key}"`, "the key of a label");
+    for (const [j, value] of (values ?? []).entries()) {
+      if (!isLabelValue(value))
+        report([...at, "values", j], `invalid label value "${value}"`, "the value of a label");
+    }
     const needsValues = operator === "In" || operator === "NotIn";
     if (needsValues === (values !== undefined && values.length > 0)) continue;
-    const at = [...path, "matchExpressions", i, "values"];
-    if (needsValues) report(at, `${operator} has no values`, "at least one value");
-    else report(at, `${operator} takes no values`, "no values");
+    if (needsValues) report([...at, "values"], `${operator} has no values`, "at least one value");
+    else report([...at, "values"], `${operator} takes no values`, "no values");
   }
 }

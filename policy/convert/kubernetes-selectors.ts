@@ -1,6 +1,11 @@
 /** Kubernetes' label selectors as Calico's. */
 
-import type { LabelSelector, LabelSelectorRequirement } from "../../crd-schemas/index.ts";
+import {
+  isLabelKey,
+  isLabelValue,
+  type LabelSelector,
+  type LabelSelectorRequirement,
+} from "../../crd-schemas/index.ts";
 import { and, canonicalText, equals, has, membership, not, type SelectorNode } from "../selector/ast.ts";
 import type { Fields } from "./fields.ts";
 
@@ -51,22 +56,45 @@ const OPERATORS: readonly LabelSelectorRequirement["operator"][] = ["In", "NotIn
 
 /** A selector of a document, with a problem for whatever the API server would refuse. */
 export function readLabelSelector(fields: Fields): LabelSelector {
-  const matchLabels = fields.texts("matchLabels");
-  const matchExpressions = fields.objects("matchExpressions").map(one => {
-    const key = one.requiredString("key") ?? "";
-    const operator = one.oneOf("operator", OPERATORS);
-    if (one.value("operator") === undefined) one.problem(["operator"], "is missing", OPERATORS.join(", "));
-    const values = one.strings("values");
-    const needed = operator === "In" || operator === "NotIn";
-    if (operator !== undefined && needed !== values.length > 0)
-      one.problem(
-        ["values"],
-        needed ? `${operator} has no values` : `${operator} takes no values`,
-        needed ? "at least one value" : "no values",
-      );
-    one.end();
-    return { key, operator: operator ?? "Exists", ...(values.length > 0 && { values }) };
-  });
+  const matchLabels = readLabels(fields);
+  const matchExpressions = fields.objects("matchExpressions").flatMap(readRequirement);
   fields.end();
   return { ...(matchLabels && { matchLabels }), ...(matchExpressions.length > 0 && { matchExpressions }) };
 }
+
+function readLabels(fields: Fields): Record<string, string> | undefined {
+  const labels = fields.texts("matchLabels");
+  for (const [key, value] of Object.entries(labels ?? {})) {
+    if (!isLabelKey(key)) fields.problem(["matchLabels", key], `"${key}" is wrong`, KEY);
+    if (!isLabelValue(value)) fields.problem(["matchLabels", key], `"${value}" is wrong`, VALUE);
+  }
+  const isRight = ([key, value]: [string, string]): boolean => isLabelKey(key) && isLabelValue(value);
+  return labels && Object.fromEntries(Object.entries(labels).filter(isRight));
+}
+
+function readRequirement(fields: Fields): LabelSelectorRequirement[] {
+  const text = fields.requiredString("key");
+  const key = text !== undefined && isLabelKey(text) ? text : undefined;
+  if (text !== undefined && key === undefined) fields.problem(["key"], `"${text}" is wrong`, KEY);
+  const operator = fields.oneOf("operator", OPERATORS);
+  if (fields.value("operator") === undefined)
+    fields.problem(["operator"], "is missing", OPERATORS.join(", "));
+  const values = fields.parsedList(
+    "values",
+    value => (typeof value === "string" && isLabelValue(value) ? value : undefined),
+    VALUE,
+  );
+  const needed = operator === "In" || operator === "NotIn";
+  if (operator !== undefined && needed !== values.length > 0)
+    fields.problem(
+      ["values"],
+      needed ? `${operator} has no values` : `${operator} takes no values`,
+      needed ? "at least one value" : "no values",
+    );
+  fields.end();
+  if (key === undefined || operator === undefined) return [];
+  return [{ key, operator, ...(values.length > 0 && { values }) }];
+}
+
+const KEY = 'a label, "name" or "prefix/name"';
+const VALUE = "a label's value";

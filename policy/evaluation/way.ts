@@ -283,10 +283,16 @@ export class Ways {
   }
 
   #wall(place: string, of: unknown, make: () => Wall): Wall {
-    const walls = this.#walls.get(of) ?? new Map<string, Wall>();
-    this.#walls.set(of, walls);
-    const wall = walls.get(place) ?? make();
-    walls.set(place, wall);
+    let walls = this.#walls.get(of);
+    if (walls === undefined) {
+      walls = new Map();
+      this.#walls.set(of, walls);
+    }
+    let wall = walls.get(place);
+    if (wall === undefined) {
+      wall = make();
+      walls.set(place, wall);
+    }
     return wall;
   }
 

@@ -294,6 +294,18 @@ const REFUSED: Partial<Record<KindName, [Record<string, unknown>, ...string[]][]
     ],
     [{ "spec.ingress.0.from.0": {} }, "spec.ingress[0].from[0]: the peer is empty"],
     [
+      { "spec.podSelector": { matchLabels: { "a == 'b' || c": "d" } } },
+      "spec.podSelector.matchLabels[\"a == 'b' || c\"]: invalid label key \"a == 'b' || c\"",
+    ],
+    [
+      { "spec.podSelector": { matchExpressions: [{ key: "a b", operator: "In", values: ["c"] }] } },
+      'spec.podSelector.matchExpressions[0].key: invalid label key "a b"',
+    ],
+    [
+      { "spec.podSelector": { matchExpressions: [{ key: "a", operator: "In", values: ["c d"] }] } },
+      'spec.podSelector.matchExpressions[0].values[0]: invalid label value "c d"',
+    ],
+    [
       { "spec.ingress.0.ports.0.endPort": 79 },
       "spec.ingress[0].ports[0].endPort: endPort 79 is below port 80",
     ],
