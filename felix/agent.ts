@@ -9,6 +9,7 @@
  */
 
 import { existsSync, readFileSync } from "node:fs";
+import { release } from "node:os";
 import { Registry } from "prom-client";
 import type { FelixConfiguration } from "../crd-schemas/index.ts";
 import type { Clock } from "../daemon/clock.ts";
@@ -18,6 +19,7 @@ import type { Datastore } from "../datastore/datastore.ts";
 import { keyText } from "../datastore/key.ts";
 import { Reflector, type Update } from "../datastore/reflector.ts";
 import { Conntrack } from "../linux/conntrack.ts";
+import { setTxChecksumOffload } from "../linux/ethtool.ts";
 import { EventSubscription, type KernelEvent } from "../linux/events.ts";
 import { Rtnetlink } from "../linux/rtnetlink.ts";
 import { writeSysctl } from "../linux/sysctl.ts";
@@ -38,6 +40,7 @@ import { EndpointStatus } from "./dataplane/endpoint-status.ts";
 import { EstablishedFlows } from "./dataplane/established-flows.ts";
 import { HostInterfaces } from "./dataplane/host-interfaces.ts";
 import { OutsideChanges } from "./dataplane/outside-changes.ts";
+import { isChecksumOffloadBroken } from "./dataplane/overlay/checksum-offload.ts";
 import { DEFAULT_MTU_FILE, writeMtuFile } from "./dataplane/overlay/mtu-file.ts";
 import { OverlayNetwork } from "./dataplane/overlay/overlay-network.ts";
 import { WorkloadLinks } from "./dataplane/workload-links.ts";
@@ -143,6 +146,9 @@ export class Agent implements StatusSource {
       config,
       logger,
       onWorkloadMtu: mtu => this.#sayMtu(mtu),
+      ...(isChecksumOffloadBroken(config.featureDetectOverride, release()) && {
+        onDevice: (name: string) => setTxChecksumOffload(name, false),
+      }),
     });
     this.#overlay = overlay;
     const kind = await choosePacketFilter(config);

@@ -33,6 +33,7 @@ const c = {
   getsockname: libc.func("int getsockname(int fd, void *address, void *length)"),
   poll: libc.func("int poll(void *fds, unsigned long count, int timeout)"),
   eventfd: libc.func("int eventfd(unsigned int initial, int flags)"),
+  ioctl: libc.func("int ioctl(int fd, unsigned long request, void *argument)"),
   setns: libc.func("int setns(int fd, int type)"),
   unshare: libc.func("int unshare(int flags)"),
   mount: libc.func(
@@ -176,6 +177,24 @@ export function attachFilter(fd: number, program: readonly FilterInstruction[]):
     head.setUint16(0, program.length, true);
     head.setBigUint64(8, koffi.address(memory), true);
     setSocketOption(fd, SOL_SOCKET, SO_ATTACH_FILTER, new Uint8Array(head.buffer));
+  } finally {
+    koffi.free(memory);
+  }
+}
+
+/** SIOCETHTOOL with a struct ethtool_value: gives the value back as the kernel left it. @throws SystemCallError */
+export function ethtoolValue(fd: number, interfaceName: string, command: number, value: number): number {
+  const SIOCETHTOOL = 0x8946;
+  const memory = koffi.alloc("uint8_t", 8);
+  try {
+    const words = new DataView(koffi.view(memory, 8));
+    words.setUint32(0, command, true);
+    words.setUint32(4, value, true);
+    const request = new DataView(new ArrayBuffer(40)); // struct ifreq
+    new Uint8Array(request.buffer).set(Buffer.from(interfaceName).subarray(0, 15));
+    request.setBigUint64(16, koffi.address(memory), true);
+    check(c.ioctl(fd, SIOCETHTOOL, new Uint8Array(request.buffer)), "ioctl", `ethtool ${interfaceName}`);
+    return words.getUint32(4, true);
   } finally {
     koffi.free(memory);
   }

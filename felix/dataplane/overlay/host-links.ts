@@ -54,11 +54,10 @@ export class HostLinks {
 
   /** The link that has the address; of several, the first by index. */
   holderOf(ip: Ip): Link | undefined {
-    const holders = [...this.#addresses.entries()].filter(([, held]) =>
-      [...held.values()].some(address => address.ip === ip),
+    const holders = [...this.#links.values()].filter(({ index }) =>
+      [...this.addressesOf(index)].some(address => address.ip === ip),
     );
-    const [first] = holders.map(([index]) => index).sort((a, b) => a - b);
-    return first === undefined ? undefined : this.#links.get(first);
+    return holders.sort((a, b) => a.index - b.index)[0];
   }
 
   #noteLink(link: Link, present: boolean): boolean {

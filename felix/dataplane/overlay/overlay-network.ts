@@ -36,7 +36,7 @@ export interface OverlayNetworkOptions {
     Pick<Rtnetlink, "listLinks" | "listAddresses" | "listRoutes" | "replaceRoutes" | "deleteRoutes">;
   readonly config: FelixConfig;
   readonly logger: Logger;
-  /** A VXLAN device has been made. */
+  /** There is a VXLAN device, by name: once of each. */
   readonly onDevice?: (name: string) => void;
   /** What packets of workloads may be long, at first and when it changes. */
   readonly onWorkloadMtu?: (mtu: number) => void;
@@ -76,7 +76,7 @@ export class OverlayNetwork implements KernelPart {
       replaces: ({ interfaceIndex }) => this.#links.isWorkload(interfaceIndex),
     });
     const device = (version: IpVersion) =>
-      new VxlanDevice({ version, rtnetlink, links: this.#links, onCreated: onDevice });
+      new VxlanDevice({ version, rtnetlink, links: this.#links, onDevice });
     this.#vxlan = { 4: device(4), 6: device(6) };
     this.#ipip = new IpipDevice(rtnetlink, this.#links);
     this.#mtuPattern = pattern(config.mtuIfacePattern);
@@ -112,22 +112,26 @@ export class OverlayNetwork implements KernelPart {
   }
 
   applyRemovals(): void {
-    const ways = this.#currentWays();
-    for (const prefix of this.#unsettled) {
-      const wish = this.#wishes.get(prefix);
-      if (!wish || !kernelRoute(prefix, wish, ways)) this.#routes.unwant(prefix);
+    if (this.#unsettled.size > 0) {
+      const ways = this.#currentWays();
+      for (const prefix of this.#unsettled) {
+        const wish = this.#wishes.get(prefix);
+        if (!wish || !kernelRoute(prefix, wish, ways)) this.#routes.unwant(prefix);
+      }
     }
     this.#report("route not removed, trying again", this.#routes.applyDeletions());
   }
 
   applyAdditions(): void {
+    const waysMayDiffer = this.#devicesDirty;
     this.#attempt("devices", () => this.#ensureDevices());
-    this.#attempt("entries", () => {
-      for (const version of VERSIONS) this.#vxlan[version].addEntries();
-    });
-    this.#settleRoutes();
+    if (this.#entriesDirty)
+      this.#attempt("entries", () => {
+        for (const version of VERSIONS) this.#vxlan[version].addEntries();
+      });
+    if (waysMayDiffer || this.#unsettled.size > 0) this.#settleRoutes();
     this.#report("route not written, trying again", this.#routes.applyAdditions());
-    if (this.#swept)
+    if (this.#swept && this.#entriesDirty)
       this.#attempt("old entries", () => {
         for (const version of VERSIONS) this.#vxlan[version].removeEntries();
       });

@@ -49,8 +49,8 @@ export interface VxlanDeviceOptions {
   readonly version: IpVersion;
   readonly rtnetlink: VxlanKernel;
   readonly links: HostLinks;
-  /** Kernels before 5.8 send wrong checksums through VXLAN, unless they compute them themselves. */
-  readonly onCreated: (name: string) => void;
+  /** Of each device once, made or found: checksum-offload.ts. */
+  readonly onDevice: (name: string) => void;
 }
 
 /** What leads to the other ends: by MAC the address outside, by address inside the MAC. */
@@ -66,6 +66,7 @@ export class VxlanDevice {
   /** As last seen or written; undefined: to be read. */
   #actual: (Entries & { readonly index: number }) | undefined;
   #entriesDirty = true;
+  #announced: number | undefined;
 
   constructor(options: VxlanDeviceOptions) {
     this.#options = options;
@@ -117,7 +118,7 @@ export class VxlanDevice {
 
   /** The device as planned, up, with its address and no other. @throws NetlinkError */
   ensure(plan: VxlanPlan): void {
-    const { rtnetlink, links, onCreated } = this.#options;
+    const { rtnetlink, links, onDevice } = this.#options;
     let link = this.link;
     if (link && !isAsPlanned(link, plan)) {
       rtnetlink.deleteLink(link.index);
@@ -127,9 +128,10 @@ export class VxlanDevice {
       this.#create(plan);
       this.forgetEntries();
       link = this.#look();
-      onCreated(this.name);
     }
     const { index } = link;
+    if (index !== this.#announced) onDevice(this.name);
+    this.#announced = index;
     if (link.mac !== plan.mac) rtnetlink.setLink(index, { mac: plan.mac });
     if (link.mtu !== plan.mtu) rtnetlink.setLink(index, { mtu: plan.mtu });
     if (!link.up) rtnetlink.setLink(index, { up: true });
