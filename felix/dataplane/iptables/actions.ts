@@ -14,7 +14,7 @@ import type { Direction, Rule } from "../../../policy/model.ts";
 import type { FelixConfig } from "../../calc/config.ts";
 import { FLOW_GROUP, type FlowDecision, type FlowReason, flowPrefix } from "../flow-prefix.ts";
 import type { MarkBits } from "./marks.ts";
-import { ALLOW_CHAIN, PASS_CHAIN } from "./names.ts";
+import { ALLOW_CHAIN, PASS_CHAIN, REJECT_CHAIN } from "./names.ts";
 
 export interface RenderContext {
   readonly version: IpVersion;
@@ -41,8 +41,11 @@ const FLOW_HEADER_BYTES = 80;
 
 export function denyRule(matches: IptablesRule, { config, table }: RenderContext): IptablesRule {
   const reject = table === "filter" && config.iptablesFilterDenyAction === "Reject";
-  return reject ? matches.reject() : matches.drop();
+  return reject ? rejectRule(matches) : matches.drop();
 }
+
+/** Tells who asked. Only in the filter table. */
+export const rejectRule = (matches: IptablesRule): IptablesRule => matches.goto(REJECT_CHAIN);
 
 /** Denies what matches, saying first who did, where the flow log wants to know. */
 export function denyRules(
@@ -54,12 +57,18 @@ export function denyRules(
   return keepsFlows(context) ? [flowRule(matches, { action: "deny", ...decision }), denied] : [denied];
 }
 
-/** The chains that {@link actionRules} goes to. */
-export function markChains(marks: MarkBits): Map<string, readonly IptablesRule[]> {
-  return new Map([
+/**
+ * The chains that rules of this table go to. TCP is told by a reset: an ICMP error that comes back while the client is still
+ * within connect(), as it does between workloads of one host, is put off until the next try.
+ */
+export function actionChains({ marks, table }: RenderContext): Map<string, readonly IptablesRule[]> {
+  const chains = new Map<string, readonly IptablesRule[]>([
     [ALLOW_CHAIN, [rule().setMark(marks.accept)]],
     [PASS_CHAIN, [rule().setMark(marks.pass)]],
   ]);
+  if (table === "filter")
+    chains.set(REJECT_CHAIN, [rule().protocol("tcp").reject("tcp-reset"), rule().reject()]);
+  return chains;
 }
 
 /** What the model's rule does, `base` being what it matches. The first of these rules counts its packets. */

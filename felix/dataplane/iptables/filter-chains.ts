@@ -9,7 +9,7 @@
  */
 
 import { type Rule, rule } from "iptables-ts";
-import { denyRule, markChains, type RenderContext } from "./actions.ts";
+import { actionChains, denyRule, type RenderContext, rejectRule } from "./actions.ts";
 import { failsafeChains } from "./failsafe-chains.ts";
 import {
   ALL_HOSTS,
@@ -37,11 +37,17 @@ export function filterChains(context: RenderContext, state: HostState): TableCha
   const fromHost = hostJump(hostDispatchChain("ingress"));
   const toHost = hostJump(hostDispatchChain("egress"), rule().not.conntrackState("DNAT"));
 
+  // A workload's known connections, once its chain and that of the workload they go to have let them pass.
+  const known = (base: Rule) =>
+    config.iptablesFilterAllowAction === "Accept"
+      ? [base.conntrackState("RELATED", "ESTABLISHED").accept()]
+      : [];
   const forward = [
     rule().clearMark(marks.all - marks.accept),
     ...hostJump(hostForwardDispatchChain("ingress"), rule().markClear(marks.accept)),
     ...workloads.map(name => rule().inInterface(name).jump(dispatchChain("egress"))),
     ...workloads.map(name => rule().outInterface(name).jump(dispatchChain("ingress"))),
+    ...workloads.flatMap(name => known(rule().inInterface(name))),
     ...hostJump(hostForwardDispatchChain("egress")),
     ...(blocked.length > 0 ? [rule().jump("cali-cidr-block")] : []),
   ];
@@ -66,7 +72,7 @@ export function filterChains(context: RenderContext, state: HostState): TableCha
       ["cali-wl-to-host", workloadToHost(context, state)],
       ["cali-OUTPUT", output],
       ["cali-cidr-block", blocked],
-      ...markChains(marks),
+      ...actionChains(context),
       ...failsafeChains(context),
     ]),
     hooks: new Map([
@@ -94,6 +100,7 @@ function workloadToHost(context: RenderContext, { endpoints }: HostState): Rule[
   return [
     ...discovery.map(type => rule().protocol("icmpv6").icmpv6(type).accept()),
     rule().jump(dispatchChain("egress")),
+    rule().conntrackState("RELATED", "ESTABLISHED").accept(),
     // Its policies have let it pass: what remains is whether a workload may speak to the host at all.
     ...peers.map(({ interfaceName }) =>
       rule()
@@ -162,6 +169,6 @@ function cidrBlock(context: RenderContext, { serviceCidrs }: HostState): Rule[] 
   if (serviceLoopPrevention === "Disabled") return [];
   return serviceCidrs.map(cidr => {
     const addressed = rule().destination(cidr);
-    return serviceLoopPrevention === "Reject" ? addressed.reject() : addressed.drop();
+    return serviceLoopPrevention === "Reject" ? rejectRule(addressed) : addressed.drop();
   });
 }

@@ -6,7 +6,7 @@
 import { type Rule, rule } from "iptables-ts";
 import { ipVersion } from "../../../net/ip.ts";
 import { ANY_INTERFACE } from "../../calc/changes.ts";
-import { markChains, type RenderContext } from "./actions.ts";
+import { actionChains, type RenderContext } from "./actions.ts";
 import { failsafeChains } from "./failsafe-chains.ts";
 import { ALL_POOLS, hostDispatchChain, setName } from "./names.ts";
 import type { HostState, TableChains } from "./table-chains.ts";
@@ -41,7 +41,7 @@ export function mangleChains(context: RenderContext, state: HostState): TableCha
       ["cali-PREROUTING", state.hostDispatch.has(fromHost) ? prerouting : []],
       ["cali-POSTROUTING", postrouting],
       ["cali-qos-policy", dscp],
-      ...markChains(marks),
+      ...actionChains(context),
       ...failsafeChains(context),
     ]),
     hooks: new Map([

@@ -79,6 +79,8 @@ export const failsafeChain = (direction: Direction) =>
 /** Set the mark of an allowed or passed packet and go back to whoever asked the policy. */
 export const ALLOW_CHAIN = "cali-allow";
 export const PASS_CHAIN = "cali-pass";
+/** Denies, and says so. */
+export const REJECT_CHAIN = "cali-reject";
 
 /** Sets that are not a selector's, by id. */
 export const MASQUERADED_POOLS = "masq-ipam-pools";

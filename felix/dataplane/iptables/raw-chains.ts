@@ -5,7 +5,7 @@
 
 import { type Rule, rule } from "iptables-ts";
 import type { IpVersion } from "../../../net/ip.ts";
-import { markChains, type RenderContext } from "./actions.ts";
+import { actionChains, type RenderContext } from "./actions.ts";
 import { failsafeChains } from "./failsafe-chains.ts";
 import { hostDispatchChain } from "./names.ts";
 import type { HostState, TableChains } from "./table-chains.ts";
@@ -32,7 +32,7 @@ export function rawChains(context: RenderContext, state: HostState): TableChains
       ["cali-PREROUTING", prerouting],
       ["cali-rpf-skip", spoofingExceptions(spoofing, version)],
       ["cali-OUTPUT", output],
-      ...markChains(marks),
+      ...actionChains(context),
       ...failsafeChains(context),
     ]),
     hooks: new Map([

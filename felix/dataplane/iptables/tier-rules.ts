@@ -10,7 +10,7 @@ import { type Rule as IptablesRule, rule } from "iptables-ts";
 import type { Direction } from "../../../policy/model.ts";
 import type { EndpointTier } from "../../calc/changes.ts";
 import { denyRule, denyRules, type RenderContext } from "./actions.ts";
-import { policyChain, profileChain } from "./names.ts";
+import { ALLOW_CHAIN, policyChain, profileChain } from "./names.ts";
 
 /** Policies of a tier after which an allowed packet leaves the chain at once. */
 const POLICIES_BETWEEN_EXITS = 8;
@@ -68,16 +68,13 @@ export function profilesOrDeny(
 }
 
 /**
- * What belongs to connections: those that were allowed go on, what belongs to none is denied. `Accept` allows at once,
- * `Return` by the mark, for hosts whose other rules are to see allowed packets too.
+ * What belongs to connections: those that were allowed go on, what belongs to none is denied. `Accept` ends the table at once;
+ * `Return` marks it as allowed, so that whoever comes after this endpoint is asked too.
  */
 export function connectionRules(allow: "Accept" | "Return", context: RenderContext): IptablesRule[] {
-  const { config, marks } = context;
-  const known = () => rule().conntrackState("RELATED", "ESTABLISHED");
-  const rules =
-    allow === "Accept"
-      ? [known().accept()]
-      : [known().setMark(marks.accept), rule().markSet(marks.accept).return()];
-  if (!config.disableConntrackInvalidCheck) rules.push(denyRule(rule().conntrackState("INVALID"), context));
+  const known = rule().conntrackState("RELATED", "ESTABLISHED");
+  const rules = [allow === "Accept" ? known.accept() : known.goto(ALLOW_CHAIN)];
+  if (!context.config.disableConntrackInvalidCheck)
+    rules.push(denyRule(rule().conntrackState("INVALID"), context));
   return rules;
 }

@@ -16,7 +16,7 @@ import { ipVersion } from "../../../net/ip.ts";
 import type { Direction } from "../../../policy/model.ts";
 import type { LocalEndpoint } from "../../calc/changes.ts";
 import type { QosLimits } from "../../calc/qos.ts";
-import { denyRule, type RenderContext } from "./actions.ts";
+import { denyRule, type RenderContext, rejectRule } from "./actions.ts";
 import { DispatchChains } from "./dispatch-chains.ts";
 import { DIRECTIONS, groupChain, workloadChain } from "./names.ts";
 import { connectionRules, profilesOrDeny, tierRules } from "./tier-rules.ts";
@@ -110,8 +110,10 @@ export function groupRules(endpoint: LocalEndpoint, direction: Direction, contex
   if (!endpoint.addresses.some(address => ipVersion(address) === context.version))
     return [denyRule(rule().comment(`No IPv${context.version} address`), context)];
   if (!endpoint.enabled) return [denyRule(rule().comment("Endpoint admin disabled"), context)];
+  // What leaves may be for a workload of this host: its limits, and whether it is there at all, count for known connections too.
+  const allow = direction === "egress" ? "Return" : context.config.iptablesFilterAllowAction;
   return [
-    ...connectionRules(context.config.iptablesFilterAllowAction, context),
+    ...connectionRules(allow, context),
     ...tierRules(endpoint.tiers, direction, "default-action", context).rules,
     ...profilesOrDeny(endpoint.profiles, direction, context),
   ];
@@ -134,7 +136,7 @@ function limitRules(limits: QosLimits, context: RenderContext): Rule[] {
   }
   if (limits.maxConnections !== undefined) {
     const fresh = rule().comment("Reject connections over the limit").conntrackState("NEW");
-    rules.push(fresh.connLimitAbove(limits.maxConnections, 0).reject());
+    rules.push(rejectRule(fresh.connLimitAbove(limits.maxConnections, 0)));
   }
   return rules;
 }

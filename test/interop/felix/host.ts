@@ -4,6 +4,7 @@
  */
 
 import { spawn } from "node:child_process";
+import { setImmediate } from "node:timers/promises";
 import { pino } from "pino";
 import { systemClock } from "../../../daemon/clock.ts";
 import type { Update } from "../../../datastore/reflector.ts";
@@ -127,7 +128,7 @@ export class FelixHost {
       return new FelixHost(namespace, filter, config, restores);
     }
     const spied = spy(createRunner({ prefix: ["ip", "netns", "exec", namespace] }), restores);
-    const filter = await createIptablesFilter(config, { run: spied });
+    const filter = await createIptablesFilter(config, { run: spied, namespace });
     return new FelixHost(namespace, filter, config, restores);
   }
 
@@ -167,15 +168,18 @@ export class FelixHost {
     this.#stop.abort(new Error("stopped"));
     await this.#running;
     await this.#events?.close();
-    this.filter.close?.();
     this.#rtnetlink.close();
     this.#conntrack.close();
     this.filter.close?.();
   }
 
+  /** A pass that was on its way already does not count. */
   async #passed(): Promise<void> {
-    await new Promise<void>(resolve => this.#applied.push(resolve));
-    if (!this.#lastOk) throw new Error(`not applied: ${this.#dataplane.failure}`);
+    do {
+      await new Promise<void>(resolve => this.#applied.push(resolve));
+      if (!this.#lastOk) throw new Error(`not applied: ${this.#dataplane.failure}`);
+      await setImmediate();
+    } while (!this.#dataplane.settled);
   }
 }
 
@@ -269,12 +273,16 @@ export class Pod {
     return succeeds(this.namespace, "ping", "-c", "1", "-W", "1", address);
   }
 
-  /** Whether somebody answers at the port. Refused by the other end counts: the packet got there. */
-  async reaches(address: string, port: number): Promise<boolean> {
-    const script = `exec 3<>/dev/tcp/${address}/${port} || exit 1`;
-    const { stderr, code } = await output(this.namespace, "timeout", "1", "bash", "-c", script);
-    return code === 0 || stderr.includes("refused");
+  reaches(address: string, port: number): Promise<boolean> {
+    return reaches(this.namespace, address, port);
   }
+}
+
+/** Whether somebody answers at the port. Refused by the other end counts: the packet got there. */
+export async function reaches(namespace: string, address: string, port: number): Promise<boolean> {
+  const script = `exec 3<>/dev/tcp/${address}/${port} || exit 1`;
+  const { stderr, code } = await output(namespace, "timeout", "1", "bash", "-c", script);
+  return code === 0 || stderr.includes("refused");
 }
 
 async function succeeds(namespace: string, ...command: readonly string[]): Promise<boolean> {

@@ -1,4 +1,4 @@
-import { markChains } from "../../../../../felix/dataplane/iptables/actions.ts";
+import { actionChains } from "../../../../../felix/dataplane/iptables/actions.ts";
 import { allocateMarks } from "../../../../../felix/dataplane/iptables/marks.ts";
 import { setName } from "../../../../../felix/dataplane/iptables/names.ts";
 import { policyRules } from "../../../../../felix/dataplane/iptables/policy-chains.ts";
@@ -19,7 +19,7 @@ const iptables: WalkedDataplane = {
       [...members].filter(one => /^[^,]*:/.test(one) === (version === 6));
     const ruleset = {
       chains: new Map(
-        [...markChains(MARKS), ["p", rules] as const].map(([chain, list]) => [
+        [...actionChains(context), ["p", rules] as const].map(([chain, list]) => [
           chain,
           list.map(({ text }) => text),
         ]),
