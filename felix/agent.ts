@@ -353,8 +353,7 @@ function resourceLayer(resource: FelixConfiguration): ConfigLayer {
   return { source: `FelixConfiguration(${resource.metadata.name})`, values };
 }
 
-/** nftables has its sets in its table: one interval for both. */
+/** nftables has its sets in its table: one look at both. */
 function ofNftables(config: FelixConfig): FelixConfig {
-  const { nftablesRefreshInterval: interval } = config;
-  return { ...config, iptablesRefreshInterval: interval, ipsetsRefreshInterval: interval };
+  return { ...config, iptablesRefreshInterval: config.nftablesRefreshInterval, ipsetsRefreshInterval: 0 };
 }

@@ -21,7 +21,7 @@ import { doing, jump, plain, type TableRule } from "./rule.ts";
 const POLICIES_BETWEEN_EXITS = 8;
 
 /** Allowed connections go on, what belongs to none ends: one question to one map. */
-export const knownConnections: TableRule = doing([ct("state"), verdictMap(CONNECTION_STATES)]);
+const knownConnections: TableRule = doing([ct("state"), verdictMap(CONNECTION_STATES)]);
 
 /** What goes to a workload, or comes from it. */
 export function workloadRules(

@@ -8,7 +8,14 @@ import type { Element } from "../../../linux/nf-tables/model.ts";
 import { type Cidr, cidrVersion } from "../../../net/cidr.ts";
 import { type IpVersion, ipVersion } from "../../../net/ip.ts";
 import type { Policy, Profile } from "../../../policy/model.ts";
-import type { Changes, Encapsulation, LocalEndpoint, PoolInfo, SetChange } from "../../calc/changes.ts";
+import type {
+  Changes,
+  Encapsulation,
+  LocalEndpoint,
+  LocalHostEndpoint,
+  PoolInfo,
+  SetChange,
+} from "../../calc/changes.ts";
 import type { FelixConfig } from "../../calc/config.ts";
 import { allocateMarks } from "../iptables/marks.ts";
 import { addressPortElements, addressPortSet } from "./address-port-set.ts";
@@ -65,6 +72,7 @@ export class Family {
   readonly #floating: { readonly destinations: ElementSet; readonly sources: ElementSet } | undefined;
   readonly #bgpPeers = new ElementSet({ name: BGP_PEERS, key: ["ifname"] });
   readonly #endpoints = new Map<string, LocalEndpoint>();
+  readonly #hostEndpoints = new Map<string, LocalHostEndpoint>();
   readonly #pools = new Map<string, PoolInfo>();
 
   constructor(version: IpVersion, config: FelixConfig, table: TableSink) {
@@ -94,11 +102,7 @@ export class Family {
     for (const [name, profile] of changes.profiles) this.#updateProfile(name, profile);
     if (changes.endpoints.size > 0) this.#updateEndpoints(changes.endpoints);
     if (changes.pools.size > 0) this.#updatePools(changes.pools);
-    for (const [name, endpoint] of changes.hostEndpoints) {
-      if (endpoint) this.#hosts.set(name, endpoint);
-      else this.#hosts.remove(name);
-    }
-    if (changes.hostEndpoints.size > 0) for (const map of this.#hosts.maps) this.#table.touchSet(map);
+    if (changes.hostEndpoints.size > 0) this.#updateHostEndpoints(changes.hostEndpoints);
     if (changes.encapsulation) this.#setTunnels(changes.encapsulation);
     if (changes.serviceCidrs) this.#setServices(changes.serviceCidrs);
   }
@@ -211,6 +215,20 @@ export class Family {
     if (some(({ floatingIps }) => floatingIps.length > 0)) this.#setFloating();
   }
 
+  #updateHostEndpoints(endpoints: Changes["hostEndpoints"]): void {
+    for (const [name, endpoint] of endpoints) {
+      if (endpoint) {
+        this.#hostEndpoints.set(name, endpoint);
+        this.#hosts.set(name, endpoint);
+      } else {
+        this.#hostEndpoints.delete(name);
+        this.#hosts.remove(name);
+      }
+    }
+    for (const map of this.#hosts.maps) this.#table.touchSet(map);
+    this.#setDscp();
+  }
+
   #setSpoofingExceptions(): void {
     const endpoints = this.#config.workloadSourceSpoofing === "Any" ? this.#endpoints.values() : [];
     const rules = spoofingExceptions(endpoints, this.#version);
@@ -218,7 +236,7 @@ export class Family {
   }
 
   #setDscp(): void {
-    const rules = dscpRules(this.#endpoints.values(), this.#context);
+    const rules = dscpRules(this.#endpoints.values(), this.#hostEndpoints, this.#context);
     this.#chains.set(chainName("mangle", "egress-dscp"), { rules });
   }
 

@@ -4,7 +4,6 @@
  */
 
 import {
-  addressData,
   firstAddress,
   hostU32,
   interfaceData,
@@ -28,7 +27,7 @@ import {
   setMeta,
 } from "../../../linux/nf-tables/expression.ts";
 import { type Cidr, prefixLength } from "../../../net/cidr.ts";
-import { addressBits, type Ip, type IpVersion } from "../../../net/ip.ts";
+import { addressBits, type IpVersion } from "../../../net/ip.ts";
 import type { IcmpMatch, PortRange } from "../../../policy/model.ts";
 
 export type Match = readonly Expression[];
@@ -81,11 +80,6 @@ export function inNet(version: IpVersion, end: End, net: Cidr, is: boolean): Mat
     cmp(is ? "eq" : "neq", firstAddress(net)),
   ];
 }
-
-export const isAddress = (version: IpVersion, end: End, address: Ip): Match => [
-  loadAddress(version, end),
-  cmp("eq", addressData(address)),
-];
 
 export const inAddressSet = (version: IpVersion, end: End, set: string, is = true): Match => [
   loadAddress(version, end),

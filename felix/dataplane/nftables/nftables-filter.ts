@@ -77,8 +77,9 @@ class NftablesFilter implements PacketFilter {
     this.#each(table => table.commit());
   }
 
-  async resync(what: "rules" | "sets"): Promise<void> {
-    this.#each(table => table.resync(what));
+  /** Rules and sets are of one table: who changes either has committed to it, and both are compared. */
+  async resync(): Promise<void> {
+    this.#each(table => table.resync());
   }
 
   async counters(): Promise<readonly RuleCounter[]> {

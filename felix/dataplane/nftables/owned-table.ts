@@ -87,12 +87,12 @@ export class OwnedTable implements TableSink {
   }
 
   /** Compares the kernel with what we have written; where it differs, the next commit says everything. */
-  resync(what: "rules" | "sets"): void {
+  resync(): void {
     if (this.#unknown) return;
     const table = this.#nfTables.table(this.#table);
     // Nobody but us can have changed it.
     if (this.#canOwn && table?.owner === this.#nfTables.portId) return;
-    this.#unknown = table === undefined || !(what === "rules" ? this.#rulesStand() : this.#setsStand());
+    this.#unknown = table === undefined || !this.#rulesStand() || !this.#setsStand();
   }
 
   /** Rules that count, with the numbers the kernel has for them. */
@@ -229,15 +229,15 @@ export class OwnedTable implements TableSink {
       const wanted = this.#chains.get(name)?.rules ?? [];
       if (!sameRules(wanted, rules.get(name) ?? [])) return false;
     }
-    return this.#setsStand(({ data }) => data === "verdict");
+    return true;
   }
 
-  #setsStand(which: (set: NftSet) => boolean = () => true): boolean {
+  #setsStand(): boolean {
     const there = new Map(this.#nfTables.sets(this.#table).map(set => [set.name, set]));
     for (const [name, set] of this.#written.sets) {
       const found = there.get(name);
       if (!found || !sameSet(found, set)) return false;
-      if (this.#dirtySets.has(name) || !which(set)) continue;
+      if (this.#dirtySets.has(name)) continue;
       const wanted = this.#sets.get(name)?.elements() ?? this.#lists.get(name)?.list.elements ?? [];
       if (!sameElements(wanted, this.#nfTables.elements(this.#table, set))) return false;
     }

@@ -12,14 +12,21 @@ import {
 } from "../../../linux/nf-tables/expression.ts";
 import { hostCidr } from "../../../net/cidr.ts";
 import { type Ip, type IpVersion, ipVersion } from "../../../net/ip.ts";
-import type { LocalEndpoint } from "../../calc/changes.ts";
+import { ANY_INTERFACE, type LocalEndpoint, type LocalHostEndpoint } from "../../calc/changes.ts";
 import type { QosLimits } from "../../calc/qos.ts";
 import { rejectRules } from "./actions.ts";
 import type { RenderContext } from "./context.ts";
 import { netList } from "./list-sets.ts";
-import { connectionState, inAddressSet } from "./match.ts";
-import { ALL_HOSTS, ALL_POOLS, setName } from "./names.ts";
-import type { TableRule } from "./rule.ts";
+import {
+  byInterface,
+  byInterfacePrefix,
+  connectionState,
+  fromThisHost,
+  inAddressSet,
+  type Match,
+} from "./match.ts";
+import { ALL_POOLS, setName } from "./names.ts";
+import { doing, plain, type TableRule } from "./rule.ts";
 
 /** Calico's default. */
 const PACKET_BURST = 5;
@@ -49,8 +56,20 @@ const DSCP = {
   6: { mask: u16(0xf03f), shift: 6, checksumOffset: undefined },
 } as const satisfies Record<IpVersion, unknown>;
 
-/** Written into what leaves the cluster: one rule for each value in use. */
+/** Written into what leaves the cluster: by workloads, by their addresses; by the host itself, by the interface it sends by. */
 export function dscpRules(
+  endpoints: Iterable<Pick<LocalEndpoint, "addresses" | "qos">>,
+  hostEndpoints: ReadonlyMap<string, Pick<LocalHostEndpoint, "dscp">>,
+  context: RenderContext,
+): TableRule[] {
+  const rules = [...workloadRules(endpoints, context), ...hostRules(hostEndpoints, context)];
+  if (rules.length === 0) return [];
+  const stays = inAddressSet(context.version, "destination", setName(context.version, ALL_POOLS));
+  return [plain(stays, "return"), ...rules];
+}
+
+/** One rule for each value in use. */
+function workloadRules(
   endpoints: Iterable<Pick<LocalEndpoint, "addresses" | "qos">>,
   { version }: RenderContext,
 ): TableRule[] {
@@ -60,22 +79,42 @@ export function dscpRules(
     const own = addresses.filter(address => ipVersion(address) === version);
     if (own.length > 0) sources.set(qos.dscp, [...(sources.get(qos.dscp) ?? []), ...own]);
   }
-  const { mask, shift, checksumOffset } = DSCP[version];
   return [...sources]
     .sort(([a], [b]) => a - b)
     .map(([dscp, addresses]) => {
       const list = netList([...new Set(addresses.map(hostCidr))]);
-      return {
-        expressions: [
-          ...inAddressSet(version, "source", list.set.name),
-          ...inAddressSet(version, "destination", setName(version, ALL_POOLS), false),
-          ...inAddressSet(version, "destination", setName(version, ALL_HOSTS), false),
-          payload("network", 0, 2),
-          bitwise(mask, u16(dscp << shift)),
-          setPayload("network", 0, 2, checksumOffset === undefined ? {} : { checksumOffset }),
-        ],
-        comment: `DSCP ${dscp}`,
-        lists: [list],
-      };
+      const match = inAddressSet(version, "source", list.set.name);
+      return { ...doing([...match, ...setDscp(dscp, version)], `DSCP ${dscp}`), lists: [list] };
     });
+}
+
+function hostRules(
+  hostEndpoints: ReadonlyMap<string, Pick<LocalHostEndpoint, "dscp">>,
+  { config, version }: RenderContext,
+): TableRule[] {
+  const written = (match: Match, dscp: number | undefined) =>
+    dscp === undefined ? [] : [doing([...match, ...fromThisHost, ...setDscp(dscp, version)], `DSCP ${dscp}`)];
+  const named = [...hostEndpoints]
+    .filter(([name]) => name !== ANY_INTERFACE)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, { dscp }]) => ({ match: byInterface("out", name), dscp }));
+  const others = hostEndpoints.get(ANY_INTERFACE)?.dscp;
+  const excepted = [
+    ...named.map(({ match }) => match),
+    ...config.interfacePrefix.map(prefix => byInterfacePrefix("out", prefix)),
+  ];
+  return [
+    ...named.flatMap(({ match, dscp }) => written(match, dscp)),
+    ...(others === undefined ? [] : excepted.map(match => plain(match, "return"))),
+    ...written([], others),
+  ];
+}
+
+function setDscp(dscp: number, version: IpVersion): Match {
+  const { mask, shift, checksumOffset } = DSCP[version];
+  return [
+    payload("network", 0, 2),
+    bitwise(mask, u16(dscp << shift)),
+    setPayload("network", 0, 2, checksumOffset === undefined ? {} : { checksumOffset }),
+  ];
 }

@@ -45,9 +45,9 @@ export function ruleMatches(given: Rule, version: IpVersion, exclusive: boolean)
   const model = ruleForVersion(given, version);
   if (model === undefined || !isPossible(model, version)) return [];
   const { source, destination } = model;
-  const lists: ListSet[] = [];
+  const lists = new Map<string, ListSet>();
   const listed = (list: ListSet): string => {
-    lists.push(list);
+    lists.set(list.set.name, list);
     return list.set.name;
   };
   const base: Match = [
@@ -67,7 +67,7 @@ export function ruleMatches(given: Rule, version: IpVersion, exclusive: boolean)
     for (const [j, to] of destinations.entries()) {
       const earlier = exclusive ? [...sources.slice(0, i), ...destinations.slice(0, j)] : [];
       const match = [...base, ...from.holds, ...to.holds, ...earlier.flatMap(({ fails }) => fails)];
-      matches.push({ match, lists });
+      matches.push({ match, lists: [...lists.values()] });
     }
   }
   return matches;

@@ -49,7 +49,6 @@ describe("felix on a real kernel, nftables: its table", function () {
       await host.apply(...last.map(gone), ...updates);
       last = updates;
       await host.filter.resync("rules");
-      await host.filter.resync("sets");
       assert.equal(host.filter.pending, false, shown(host.namespace).join("\n"));
     }
     await host.apply(...last.map(gone));
