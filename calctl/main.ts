@@ -85,6 +85,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/bgp/index.ts")).bgpCommand,
   },
   {
+    name: "flows",
+    description: "show who talked to whom on this host, and which policy decided",
+    load: async () => (await import("./commands/flows.ts")).flowsCommand,
+  },
+  {
     name: "datastore",
     description: "lock and unlock the datastore",
     load: async () => (await import("./commands/datastore.ts")).datastoreCommand,

@@ -9,6 +9,7 @@
  */
 
 import { existsSync, readFileSync } from "node:fs";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { release } from "node:os";
 import { Registry } from "prom-client";
 import type { FelixConfiguration } from "../crd-schemas/index.ts";
@@ -43,7 +44,10 @@ import { OutsideChanges } from "./dataplane/outside-changes.ts";
 import { isChecksumOffloadBroken } from "./dataplane/overlay/checksum-offload.ts";
 import { DEFAULT_MTU_FILE, writeMtuFile } from "./dataplane/overlay/mtu-file.ts";
 import { OverlayNetwork } from "./dataplane/overlay/overlay-network.ts";
+import type { PacketFilter } from "./dataplane/packet-filter.ts";
 import { WorkloadLinks } from "./dataplane/workload-links.ts";
+import { serveQueries } from "./flows/queries.ts";
+import { type RunningFlowLog, startFlowLog } from "./flows/start.ts";
 import { FelixMetrics } from "./metrics.ts";
 import { TunnelAddresses } from "./tunnel-addresses.ts";
 
@@ -76,6 +80,8 @@ export class Agent implements StatusSource {
   #filterKind: PacketFilterKind | undefined;
   #overlay: OverlayNetwork | undefined;
   readonly #tunnelAddresses: TunnelAddresses;
+  #filter: PacketFilter | undefined;
+  #flows: RunningFlowLog | undefined;
   #inSync = false;
   /** Of each kind, up to which revision the kernel was seen to follow. */
   #applied: Readonly<Record<string, string>> = {};
@@ -155,6 +161,7 @@ export class Agent implements StatusSource {
     this.#filterKind = kind;
     logger.info(`filtering packets with ${kind}`);
     const filter = await createPacketFilter(kind, config, { logger });
+    this.#filter = filter;
     const dataplane = new Dataplane({
       filter,
       links: new WorkloadLinks({ rtnetlink, conntrack, config, logger, clock }),
@@ -185,7 +192,7 @@ export class Agent implements StatusSource {
       dataplane.noteKernelEvents(batch);
       if (!interfaces.noteEvents(batch)) return;
       this.#graph.setHostInterfaces(interfaces.list());
-      dataplane.update(this.#graph.drain());
+      this.#handOver();
     };
     /** Not at once: what ended one subscription may end the next, and that would be all we do. */
     const subscribeAgain = async () => {
@@ -207,17 +214,30 @@ export class Agent implements StatusSource {
     subscribe();
     try {
       this.#dataplane = dataplane;
+      if (config.flowLogsLocalReporter) {
+        const { datastore } = this.#options;
+        const windowMs = config.flowLogsFlushInterval;
+        this.#flows = startFlowLog({ datastore, windowMs, metrics: this.#counters, clock, logger });
+      }
       // After the subscription stands, so that nothing falls in between.
       interfaces.read();
       this.#graph.setHostInterfaces(interfaces.list());
-      dataplane.update(this.#graph.drain());
+      this.#handOver();
       this.#counters.holds(this.#graph.sizes);
       dataplane.start();
       await dataplane.run(signal);
     } finally {
       events?.stop();
+      await this.#flows?.stop();
       filter.close?.();
     }
+  }
+
+  #handOver(): void {
+    if (!this.#dataplane) return;
+    const changes = this.#graph.drain();
+    this.#flows?.log.noteChanges(changes);
+    this.#dataplane.update(changes);
   }
 
   /** For those who plug workloads in; without it they take a default. */
@@ -249,7 +269,7 @@ export class Agent implements StatusSource {
     }
     if (!this.#inSync) return;
     if (configTouched) this.#checkConfig();
-    this.#dataplane?.update(this.#graph.drain());
+    this.#handOver();
     this.#counters.calculated(performance.now() - begun);
     this.#counters.holds(this.#graph.sizes);
   }
@@ -309,6 +329,14 @@ export class Agent implements StatusSource {
       );
       return false;
     }
+  }
+
+  serve(request: IncomingMessage, response: ServerResponse): boolean {
+    const counters = async () => {
+      if (!this.#filter) throw new Error(this.readiness());
+      return await this.#filter.counters();
+    };
+    return serveQueries({ flowLog: this.#flows?.log, counters }, request, response);
   }
 
   liveness(): string | undefined {

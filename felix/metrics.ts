@@ -1,6 +1,7 @@
 /** Felix's metrics under the names Calico's dashboards know (calico.md G.2). */
 
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+import { type Flow, reasonText } from "./flows/flow.ts";
 
 const SECONDS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 
@@ -9,6 +10,8 @@ export class FelixMetrics {
   readonly #applySeconds: Histogram;
   readonly #failures: Counter;
   readonly #cut: Counter;
+  readonly #flowPackets: Counter;
+  readonly #flowPacketsLost: Counter;
   readonly #gauges: {
     readonly endpoints: Gauge;
     readonly policies: Gauge;
@@ -39,6 +42,17 @@ export class FelixMetrics {
     this.#cut = new Counter({
       name: "calyx_felix_flows_cut",
       help: "Established connections that were ended because policy came to deny them.",
+      registers,
+    });
+    this.#flowPackets = new Counter({
+      name: "calyx_felix_policy_packets_total",
+      help: "New connections that were allowed and packets that were denied, by what decided; while flows are logged.",
+      labelNames: ["policy", "direction", "verdict"],
+      registers,
+    });
+    this.#flowPacketsLost = new Counter({
+      name: "calyx_felix_flow_log_lost_packets_total",
+      help: "Logged packets that the flow log did not see, because there were too many.",
       registers,
     });
     this.#gauges = {
@@ -75,5 +89,20 @@ export class FelixMetrics {
   applied(pass: { readonly milliseconds: number; readonly ok: boolean }): void {
     this.#applySeconds.observe(pass.milliseconds / 1000);
     if (!pass.ok) this.#failures.inc();
+  }
+
+  flow({ decidedBy, direction, verdict, packets }: Flow): void {
+    this.#flowPackets.inc({ policy: reasonText(decidedBy), direction, verdict }, packets);
+  }
+
+  /** A policy that is no more is not shown for ever. */
+  policyGone(policy: string): void {
+    for (const direction of ["ingress", "egress"]) {
+      for (const verdict of ["allow", "deny"]) this.#flowPackets.remove({ policy, direction, verdict });
+    }
+  }
+
+  flowPacketsLost(packets: number): void {
+    this.#flowPacketsLost.inc(packets);
   }
 }

@@ -2,11 +2,11 @@ import type { Command } from "commander";
 import { type DecisionStep, formatAsPath } from "node-bgp";
 import type { ExplainedAnswer } from "../../../bgp/queries.ts";
 import type { Context } from "../../context.ts";
+import { DaemonSocket, type SocketOptions, socket } from "../../daemon-socket.ts";
 import { CommandError } from "../../errors.ts";
 import { examples, newCommand, output } from "../../options.ts";
 import { jsonText } from "../../output/json.ts";
 import { yamlText } from "../../output/render.ts";
-import { DaemonSocket, type SocketOptions, socket } from "./socket.ts";
 
 interface Options extends SocketOptions {
   readonly output: string;
@@ -16,9 +16,9 @@ export function explainCommand(context: Context): Command {
   const command = newCommand("explain", "Say of every path to a prefix why it was chosen or not.")
     .argument("<prefix>", "a prefix; or an address, for the longest prefix that holds it")
     .addOption(output("table", "table, json or yaml").choices(["table", "json", "yaml"]))
-    .addOption(socket())
+    .addOption(socket("bgp"))
     .action(async (prefix: string, options: Options) => {
-      const daemon = new DaemonSocket(context, options);
+      const daemon = new DaemonSocket(context, "bgp", options);
       const paths = await daemon.ask<ExplainedAnswer[]>("/bgp/explain", { prefix });
       if (options.output === "json") context.stdout.write(jsonText(paths));
       else if (options.output === "yaml") context.stdout.write(await yamlText(paths));

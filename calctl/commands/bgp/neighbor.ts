@@ -2,11 +2,11 @@ import type { Command } from "commander";
 import type { Capability, MessageCounters, NeighborError, NeighborTransition } from "node-bgp";
 import type { NeighborAnswer } from "../../../bgp/queries.ts";
 import type { Context } from "../../context.ts";
+import { DaemonSocket, type SocketOptions, socket } from "../../daemon-socket.ts";
 import { examples, newCommand, output } from "../../options.ts";
 import { jsonText } from "../../output/json.ts";
 import { yamlText } from "../../output/render.ts";
 import { elapsed } from "./elapsed.ts";
-import { DaemonSocket, type SocketOptions, socket } from "./socket.ts";
 
 interface Options extends SocketOptions {
   readonly output: string;
@@ -16,9 +16,9 @@ export function neighborCommand(context: Context): Command {
   const command = newCommand("neighbor", "Show all that is known of one neighbor.")
     .argument("<address>", "the neighbor's address")
     .addOption(output("table", "table, json or yaml").choices(["table", "json", "yaml"]))
-    .addOption(socket())
+    .addOption(socket("bgp"))
     .action(async (address: string, options: Options) => {
-      const daemon = new DaemonSocket(context, options);
+      const daemon = new DaemonSocket(context, "bgp", options);
       const neighbor = await daemon.ask<NeighborAnswer>(`/bgp/neighbors/${encodeURIComponent(address)}`);
       if (options.output === "json") context.stdout.write(jsonText(neighbor));
       else if (options.output === "yaml") context.stdout.write(await yamlText(neighbor));

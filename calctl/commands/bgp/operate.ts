@@ -1,7 +1,7 @@
 import { type Command, Option } from "commander";
 import type { Context } from "../../context.ts";
+import { DaemonSocket, type SocketOptions, socket } from "../../daemon-socket.ts";
 import { examples, newCommand } from "../../options.ts";
-import { DaemonSocket, type SocketOptions, socket } from "./socket.ts";
 
 interface RefreshOptions extends SocketOptions {
   readonly in?: true;
@@ -16,7 +16,7 @@ export function refreshCommand(context: Context): Command {
     .argument("<address>", "a neighbor, or all")
     .option("--in", "only in: ask for its routes again (RFC 2918) and apply the import policy")
     .option("--out", "only out: apply the export policy again and send what it changes")
-    .addOption(socket())
+    .addOption(socket("bgp"))
     .action(async (neighbor: string, options: RefreshOptions) => {
       const direction = options.in === options.out ? "both" : options.in ? "in" : "out";
       await operate(context, options, "refresh", { neighbor, direction }, "Refreshed");
@@ -38,7 +38,7 @@ export function resetCommand(context: Context): Command {
   )
     .argument("<address>", "a neighbor, or all")
     .addOption(new Option("-m, --message <text>", "tell the neighbor's operator why (RFC 9003)"))
-    .addOption(socket())
+    .addOption(socket("bgp"))
     .action(async (neighbor: string, options: ResetOptions) => {
       await operate(context, options, "reset", { neighbor, message: options.message }, "Reset");
     });
@@ -56,7 +56,7 @@ export function shutdownGracefullyCommand(context: Context): Command {
   )
     .argument("<address>", "a neighbor, or all")
     .option("--undo", "back to normal")
-    .addOption(socket())
+    .addOption(socket("bgp"))
     .action(async (neighbor: string, options: ShutdownOptions) => {
       const done = options.undo ? "Back to normal:" : "Moving traffic away from";
       await operate(context, options, "shutdown-gracefully", { neighbor, on: String(!options.undo) }, done);
@@ -74,7 +74,7 @@ async function operate(
   parameters: Readonly<Record<string, string | undefined>>,
   done: string,
 ): Promise<void> {
-  const daemon = new DaemonSocket(context, options);
+  const daemon = new DaemonSocket(context, "bgp", options);
   const { neighbors } = await daemon.ask<{ neighbors: string[] }>(`/bgp/${what}`, parameters, "POST");
   context.stdout.write(
     neighbors.length === 1 ? `${done} ${neighbors[0]}\n` : `${done} ${neighbors.length} neighbors\n`,

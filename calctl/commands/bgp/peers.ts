@@ -1,12 +1,12 @@
 import type { Command } from "commander";
 import type { NeighborAnswer } from "../../../bgp/queries.ts";
 import type { Context } from "../../context.ts";
+import { DaemonSocket, type SocketOptions, socket } from "../../daemon-socket.ts";
 import { examples, newCommand, output } from "../../options.ts";
 import { jsonText } from "../../output/json.ts";
 import { yamlText } from "../../output/render.ts";
 import { table } from "../../output/table.ts";
 import { elapsed } from "./elapsed.ts";
-import { DaemonSocket, type SocketOptions, socket } from "./socket.ts";
 
 export const FORMATS = ["table", "wide", "json", "yaml"];
 
@@ -17,9 +17,9 @@ interface Options extends SocketOptions {
 export function peersCommand(context: Context): Command {
   const command = newCommand("peers", "Show the neighbors: their state, since when, how many prefixes.")
     .addOption(output("table", "table, wide, json or yaml").choices(FORMATS))
-    .addOption(socket())
+    .addOption(socket("bgp"))
     .action(async (options: Options) => {
-      const daemon = new DaemonSocket(context, options);
+      const daemon = new DaemonSocket(context, "bgp", options);
       const neighbors = await daemon.ask<NeighborAnswer[]>("/bgp/neighbors");
       if (options.output === "json") context.stdout.write(jsonText(neighbors));
       else if (options.output === "yaml") context.stdout.write(await yamlText(neighbors));

@@ -2,10 +2,10 @@ import { type Command, Option } from "commander";
 import { formatAsPath } from "node-bgp";
 import type { PathAnswer } from "../../../bgp/queries.ts";
 import type { Context, Output } from "../../context.ts";
+import { DaemonSocket, type SocketOptions, socket } from "../../daemon-socket.ts";
 import { examples, newCommand, output } from "../../options.ts";
 import { yamlText } from "../../output/render.ts";
 import { FORMATS } from "./peers.ts";
-import { DaemonSocket, type SocketOptions, socket } from "./socket.ts";
 
 interface Options extends SocketOptions {
   readonly output: string;
@@ -35,7 +35,7 @@ export function routesCommand(context: Context): Command {
       ),
     )
     .option("--advertised <address>", "what we tell this neighbor")
-    .addOption(socket())
+    .addOption(socket("bgp"))
     .action((prefix: string | undefined, options: Options) => routes(context, prefix, options));
   return examples(command, [
     ["The best path of every prefix.", "calctl bgp routes"],
@@ -47,7 +47,7 @@ export function routesCommand(context: Context): Command {
 
 async function routes(context: Context, prefix: string | undefined, options: Options): Promise<void> {
   const { received, advertised, family } = options;
-  const daemon = new DaemonSocket(context, options);
+  const daemon = new DaemonSocket(context, "bgp", options);
   const paths = daemon.lines<PathAnswer>("/bgp/routes", {
     prefix,
     received,

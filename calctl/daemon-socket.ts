@@ -1,30 +1,34 @@
-/** The BGP daemon of this host, asked over its status socket: the same in both of its modes. */
+/** A daemon of this host, asked over its status socket. */
 
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { Option } from "commander";
-import { fetchStatus, openStatus } from "../../../daemon/status-server.ts";
-import type { Context } from "../../context.ts";
-import { CommandError } from "../../errors.ts";
+import { fetchStatus, openStatus } from "../daemon/status-server.ts";
+import type { Context } from "./context.ts";
+import { CommandError } from "./errors.ts";
 
 export interface SocketOptions {
   readonly socket?: string;
 }
 
-export function socket(): Option {
+export type DaemonName = "bgp" | "felix";
+
+export function socket(daemon: DaemonName): Option {
   return new Option(
     "--socket <path>",
-    "the daemon's status socket (default: bgp.sock in $CALYX_RUN_DIR, else in /run/calyx)",
+    `the daemon's status socket (default: ${daemon}.sock in $CALYX_RUN_DIR, else in /run/calyx)`,
   );
 }
 
 export class DaemonSocket {
+  readonly #daemon: DaemonName;
   readonly #path: string;
 
-  constructor(context: Context, { socket }: SocketOptions) {
+  constructor(context: Context, daemon: DaemonName, { socket }: SocketOptions) {
+    this.#daemon = daemon;
     this.#path =
       socket === undefined
-        ? join(context.env["CALYX_RUN_DIR"] ?? "/run/calyx", "bgp.sock")
+        ? join(context.env["CALYX_RUN_DIR"] ?? "/run/calyx", `${daemon}.sock`)
         : resolve(context.cwd, socket);
   }
 
@@ -47,13 +51,14 @@ export class DaemonSocket {
       throw new CommandError("FAILED", text.trim());
     }
     for await (const line of createInterface({ input: answer, crlfDelay: Number.POSITIVE_INFINITY }))
-      yield JSON.parse(line) as T;
+      if (line !== "") yield JSON.parse(line) as T; // An empty one only says that the daemon is there.
     // A daemon that ends in the middle must not look like one that had no more to say.
     if (!answer.complete) throw new CommandError("FAILED", "the daemon ended in the middle of its answer");
   }
 
   #noDaemon(): CommandError {
-    return new CommandError("FAILED", `no BGP daemon answers at ${this.#path}; --socket names another one`);
+    const name = { bgp: "BGP daemon", felix: "felix" }[this.#daemon];
+    return new CommandError("FAILED", `no ${name} answers at ${this.#path}; --socket names another one`);
   }
 }
 

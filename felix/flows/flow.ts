@@ -1,0 +1,72 @@
+/** A flow as felix tells it: packets of one kind between two ends that one rule decided about. */
+
+import type { Ip } from "../../net/ip.ts";
+import type { Direction } from "../../policy/model.ts";
+import type { FlowReason } from "../dataplane/flow-prefix.ts";
+
+/** One end; with what is known of the address. */
+export interface FlowEnd {
+  readonly address: Ip;
+  readonly kind?: "workload" | "host-endpoint" | "node";
+  /** Of a workload. */
+  readonly namespace?: string;
+  readonly name?: string;
+}
+
+/**
+ * A connection between two workloads of one host is decided twice, on its way out and on its way in: two flows.
+ * Connections that policy allowed are counted when they begin, packets that it denied one by one.
+ */
+export interface Flow {
+  readonly source: FlowEnd;
+  readonly destination: FlowEnd;
+  /** By name where it has one. */
+  readonly protocol: string | number;
+  readonly port?: number;
+  readonly icmp?: { readonly type: number; readonly code: number };
+  /** `egress`: decided by what applies to the source; `ingress`: to the destination. */
+  readonly direction: Direction;
+  readonly verdict: "allow" | "deny";
+  readonly decidedBy: FlowReason;
+  readonly packets: number;
+  readonly bytes: number;
+  /** Milliseconds since the epoch. */
+  readonly first: number;
+  readonly last: number;
+}
+
+export interface FlowFilter {
+  /** Of either end. */
+  readonly namespace?: string | undefined;
+  /** What decided: a policy's key or its last part, a profile, a tier. */
+  readonly policy?: string | undefined;
+  readonly verdict?: "allow" | "deny" | undefined;
+}
+
+export function isWanted(flow: Flow, { namespace, policy, verdict }: FlowFilter): boolean {
+  if (verdict !== undefined && flow.verdict !== verdict) return false;
+  if (namespace !== undefined && ![flow.source.namespace, flow.destination.namespace].includes(namespace))
+    return false;
+  if (policy === undefined) return true;
+  const name = reasonName(flow.decidedBy);
+  return name === policy || name?.split("/").at(-1) === policy;
+}
+
+function reasonName(reason: FlowReason): string | undefined {
+  if (reason.kind === "tier-default") return reason.tier;
+  return reason.kind === "no-profile" ? undefined : reason.name;
+}
+
+/** As people and metrics name it, without the rule's number. */
+export function reasonText(reason: FlowReason): string {
+  switch (reason.kind) {
+    case "policy":
+      return reason.name;
+    case "profile":
+      return `profile ${reason.name}`;
+    case "tier-default":
+      return `tier ${reason.tier}`;
+    case "no-profile":
+      return "no profile";
+  }
+}
