@@ -190,6 +190,8 @@ async function main(): Promise<void> {
   // `calctl get … | head` ends us in the middle of writing: that is no error.
   process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
   const code = await run(process.argv.slice(2), processContext());
+  // To exit is to drop what a pipe has not taken yet.
+  await new Promise(taken => process.stdout.write("", taken));
   // A command that runs another program leaves that program's exit code.
   process.exit(code || process.exitCode);
 }
