@@ -200,7 +200,7 @@ class Conversion {
   ): void {
     const resource = this.#read(document, place, fields => {
       const metadata = fields.object("metadata");
-      const name = metadata.requiredString("name") ?? "";
+      const name = metadata.requiredName("name") ?? "";
       return convert(name, metadata.texts("labels") ?? {}, metadata.string("namespace") ?? "default");
     });
     if (resource) this.#put(resource, place);

@@ -3,7 +3,7 @@
  * asked for. Nothing throws: a field that is wrong reads as absent, so that all problems are found in one go.
  */
 
-import type { Path, Problem } from "../../crd-schemas/index.ts";
+import { isSubdomain, type Path, type Problem } from "../../crd-schemas/index.ts";
 
 export class Fields {
   readonly path: Path;
@@ -43,6 +43,14 @@ export class Fields {
     const value = this.string(name);
     if (value) return value;
     if (this.#problems.length === before) this.problem([name], "is missing", "text");
+    return undefined;
+  }
+
+  /** What names most things in Kubernetes; labels among them are shorter. */
+  requiredName(name: string): string | undefined {
+    const text = this.requiredString(name);
+    if (text === undefined || isSubdomain(text)) return text;
+    this.problem([name], `${shown(text)} is no name`, 'lower-case letters, digits, "-" and "."');
     return undefined;
   }
 

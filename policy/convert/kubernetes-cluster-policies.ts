@@ -134,7 +134,7 @@ function readMetadata(metadata: Fields): ObjectMeta {
   const labels = metadata.texts("labels");
   const annotations = metadata.texts("annotations");
   return {
-    name: metadata.requiredString("name") ?? "",
+    name: metadata.requiredName("name") ?? "",
     ...(labels && { labels }),
     ...(annotations && { annotations }),
   };

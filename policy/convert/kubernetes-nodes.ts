@@ -18,7 +18,7 @@ export interface KubernetesNode {
 
 /** Host names among the addresses are left out: policy does not ask DNS. */
 export function readNode(metadata: Fields, status: Fields): KubernetesNode {
-  const name = metadata.requiredString("name") ?? "";
+  const name = metadata.requiredName("name") ?? "";
   const labels = metadata.texts("labels") ?? {};
   const addresses = status.objects("addresses").flatMap(entry => {
     const type = entry.string("type");

@@ -56,7 +56,7 @@ export function readPod(document: Fields): KubernetesPod {
   ];
   return {
     namespace: metadata.string("namespace") ?? "default",
-    name: metadata.requiredString("name") ?? "",
+    name: metadata.requiredName("name") ?? "",
     labels: metadata.texts("labels") ?? {},
     serviceAccount: spec.string("serviceAccountName") ?? "default",
     node: spec.string("nodeName"),

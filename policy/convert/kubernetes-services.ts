@@ -38,7 +38,7 @@ export function readService(document: Fields): KubernetesService {
   const spec = document.object("spec");
   return {
     namespace: metadata.string("namespace") ?? "default",
-    name: metadata.requiredString("name") ?? "",
+    name: metadata.requiredName("name") ?? "",
     selector: spec.texts("selector"),
     ports: spec.objects("ports").flatMap(entry => {
       const port = entry.port("port");

@@ -255,6 +255,7 @@ describe("policy/state", () => {
           spec: {},
         },
         { apiVersion: "apps/v1", kind: "Deployment", metadata: { name: "d" } },
+        core("Namespace", { name: "My Shop" }),
       ]).map(text => text.split(": ")[0]),
       [
         "0 invalid ",
@@ -270,6 +271,7 @@ describe("policy/state", () => {
         "7 invalid spec.priority",
         "7 invalid spec.subject",
         "8 unknown-kind kind",
+        "9 invalid metadata.name",
       ],
     );
   });
