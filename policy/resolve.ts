@@ -130,6 +130,7 @@ function resolveRule(rule: RuleResource, direction: Direction, namespace: string
   const source = resolveEntity(rule.source, protocol, namespace, false);
   const destination = resolveEntity(rule.destination, protocol, namespace, direction === "egress");
   const ipVersion = rule.ipVersion ?? impliedVersion(protocol, source, destination);
+  if (asksForHttp(rule)) return { ...NEVER, annotations: rule.metadata?.annotations ?? {} };
   return {
     action: rule.action.toLowerCase() as Action,
     ...(ipVersion !== undefined && { ipVersion }),
@@ -142,6 +143,23 @@ function resolveRule(rule: RuleResource, direction: Direction, namespace: string
     annotations: rule.metadata?.annotations ?? {},
   };
 }
+
+/**
+ * What is asked of a request only a proxy could see, and there is none. Rules that ask it only ever allow, so they match
+ * nothing; Calico without its proxy lets the whole connection through.
+ */
+export function asksForHttp({ http }: RuleResource): boolean {
+  return (http?.methods?.length ?? 0) > 0 || (http?.paths?.length ?? 0) > 0;
+}
+
+/** No packet has a protocol and has it not. */
+const NEVER = {
+  action: "allow",
+  protocol: "TCP",
+  notProtocol: "TCP",
+  source: ANY_ENTITY,
+  destination: ANY_ENTITY,
+} as const;
 
 /** `servicePorts`: traffic to a service is traffic to its ports; traffic from one comes from any. */
 function resolveEntity(

@@ -7,8 +7,17 @@
  * there, a service has the pods it selects where nobody lists its endpoints. That is done when all have been read.
  */
 
-import { isKind, KINDS, type Problem, type Resource, validateResource } from "../../crd-schemas/index.ts";
+import {
+  isKind,
+  KINDS,
+  type Path,
+  type Problem,
+  type Resource,
+  type Rule,
+  validateResource,
+} from "../../crd-schemas/index.ts";
 import type { Ip } from "../../net/ip.ts";
+import { asksForHttp } from "../resolve.ts";
 import { selectorProblem } from "../selector/index.ts";
 import { Fields, isMapping } from "./fields.ts";
 import { convertNetworkPolicy, type RuleOrigins, readNetworkPolicy } from "./kubernetes.ts";
@@ -249,8 +258,17 @@ class Conversion {
       parseSelector: selectorProblem,
       ...this.#options,
     });
-    if (problems) this.#reportAll(place, "invalid", problems);
-    else this.#put(valid, place);
+    if (problems) {
+      this.#reportAll(place, "invalid", problems);
+      return;
+    }
+    this.#put(valid, place);
+    for (const path of httpRules(valid))
+      this.#report(place, "left-out", {
+        path,
+        message: "requests are not looked into: the rule matches nothing",
+        expected: "criteria on packets",
+      });
   }
 
   /** The same thing given twice is the later one, as when files are applied one after the other. */
@@ -322,4 +340,11 @@ function inNamespace(resource: Record<string, unknown>): Record<string, unknown>
   if (!isKind(kind) || !KINDS[kind].namespaced || !isMapping(metadata) || metadata["namespace"])
     return resource;
   return { ...resource, metadata: { ...metadata, namespace: "default" } };
+}
+
+function httpRules({ spec }: Resource): Path[] {
+  if (!("ingress" in spec) || !Array.isArray(spec.ingress)) return [];
+  return spec.ingress.flatMap((rule, i): Path[] =>
+    asksForHttp(rule as Rule) ? [["spec", "ingress", i, "http"]] : [],
+  );
 }

@@ -154,6 +154,15 @@ describe("policy/resolve", () => {
       assert.deepEqual([ruleForVersion(never, 4), ruleForVersion(never, 6)], [undefined, undefined]);
     });
 
+    it("match nothing where they ask what only a proxy could see", () => {
+      const http = { methods: ["GET"] };
+      const never = resolved({ http });
+      const always = resolved({ http: {} });
+      assert.equal(never.protocol, never.notProtocol);
+      assert.notEqual(never.protocol, undefined);
+      assert.equal(always.protocol, undefined);
+    });
+
     it("are kept only for the directions the policy governs", () => {
       const rules = [{ action: "Pass" }] satisfies Rule[];
       assert.deepEqual(resolvePolicy(np({})).types, ["ingress"]);

@@ -276,6 +276,18 @@ describe("policy/state", () => {
     );
   });
 
+  it("opens nothing by rules on requests, and says so", () => {
+    const rule = { action: "Allow", http: { methods: ["GET"] } };
+    const policy = v3("NetworkPolicy", "p", { selector: "all()", ingress: [rule] }, { namespace: "shop" });
+    const documents = [policy, pod("a", "10.0.0.1"), pod("b", "10.0.0.2")];
+    const { state } = policyState(documents);
+    const packet = { source: ip("10.0.0.1"), destination: ip("10.0.0.2"), protocol: 6, destinationPort: 80 };
+    assert.equal(new PolicyEvaluator(state).verdict(packet).verdict, "deny");
+    assert.deepEqual(problemsOf(documents), [
+      "0 left-out spec.ingress[0].http: requests are not looked into: the rule matches nothing",
+    ]);
+  });
+
   it("keeps what a newer version stored, where it is told to", () => {
     const newer = v3("NetworkPolicy", "p", { selector: "all()", colour: "red" });
     assert.deepEqual(policyState([newer]).state.policies, []);
