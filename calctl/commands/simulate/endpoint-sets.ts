@@ -25,6 +25,17 @@ export class EndpointSets {
     ].join("; ");
   }
 
+  /** A few columns wide: `all 50 in shop`, `shop/web and 3 more`. */
+  short(ids: readonly string[]): string {
+    const [first, ...others] = ids;
+    const namespace = namespaceOf(first!);
+    const isWhole =
+      this.#namespaces.get(namespace)?.length === ids.length &&
+      ids.every(id => namespaceOf(id) === namespace);
+    if (others.length === 0) return first!;
+    return isWhole ? `all ${ids.length} in ${namespace}` : `${first} and ${others.length} more`;
+  }
+
   #endpoints(ids: readonly string[]): string[] {
     if (ids.length === 0) return [];
     if (ids.length === this.#count && ids.length > 1) return [`all ${ids.length} endpoints`];

@@ -1,34 +1,80 @@
-/** All flows as a matrix, with the world outside among the sources, and what it comes to below. */
+/** All flows as a matrix, with hosts and the world outside among the sources. */
 
+import type { Peer } from "../../../policy/flows/peers.ts";
 import type { Reach } from "../../../policy/flows/reach.ts";
 import { trafficText } from "../../../policy/flows/traffic.ts";
+import { alikeGroups } from "./alike.ts";
+import { EndpointSets, outsideText } from "./endpoint-sets.ts";
 import { declaredText, type FlowPlan, type PeerFlows } from "./flows.ts";
 import { type MatrixCell, matrixText } from "./matrix-text.ts";
 import { packetText } from "./packets.ts";
-import { peerText } from "./peer-text.ts";
+
+/** Up to here every peer has its own line; above, those to which it comes to the same share one. */
+const LINES = 30;
 
 export function flowMatrix(plan: FlowPlan, reach: Reach): string {
-  const peers = [...plan.endpoints, ...plan.others];
-  const entries = peers.map(peer => {
-    const name = peerText(peer);
-    if (peer.kind !== "endpoints") return { name };
-    return { name, ports: plan.declared(peer) ? declaredText(reach.endpoint(peer.ids[0]!)!) : "any" };
-  });
+  const peers: readonly Peer[] = [...plan.endpoints, ...plan.others];
+  const cells = peers.map(from => peers.map(to => cellOf(plan, from, to)));
+  const portsOf = peers.map(peer => portsText(peer, plan, reach));
+  const groups =
+    peers.length <= LINES
+      ? peers.map((_, i) => [i])
+      : alikeGroups(
+          peers.length,
+          (from, to) => cellText(cells[from]![to]),
+          i => `${peers[i]!.kind} ${portsOf[i] ?? ""}`,
+        );
+  const sets = new EndpointSets(plan.endpoints.flatMap(({ ids }) => ids));
   return matrixText({
-    entries,
+    entries: groups.map(members => {
+      const name = nameOf(
+        members.map(i => peers[i]!),
+        sets,
+      );
+      const ports = portsOf[members[0]!];
+      return ports === undefined ? { name } : { name, ports };
+    }),
     cell: (from, to) => {
-      const target = peers[to]!;
-      const found = target.kind === "endpoints" ? plan.between(peers[from]!, target) : undefined;
-      return found && cellOf(found, plan.declared(found.to) !== undefined);
+      const [a, b] = [groups[from]!, groups[to]!];
+      // Within a group one talks to another, where a single endpoint would have only itself.
+      return cells[a[0]!]![from === to && b.length > 1 ? b[1]! : b[0]!];
     },
   });
 }
 
-function cellOf({ flows }: PeerFlows, declared: boolean): MatrixCell {
+function nameOf(members: readonly Peer[], sets: EndpointSets): string {
+  const ids = members.flatMap(peer => (peer.kind === "endpoints" ? peer.ids : []));
+  if (ids.length > 0) return sets.short(ids);
+  const [first] = members;
+  const name =
+    first!.kind === "outside"
+      ? outsideText(first!)
+      : `host ${first!.kind === "hosts" ? first!.names[0] : ""}`;
+  const count = members.reduce((sum, peer) => sum + (peer.kind === "hosts" ? peer.names.length : 1), 0);
+  return count === 1 ? name : `${name} and ${count - 1} more`;
+}
+
+/** Undefined for what is no target. */
+function portsText(peer: Peer, plan: FlowPlan, reach: Reach): string | undefined {
+  if (peer.kind !== "endpoints") return undefined;
+  return plan.declared(peer) ? declaredText(reach.endpoint(peer.ids[0]!)!) : "any";
+}
+
+function cellOf(plan: FlowPlan, from: Peer, to: Peer): MatrixCell | undefined {
+  if (to.kind !== "endpoints") return undefined;
+  const found = plan.between(from, to);
+  return found && flowsCell(found, plan.declared(to) !== undefined);
+}
+
+function flowsCell({ flows }: PeerFlows, declared: boolean): MatrixCell {
   const kinds = flows.map(({ kind }) => kind);
   const open = flows.filter(({ verdict }) => verdict.verdict === "allow").map(({ kind }) => kind);
   if (open.length === 0) return { open: "none" };
   if (open.length === kinds.length) return { open: "all" };
   const what = declared ? open.map(({ packet }) => packetText(packet)).join(", ") : trafficText(open, kinds);
   return { open: "some", what };
+}
+
+function cellText(cell: MatrixCell | undefined): string | undefined {
+  return cell && `${cell.open} ${cell.what ?? ""}`;
 }

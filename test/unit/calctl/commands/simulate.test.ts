@@ -307,13 +307,13 @@ describe("calctl simulate", () => {
       const { stdout } = await simulate("-f", "shop");
       assert.equal(
         stdout,
-        `   FROM                  PORTS            TO  1 2 3
-1  default/client        any                  - . a
-2  shop/db               5432/TCP             O - O
-3  shop/web              80/TCP, 443/TCP      O O -
-4  outside, other IPv4                        O . a
-5  outside, 10.0.0.0/8                        O . O
-6  outside, 10.1.0.0/16                       O . a
+        `   FROM                 PORTS            TO  1 2 3
+1  default/client       any                  - . a
+2  shop/db              5432/TCP             O - O
+3  shop/web             80/TCP, 443/TCP      O O -
+4  outside other IPv4                        O . a
+5  outside 10.0.0.0/8                        O . O
+6  outside 10.1.0.0/16                       O . a
 
 O  open   .  closed   -  itself
 a  80/TCP
@@ -358,12 +358,30 @@ spec:
       );
       write("shop/many.yml", pods.join("---\n"));
       const { stdout } = await simulate("-f", "shop");
-      assert.match(stdout, /^\d {2}many\/p0 and 29 more +80\/TCP/m);
+      assert.match(stdout, /^\d {2}all 30 in many +80\/TCP/m);
       const answers: { from: string; to: string }[] = await json("-f", "shop");
       assert.equal(
         answers.filter(({ from, to }) => from.startsWith("many/") && to.startsWith("many/")).length,
         30 * 29,
       );
+    });
+
+    it("puts together, where there are many, what is told apart but comes to the same", async () => {
+      // Each namespace is its own class: only its own pods come in, and all are of one pattern inside.
+      const texts = Array.from({ length: 12 }, (_, n) =>
+        ["a", "b", "c"]
+          .map(
+            name =>
+              `apiVersion: v1\nkind: Pod\nmetadata: {name: ${name}, namespace: ns${n}, labels: {name: ${name}}}\n---\n` +
+              `apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: ${name}, namespace: ns${n}}\n` +
+              `spec: {podSelector: {matchLabels: {name: ${name}}}, ingress: [{from: [{podSelector: {}}]}]}\n`,
+          )
+          .join("---\n"),
+      );
+      write("shop/many.yml", texts.join("---\n"));
+      const { stdout } = await simulate("-f", "shop");
+      assert.match(stdout, /^ \d {2}all 3 in ns0 +any/m);
+      assert.doesNotMatch(stdout, /ns0\/a/);
     });
 
     it("asks about every port with --all-ports", async () => {
