@@ -11,7 +11,7 @@ import type { EvaluatedEndpoint, EvaluatedHost, PolicyState } from "../policy-st
 import { enforceStaged, isStaged } from "../staged.ts";
 import type { Category } from "../verdict.ts";
 import type { Peer } from "./peers.ts";
-import { type KnownPort, type TrafficKind, trafficKinds } from "./traffic-kinds.ts";
+import { asksPorts, type KnownPort, type TrafficKind, trafficKinds } from "./traffic-kinds.ts";
 
 export class Reach {
   readonly state: PolicyState;
@@ -49,6 +49,18 @@ export class Reach {
     const source = this.#address(from, sender, version);
     const destination = this.#address(to, receiver, version);
     return source === undefined || destination === undefined ? undefined : [source, destination];
+  }
+
+  /** Of the first member. */
+  addressOf(peer: Peer, version: IpVersion): Ip | undefined {
+    return this.#address(peer, 0, version);
+  }
+
+  /** Whether any rule tells packets apart by where they come from: there are few of those. */
+  get asksSourcePorts(): boolean {
+    return [...this.state.policies, ...this.state.profiles].some(owner =>
+      [...owner.ingress, ...owner.egress].some(({ source }) => asksPorts(source)),
+    );
   }
 
   /** A workload and its own host are no matter of policy alone, so another host is taken where there is one. */

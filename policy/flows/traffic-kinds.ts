@@ -95,7 +95,7 @@ function portKinds(
   );
 }
 
-function asksPorts({ ports, notPorts, namedPorts, notNamedPorts }: EntityMatch): boolean {
+export function asksPorts({ ports, notPorts, namedPorts, notNamedPorts }: EntityMatch): boolean {
   return ports.length + notPorts.length + namedPorts.length + notNamedPorts.length > 0;
 }
 

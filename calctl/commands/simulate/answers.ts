@@ -5,7 +5,7 @@ import type { Packet } from "../../../policy/evaluate.ts";
 import type { Reach } from "../../../policy/flows/reach.ts";
 import type { Probe } from "../../documents/probes.ts";
 import { InvalidDocuments } from "../../documents/problem.ts";
-import { type Decisions, decisionsOf } from "./decision.ts";
+import { type Decisions, decidingSteps, decisionsOf } from "./decision.ts";
 import type { EndNames, NamedEnd } from "./names.ts";
 import { packetOf, packetText } from "./packets.ts";
 import type { RuleSources } from "./rule-sources.ts";
@@ -38,7 +38,7 @@ export function answerProbes(
       continue;
     }
     const { from, to, packet } = found as Question;
-    const decisions = decisionsOf(reach.evaluator.verdict(packet), sources);
+    const decisions = decisionsOf(decidingSteps(reach.evaluator.verdict(packet)), sources);
     const unmet = probe.expect !== undefined && probe.expect !== decisions.verdict && { unmet: probe.expect };
     answers.push({
       probe: probe.written,

@@ -10,7 +10,7 @@
  * asked, because there is no endpoint at that end.
  */
 
-import type { DirectionVerdict, Reason, Verdict } from "../../../policy/evaluate.ts";
+import type { Reason, Step, Verdict } from "../../../policy/evaluate.ts";
 import type { Direction } from "../../../policy/model.ts";
 import type { RuleSource, RuleSources } from "./rule-sources.ts";
 
@@ -30,28 +30,32 @@ export interface Decisions {
   readonly ingress: Decision | null;
 }
 
-export function decisionsOf({ verdict, directions }: Verdict, sources: RuleSources): Decisions {
-  return {
-    verdict,
-    egress: decisionIn(directions, "egress", sources),
-    ingress: decisionIn(directions, "ingress", sources),
-  };
+/** The steps that decided at each side; undefined where nobody was asked. */
+export interface DecidingSteps {
+  readonly verdict: "allow" | "deny";
+  readonly egress: Step | undefined;
+  readonly ingress: Step | undefined;
 }
 
 /** Of several that are asked in one direction (a workload, then its host) the one that denies, else the first. */
-function decisionIn(
-  directions: readonly DirectionVerdict[],
-  direction: Direction,
-  sources: RuleSources,
-): Decision | null {
-  const asked = directions.filter(one => one.direction === direction);
-  const decided = asked.find(one => one.verdict === "deny") ?? asked[0];
-  return decided === undefined ? null : decisionOf(decided, sources);
+export function decidingSteps({ verdict, directions }: Verdict): DecidingSteps {
+  const stepIn = (direction: Direction): Step | undefined => {
+    const asked = directions.filter(one => one.direction === direction);
+    return (asked.find(one => one.verdict === "deny") ?? asked[0])?.trace.at(-1);
+  };
+  return { verdict, egress: stepIn("egress"), ingress: stepIn("ingress") };
 }
 
-export function decisionOf({ verdict, direction, trace }: DirectionVerdict, sources: RuleSources): Decision {
-  const reason = trace.at(-1)!.reason;
-  return { verdict, ...reasonFields(reason, direction, sources) };
+export function decisionsOf({ verdict, egress, ingress }: DecidingSteps, sources: RuleSources): Decisions {
+  return {
+    verdict,
+    egress: egress ? decisionOf(egress, "egress", sources) : null,
+    ingress: ingress ? decisionOf(ingress, "ingress", sources) : null,
+  };
+}
+
+function decisionOf({ action, reason }: Step, direction: Direction, sources: RuleSources): Decision {
+  return { verdict: action === "deny" ? "deny" : "allow", ...reasonFields(reason, direction, sources) };
 }
 
 function reasonFields(reason: Reason, direction: Direction, sources: RuleSources): Omit<Decision, "verdict"> {

@@ -3,7 +3,7 @@
 import type { Peer } from "../../../policy/flows/peers.ts";
 import type { Reach } from "../../../policy/flows/reach.ts";
 import { trafficText } from "../../../policy/flows/traffic.ts";
-import { alikeGroups } from "./alike.ts";
+import { alikeGroups, type Cell, NOBODY } from "./alike.ts";
 import { EndpointSets, outsideText } from "./endpoint-sets.ts";
 import { declaredText, type FlowPlan, type PeerFlows } from "./flows.ts";
 import { type MatrixCell, matrixText } from "./matrix-text.ts";
@@ -19,11 +19,7 @@ export function flowMatrix(plan: FlowPlan, reach: Reach): string {
   const groups =
     peers.length <= LINES
       ? peers.map((_, i) => [i])
-      : alikeGroups(
-          peers.length,
-          (from, to) => cellText(cells[from]![to]),
-          i => `${peers[i]!.kind} ${portsOf[i] ?? ""}`,
-        );
+      : alikeGroups(peers.length, numbered(cells), i => `${peers[i]!.kind} ${portsOf[i] ?? ""}`);
   const sets = new EndpointSets(plan.endpoints.flatMap(({ ids }) => ids));
   return matrixText({
     entries: groups.map(members => {
@@ -68,13 +64,24 @@ function cellOf(plan: FlowPlan, from: Peer, to: Peer): MatrixCell | undefined {
 
 function flowsCell({ flows }: PeerFlows, declared: boolean): MatrixCell {
   const kinds = flows.map(({ kind }) => kind);
-  const open = flows.filter(({ verdict }) => verdict.verdict === "allow").map(({ kind }) => kind);
+  const open = flows.filter(({ steps }) => steps.verdict === "allow").map(({ kind }) => kind);
   if (open.length === 0) return { open: "none" };
   if (open.length === kinds.length) return { open: "all" };
   const what = declared ? open.map(({ packet }) => packetText(packet)).join(", ") : trafficText(open, kinds);
   return { open: "some", what };
 }
 
-function cellText(cell: MatrixCell | undefined): string | undefined {
-  return cell && `${cell.open} ${cell.what ?? ""}`;
+/** Each different cell as a number: they are compared more often than they are made. */
+function numbered(cells: readonly (readonly (MatrixCell | undefined)[])[]): Cell {
+  const known = new Map<string, number>();
+  const rows = cells.map(row =>
+    Uint32Array.from(row, cell => {
+      if (cell === undefined) return NOBODY;
+      const text = `${cell.open} ${cell.what ?? ""}`;
+      const number = known.get(text) ?? known.size + 1;
+      known.set(text, number);
+      return number;
+    }),
+  );
+  return (from, to) => rows[from]![to]!;
 }

@@ -4,7 +4,6 @@
  * listen there. Endpoints that no policy tells apart are asked once.
  */
 
-import type { Verdict } from "../../../policy/evaluate.ts";
 import {
   type EndpointPeer,
   type HostPeer,
@@ -15,12 +14,14 @@ import {
 import { isTunnel, kindsBetween, type Reach } from "../../../policy/flows/reach.ts";
 import type { TrafficKind } from "../../../policy/flows/traffic-kinds.ts";
 import { canonicalProtocol } from "../../../policy/model.ts";
-import type { EvaluatedEndpoint } from "../../../policy/policy-state.ts";
+import type { EvaluatedEndpoint, PortOfEndpoint } from "../../../policy/policy-state.ts";
+import { type DecidingSteps, decidingSteps } from "./decision.ts";
+import { DeclaredFlows } from "./declared-flows.ts";
 import { EPHEMERAL } from "./packets.ts";
 
 export interface Flow {
   readonly kind: TrafficKind;
-  readonly verdict: Verdict;
+  readonly steps: DecidingSteps;
 }
 
 /** All flows between two peers, or within one of several. */
@@ -36,41 +37,55 @@ export class FlowPlan {
   /** Hosts where policies can stand in their way, and the world outside. */
   readonly others: readonly (HostPeer | OutsidePeer)[];
   readonly #reach: Reach;
-  readonly #allPorts: boolean;
+  readonly #declared = new Map<EndpointPeer, readonly TrafficKind[]>();
+  readonly #atOnce: DeclaredFlows | undefined;
 
   constructor(reach: Reach, { allPorts = false } = {}) {
     this.#reach = reach;
-    this.#allPorts = allPorts;
     const { endpoints, hosts, outside } = peersOf([reach.state], declaredText);
     this.endpoints = endpoints;
     this.others = [...hosts, ...outside];
+    for (const peer of allPorts ? [] : endpoints) {
+      const { ports = [] } = reach.endpoint(peer.ids[0]!) ?? {};
+      if (ports.length > 0) this.#declared.set(peer, ports.map(declaredKind));
+    }
+    // All at once is about packets without a source port.
+    if (!reach.asksSourcePorts)
+      this.#atOnce = new DeclaredFlows(reach, [...endpoints, ...outside], this.#declared);
   }
 
   /** Undefined where it is asked about everything. */
   declared(peer: EndpointPeer): readonly TrafficKind[] | undefined {
-    const { ports = [] } = this.#reach.endpoint(peer.ids[0]!) ?? {};
-    if (ports.length === 0 || this.#allPorts) return undefined;
-    return ports.map(({ protocol, port }) => {
-      const canonical = canonicalProtocol(protocol)!;
-      return {
-        protocol: canonical,
-        destinationPorts: { low: port, high: port },
-        packet: { protocol: canonical, sourcePort: EPHEMERAL, destinationPort: port },
-      };
-    });
+    return this.#declared.get(peer);
   }
 
   /** Undefined where nobody sends: an endpoint to itself, or ends without a version in common. */
   between(from: Peer, to: EndpointPeer): PeerFlows | undefined {
+    const declared = this.#declared.get(to);
+    const known = this.#atOnce?.between(from, to);
+    if (declared && known)
+      return { from, to, flows: declared.map((kind, i) => ({ kind, steps: known[i]! })) };
     for (const version of [4, 6] as const) {
       const ends = this.#reach.ends(from, to, version);
       if (ends === undefined) continue;
-      const kinds = this.declared(to) ?? kindsBetween(from, to, version, [this.#reach]);
-      const flows = kinds.map(kind => ({ kind, verdict: this.#reach.verdict(...ends, kind) }));
-      return { from, to, flows: flows.filter(({ verdict }) => !isTunnel(verdict)) };
+      const kinds = declared ?? kindsBetween(from, to, version, [this.#reach]);
+      const flows = kinds.flatMap(kind => {
+        const verdict = this.#reach.verdict(...ends, kind);
+        return isTunnel(verdict) ? [] : [{ kind, steps: decidingSteps(verdict) }];
+      });
+      return { from, to, flows };
     }
     return undefined;
   }
+}
+
+function declaredKind({ protocol, port }: PortOfEndpoint): TrafficKind {
+  const canonical = canonicalProtocol(protocol)!;
+  return {
+    protocol: canonical,
+    destinationPorts: { low: port, high: port },
+    packet: { protocol: canonical, sourcePort: EPHEMERAL, destinationPort: port },
+  };
 }
 
 /** `80/TCP, 53/UDP`. */

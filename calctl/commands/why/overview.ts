@@ -5,7 +5,7 @@ import type { Peer } from "../../../policy/flows/peers.ts";
 import { isTunnel, kindsBetween, type Reach } from "../../../policy/flows/reach.ts";
 import { mergeTraffic, type Traffic, trafficText } from "../../../policy/flows/traffic.ts";
 import { CommandError } from "../../errors.ts";
-import { type Decisions, decisionsOf } from "../simulate/decision.ts";
+import { type Decisions, decidingSteps, decisionsOf } from "../simulate/decision.ts";
 import { commonAddresses, type NamedEnd } from "../simulate/names.ts";
 import type { RuleSources } from "../simulate/rule-sources.ts";
 
@@ -30,7 +30,7 @@ export function overview(reach: Reach, from: NamedEnd, to: NamedEnd, sources: Ru
   const asked = kinds
     .map(kind => ({ kind, verdict: reach.verdict(...ends, kind) }))
     .filter(({ verdict }) => !isTunnel(verdict))
-    .map(({ kind, verdict }) => ({ kind, decisions: decisionsOf(verdict, sources) }));
+    .map(({ kind, verdict }) => ({ kind, decisions: decisionsOf(decidingSteps(verdict), sources) }));
   const all = asked.map(({ kind }) => kind);
   const alike = Map.groupBy(asked, ({ decisions }) => JSON.stringify(decisions));
   const decisions = [...alike.values()].map(members => {
