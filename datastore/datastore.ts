@@ -60,6 +60,12 @@ export interface Datastore {
   /** Unreadable entries are skipped. Entries come in the order of their paths in Calico's layout (`layout.ts`). */
   list<K extends Kind>(query: Query<K>, options?: OperationOptions): Promise<Listing<K>>;
 
+  /**
+   * The same in portions, all of one revision, for those who need not hold it all; entries in no particular order.
+   * @throws DatastoreError Compacted: too much time has passed between two portions, and it has to be begun again
+   */
+  listPages<K extends Kind>(query: Query<K>, options?: OperationOptions): AsyncIterable<Listing<K>>;
+
   /** @throws DatastoreError AlreadyExists, Full */
   create<K extends Kind>(key: Key<K>, value: Value, options?: OperationOptions): Promise<Entry<K>>;
 

@@ -18,15 +18,12 @@ import type {
   WatchOptions,
 } from "./datastore.ts";
 import { defaultAllowEntry, isDefaultAllow, queryHasDefaultAllow } from "./default-allow.ts";
-import { DatastoreError, DatastoreErrorCode } from "./errors.ts";
+import { DatastoreError, DatastoreErrorCode, isDatastoreError } from "./errors.ts";
 import { type Key, type Kind, key, type Query, queryMatches } from "./key.ts";
 import type { KeyValue, KeyValueEvent, KeyValueStore } from "./key-value-store.ts";
 import { keyAt, pathOf, rangeOf } from "./layout.ts";
 import { decodeValue, encodeValue, type Stamps, systemStamps, withCreationStamps } from "./metadata.ts";
 import { isTieredPolicy, legacyName } from "./policy-name.ts";
-
-/** Decoding 1,000 values takes some 5 ms; then whoever shares the event loop (BGP keepalives) gets a turn. */
-const DECODE_AT_ONCE = 1000;
 
 export interface KeyValueDatastoreOptions {
   readonly logger?: Logger | undefined;
@@ -52,18 +49,49 @@ export class KeyValueDatastore implements Datastore {
   }
 
   async list<K extends Kind>(query: Query<K>, options?: OperationOptions): Promise<Listing<K>> {
+    for (;;) {
+      try {
+        return await this.#listAll(query, options);
+      } catch (error) {
+        if (!isDatastoreError(error, DatastoreErrorCode.Compacted)) throw error;
+      }
+    }
+  }
+
+  async *listPages<K extends Kind>(query: Query<K>, options?: OperationOptions): AsyncIterable<Listing<K>> {
+    // Which of two policies of one name counts, only the whole tells; and what is nowhere stored comes with the whole.
+    if (isTieredPolicy(query.kind) || queryHasDefaultAllow(query)) {
+      yield await this.list(query, options);
+      return;
+    }
+    for await (const { items, revision } of this.#store.pages(rangeOf(query), options)) {
+      const entries = items.flatMap(item => {
+        const stored = keyAt(query.kind, item.path);
+        const entry = stored && this.#decodeOrSkip(stored, item);
+        return entry && queryMatches(query, entry.key) ? [entry] : [];
+      });
+      yield { entries, revision };
+      await nextTurn();
+    }
+  }
+
+  async #listAll<K extends Kind>(query: Query<K>, options?: OperationOptions): Promise<Listing<K>> {
     // Older Calicos store a policy under a longer name, so a name prefix does not narrow the range.
     const { namePrefix: _, ...anyName } = query;
     const wanted = isTieredPolicy(query.kind) ? (anyName as Query<K>) : query;
-    const { items, revision } = await this.#store.range(rangeOf(wanted), options);
     const entries: Entry<K>[] = [];
     const legacy: Entry<K>[] = [];
-    for (let i = 0; i < items.length; i++) {
-      if (i > 0 && i % DECODE_AT_ONCE === 0) await nextTurn();
-      const stored = keyAt(query.kind, items[i]!.path);
-      const entry = stored && this.#decodeOrSkip(stored, items[i]!);
-      if (!entry || !queryMatches(query, entry.key)) continue;
-      (entry.key.name === stored.name ? entries : legacy).push(entry);
+    let revision = "" as Revision;
+    for await (const page of this.#store.pages(rangeOf(wanted), options)) {
+      // Decoding a page takes some 5 ms; then whoever shares the event loop (BGP keepalives) gets a turn.
+      if (revision !== "") await nextTurn();
+      revision = page.revision;
+      for (const item of page.items) {
+        const stored = keyAt(query.kind, item.path);
+        const entry = stored && this.#decodeOrSkip(stored, item);
+        if (!entry || !queryMatches(query, entry.key)) continue;
+        (entry.key.name === stored.name ? entries : legacy).push(entry);
+      }
     }
     addUnshadowed(entries, legacy);
     if (queryHasDefaultAllow(query)) insertInOrder(entries, defaultAllowEntry() as Entry<Kind> as Entry<K>);

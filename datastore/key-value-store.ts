@@ -22,6 +22,12 @@ export interface KeyValue {
   readonly revision: Revision;
 }
 
+export interface Page {
+  readonly items: KeyValue[];
+  /** Of all pages. */
+  readonly revision: Revision;
+}
+
 export type WriteResult =
   | { readonly written: true; readonly revision: Revision }
   /** What is there instead, if anything. */
@@ -54,11 +60,11 @@ export interface KeyValueBatch {
 
 export interface KeyValueStore {
   get(path: string, options?: OperationOptions): Promise<KeyValue | undefined>;
-  /** A consistent picture of the range at `revision`, in path order. */
-  range(
-    range: PathRange,
-    options?: OperationOptions,
-  ): Promise<{ readonly items: KeyValue[]; readonly revision: Revision }>;
+  /**
+   * A consistent picture of the range at one revision, in path order, in pages of some thousand, one at least. What
+   * reads them need not hold them all. @throws Compacted: it has to be begun again
+   */
+  pages(range: PathRange, options?: OperationOptions): AsyncIterable<Page>;
   create(path: string, value: string, options?: OperationOptions): Promise<WriteResult>;
   update(path: string, value: string, revision: Revision, options?: OperationOptions): Promise<WriteResult>;
   delete(path: string, revision?: Revision, options?: OperationOptions): Promise<DeleteResult>;

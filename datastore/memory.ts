@@ -13,6 +13,7 @@ import type {
   KeyValueBatch,
   KeyValueEvent,
   KeyValueStore,
+  Page,
   PathRange,
   WriteResult,
 } from "./key-value-store.ts";
@@ -32,6 +33,9 @@ export class MemoryStore implements KeyValueStore {
   #compacted = 0;
   readonly #watchers = new Set<Watcher>();
 
+  /** Entries of one page. */
+  pageSize = 1000;
+
   /** Called before each operation: throw (or wait) here to make it fail (or be slow). */
   onOperation: ((operation: MemoryOperation, path: string) => void | Promise<void>) | undefined;
 
@@ -40,10 +44,13 @@ export class MemoryStore implements KeyValueStore {
     return this.#at(path);
   }
 
-  async range(range: PathRange): Promise<{ items: KeyValue[]; revision: Revision }> {
+  async *pages(range: PathRange): AsyncIterable<Page> {
     await this.onOperation?.("range", range.start);
     const paths = [...this.#items.keys()].filter(path => within(range, path)).sort();
-    return { items: paths.map(path => this.#at(path)!), revision: text(this.#revision) };
+    const items = paths.map(path => this.#at(path)!);
+    const revision = text(this.#revision);
+    do yield { items: items.splice(0, this.pageSize), revision };
+    while (items.length > 0);
   }
 
   async create(path: string, value: string): Promise<WriteResult> {

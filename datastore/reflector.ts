@@ -2,8 +2,8 @@
  * Keeps a consumer's picture of some queries up to date for as long as it runs: list, watch, and whatever it
  * takes to get back to watching. This is what the agents live on.
  *
- * What the consumer can rely on: applying the updates in order to an empty picture gives, after each batch, a
- * state that each query's part of the store had; every deletion is told, also one that happened while the store
+ * What the consumer can rely on: once a query has been listed, applying the updates in order to an empty picture gives,
+ * after each batch, a state that its part of the store had; every deletion is told, also one that happened while the store
  * could not be reached; what has not changed is not repeated. `in-sync` comes exactly once, after all queries
  * have been listed. A lost store changes nothing for the consumer: the last known state stays in force.
  *
@@ -16,7 +16,8 @@ import { type Clock, systemClock } from "../daemon/clock.ts";
 import type { Logger } from "../daemon/log.ts";
 import type { Datastore, Listing, Revision, Value, WatchEvent } from "./datastore.ts";
 import { DatastoreErrorCode, isDatastoreError } from "./errors.ts";
-import { type Key, type Kind, keyText, type Query } from "./key.ts";
+import { type Key, type Kind, key, keyText, type Query } from "./key.ts";
+import { isNamespaced } from "./layout.ts";
 
 export type Update<K extends Kind = Kind> =
   | { readonly type: "put"; readonly key: Key<K>; readonly value: Value; readonly revision: Revision }
@@ -37,8 +38,8 @@ export interface ReflectorOptions {
   readonly backoff?: { readonly firstMs?: number; readonly maxMs?: number };
 }
 
-/** What the consumer has been told of one query. */
-type Known = Map<string, { readonly key: Key; revision: Revision }>;
+/** What the consumer has been told of one query: name (and namespace) to revision. There may be 100,000 of these. */
+type Known = Map<string, Revision>;
 
 export class Reflector {
   readonly #options: ReflectorOptions;
@@ -94,9 +95,9 @@ export class Reflector {
     while (!signal.aborted) {
       try {
         if (from === undefined) {
-          const listing = await datastore.list(query, { signal });
-          await this.#deliver(difference(known, listing));
-          from = listing.revision;
+          from = this.#unlisted.has(query)
+            ? await this.#listFirst(query, known, signal)
+            : await this.#listAgain(query, known, signal);
           this.#progress.set(query, from);
           this.#listed(query);
         }
@@ -119,6 +120,30 @@ export class Reflector {
       }
       await this.#clock.sleep(backoff.next(), signal).catch(() => {});
     }
+  }
+
+  /**
+   * Portion by portion: until all is listed nobody takes it for a whole, and nobody has to hold it. What an attempt that
+   * broke off has told already is not told again, and what has gone since is told at the end.
+   */
+  async #listFirst(query: Query, known: Known, signal: AbortSignal): Promise<Revision> {
+    const told = known.size > 0 ? new Set<string>() : undefined;
+    let revision = "" as Revision;
+    for await (const page of this.#options.datastore.listPages(query, { signal })) {
+      revision = page.revision;
+      for (const { key } of page.entries) told?.add(idOf(key));
+      await this.#deliver(newOf(known, page));
+    }
+    if (told) await this.#deliver(goneOf(query, known, told));
+    return revision;
+  }
+
+  /** In one step, from one state to another. */
+  async #listAgain(query: Query, known: Known, signal: AbortSignal): Promise<Revision> {
+    const listing = await this.#options.datastore.list(query, { signal });
+    const listed = new Set(listing.entries.map(entry => idOf(entry.key)));
+    await this.#deliver([...goneOf(query, known, listed), ...newOf(known, listing)]);
+    return listing.revision;
   }
 
   async #deliver(updates: Update[]): Promise<void> {
@@ -145,7 +170,7 @@ export class Reflector {
           "a stored value cannot be read, treating it as deleted",
         );
       }
-      if (known.delete(keyText(event.key))) updates.push({ type: "delete", key: event.key });
+      if (known.delete(idOf(event.key))) updates.push({ type: "delete", key: event.key });
     }
     return updates;
   }
@@ -185,26 +210,38 @@ class ConsumerFailure extends Error {
 
 /** False if this revision is what the consumer already has. */
 function learn(known: Known, key: Key, revision: Revision): boolean {
-  const text = keyText(key);
-  const previous = known.get(text);
-  if (!previous) known.set(text, { key, revision });
-  else if (previous.revision === revision) return false;
-  else previous.revision = revision;
+  const id = idOf(key);
+  if (known.get(id) === revision) return false;
+  known.set(id, revision);
   return true;
 }
 
-/** From what is known to what was listed; afterwards that is what is known. */
-function difference(known: Known, listing: Listing): Update[] {
+/** Of a key whose kind is known; a namespace has no slash. */
+function idOf({ name, namespace }: Key): string {
+  return namespace === undefined ? name : `${namespace}/${name}`;
+}
+
+function keyOf({ kind }: Query, id: string): Key {
+  if (!isNamespaced(kind) && kind !== "BlockAffinity") return key(kind, id);
+  const slash = id.indexOf("/");
+  return key(kind, id.slice(slash + 1), id.slice(0, slash));
+}
+
+/** What is known and not listed; afterwards it is not known. */
+function goneOf(query: Query, known: Known, listed: ReadonlySet<string>): Update[] {
   const updates: Update[] = [];
-  if (known.size > 0) {
-    const listed = new Set(listing.entries.map(entry => keyText(entry.key)));
-    for (const [text, { key }] of known) {
-      if (listed.has(text)) continue;
-      known.delete(text);
-      updates.push({ type: "delete", key });
-    }
+  for (const id of known.keys()) {
+    if (listed.has(id)) continue;
+    known.delete(id);
+    updates.push({ type: "delete", key: keyOf(query, id) });
   }
-  for (const { key, value, revision } of listing.entries) {
+  return updates;
+}
+
+/** What is listed and not known as it is; afterwards it is. */
+function newOf(known: Known, { entries }: Listing): Update[] {
+  const updates: Update[] = [];
+  for (const { key, value, revision } of entries) {
     if (learn(known, key, revision)) updates.push({ type: "put", key, value, revision });
   }
   return updates;

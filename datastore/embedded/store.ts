@@ -22,6 +22,7 @@ import type {
   KeyValue,
   KeyValueBatch,
   KeyValueStore,
+  Page,
   PathRange,
   WriteResult,
 } from "../key-value-store.ts";
@@ -29,6 +30,7 @@ import { ChangeFeed, type ChangeLog, type ChangeRow } from "./change-feed.ts";
 import { Doorbell } from "./doorbell.ts";
 import { Reserve } from "./reserve.ts";
 import { openDatabase } from "./schema.ts";
+import { PAGE, readPages } from "./snapshot.ts";
 import { isBusy, toDatastoreError } from "./sqlite-error.ts";
 
 export const DEFAULT_PATH = "/var/lib/calyx/datastore.db";
@@ -106,21 +108,18 @@ export class EmbeddedStore implements KeyValueStore {
     return this.#attempt(({ sql }) => keyValue(sql.get.get(path)), options?.signal);
   }
 
-  range(
-    { start, end }: PathRange,
-    options?: OperationOptions,
-  ): Promise<{ items: KeyValue[]; revision: Revision }> {
-    return this.#attempt(({ db, sql }) => {
-      // One transaction, or a write between the two reads would tear them.
-      db.exec("BEGIN");
-      try {
-        const { revision } = bounds(sql);
-        const rows = sql.range.all(start, end) as unknown as EntryRow[];
-        return { items: rows.map(row => keyValue(row)!), revision: text(revision) };
-      } finally {
-        db.exec("COMMIT");
-      }
-    }, options?.signal);
+  async *pages(range: PathRange, options?: OperationOptions): AsyncIterable<Page> {
+    const first = await this.#attempt(({ db, sql }) => firstPage(db, sql, range), options?.signal);
+    if (first.items.length < PAGE) {
+      yield first;
+      return;
+    }
+    const reader = await this.#attempt(() => openDatabase(this.path), options?.signal);
+    try {
+      yield* readPages(reader, range);
+    } catch (error) {
+      throw toDatastoreError(error, this.path);
+    }
   }
 
   create(path: string, value: string, options?: OperationOptions): Promise<WriteResult> {
@@ -353,7 +352,9 @@ function prepareStatements(db: DatabaseSync) {
     bounds: statement("SELECT revision, compacted FROM counter"),
     next: statement("UPDATE counter SET revision = revision + 1 RETURNING revision"),
     get: statement("SELECT path, revision, value FROM entry WHERE path = ?"),
-    range: statement("SELECT path, revision, value FROM entry WHERE path >= ? AND path < ? ORDER BY path"),
+    range: statement(
+      "SELECT path, revision, value FROM entry WHERE path >= ? AND path < ? ORDER BY path LIMIT ?",
+    ),
     insert: statement("INSERT INTO entry (path, revision, value) VALUES (?, ?, ?)"),
     replace: statement("UPDATE entry SET revision = ?, value = ? WHERE path = ?"),
     remove: statement("DELETE FROM entry WHERE path = ?"),
@@ -367,6 +368,18 @@ function prepareStatements(db: DatabaseSync) {
     forget: statement("DELETE FROM change WHERE revision <= ?"),
     compacted: statement("UPDATE counter SET compacted = max(compacted, ?)"),
   };
+}
+
+/** In one transaction, or a write between the two reads would tear them. */
+function firstPage(db: DatabaseSync, sql: Statements, { start, end }: PathRange): Page {
+  db.exec("BEGIN");
+  try {
+    const { revision } = bounds(sql);
+    const rows = sql.range.all(start, end, PAGE) as unknown as EntryRow[];
+    return { items: rows.map(row => keyValue(row)!), revision: text(revision) };
+  } finally {
+    db.exec("COMMIT");
+  }
 }
 
 function bounds(sql: Statements): { revision: number; compacted: number } {

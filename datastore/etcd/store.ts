@@ -5,12 +5,12 @@
 
 import type { ICompare, IKeyValue, IRequestOp, ITxnResponse } from "etcd3";
 import type { OperationOptions, Revision } from "../datastore.ts";
-import { DatastoreErrorCode, isDatastoreError } from "../errors.ts";
 import type {
   DeleteResult,
   KeyValue,
   KeyValueBatch,
   KeyValueStore,
+  Page,
   PathRange,
   WriteResult,
 } from "../key-value-store.ts";
@@ -39,17 +39,19 @@ export class EtcdStore implements KeyValueStore {
     return keyValue(kvs[0]);
   }
 
-  async range(
-    range: PathRange,
-    options?: OperationOptions,
-  ): Promise<{ items: KeyValue[]; revision: Revision }> {
+  async *pages({ start, end }: PathRange, options?: OperationOptions): AsyncIterable<Page> {
+    let revision: Revision | undefined;
+    let key = bytes(start);
     for (;;) {
-      try {
-        return await this.#pages(range, options);
-      } catch (error) {
-        // Compacted between two pages: the picture has to be taken again.
-        if (!isDatastoreError(error, DatastoreErrorCode.Compacted)) throw error;
-      }
+      const page = await this.#connection.read(
+        ({ kv }) => kv.range({ key, range_end: bytes(end), limit: PAGE, revision: revision ?? 0 }),
+        options,
+      );
+      revision ??= page.header.revision as Revision;
+      yield { items: page.kvs.map(item => keyValue(item)!), revision };
+      const last = page.kvs.at(-1);
+      if (!page.more || !last) return;
+      key = Buffer.concat([last.key, Buffer.of(0)]);
     }
   }
 
@@ -102,26 +104,6 @@ export class EtcdStore implements KeyValueStore {
     // The watches cancel their streams when they notice; closing under them would look like a failure.
     await new Promise(resolve => setImmediate(resolve));
     this.#connection.close();
-  }
-
-  async #pages(
-    { start, end }: PathRange,
-    options: OperationOptions | undefined,
-  ): Promise<{ items: KeyValue[]; revision: Revision }> {
-    const items: KeyValue[] = [];
-    let revision: Revision | undefined;
-    let key = bytes(start);
-    for (;;) {
-      const page = await this.#connection.read(
-        ({ kv }) => kv.range({ key, range_end: bytes(end), limit: PAGE, revision: revision ?? 0 }),
-        options,
-      );
-      revision ??= page.header.revision as Revision;
-      for (const item of page.kvs) items.push(keyValue(item)!);
-      const last = page.kvs.at(-1);
-      if (!page.more || !last) return { items, revision };
-      key = Buffer.concat([last.key, Buffer.of(0)]);
-    }
   }
 
   #transaction(

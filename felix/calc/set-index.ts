@@ -33,6 +33,9 @@ export interface SetItem {
 /** What an item adds to the sets it is in; its labels are the index's. A hundred thousand of these are held. */
 type Contribution = Pick<SetItem, "nets" | "ports">;
 
+/** Different lists of ports that are remembered, so as to be held once. */
+const PORT_LISTS = 1000;
+
 interface UsedSet {
   readonly ref: SetRef;
   uses: number;
@@ -41,6 +44,7 @@ interface UsedSet {
 export class SetIndex implements Membership {
   readonly #sets = new Map<string, UsedSet>();
   readonly #items = new Map<string, Contribution>();
+  readonly #portLists = new Map<string, readonly NamedPort[]>();
   readonly #members = new CountedMembers();
   readonly #services = new ServiceSets(this.#members);
   readonly #index = new LabelIndex<string, string>({
@@ -74,7 +78,7 @@ export class SetIndex implements Membership {
 
   setItem(id: string, { labels, parents, nets, ports }: SetItem): void {
     const former = this.#items.get(id);
-    const now: Contribution = { nets, ports };
+    const now: Contribution = { nets, ports: this.#samePorts(ports) };
     if (!former) this.#items.set(id, now);
     else if (!sameContribution(former, now)) {
       for (const set of this.#index.selectorsMatching(id)) this.#contribute(set, id, "remove");
@@ -114,6 +118,17 @@ export class SetIndex implements Membership {
 
   get sizes(): { sets: number; items: number } {
     return { sets: this.#sets.size, items: this.#items.size };
+  }
+
+  /** Pods of one kind have the same ports, and one list of them is enough. */
+  #samePorts(ports: readonly NamedPort[]): readonly NamedPort[] {
+    if (ports.length === 0) return ports;
+    const text = JSON.stringify(ports);
+    const held = this.#portLists.get(text);
+    if (held) return held;
+    if (this.#portLists.size === PORT_LISTS) this.#portLists.clear();
+    this.#portLists.set(text, ports);
+    return ports;
   }
 
   #contribute(set: string, itemId: string, what: "add" | "remove"): void {

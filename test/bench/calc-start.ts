@@ -1,6 +1,6 @@
 /**
- * `node --expose-gc test/bench/calc-start.ts [REMOTE]`: from nothing to in sync, with 100,000 endpoints on other hosts,
- * 100 here and 1,000 policies: the calculation alone, fed from memory, and through the embedded datastore in a temporary
+ * `node --expose-gc test/bench/calc-start.ts [REMOTExPOLICIES...]`: from nothing to in sync, with 100,000 endpoints on other hosts,
+ * 100 here and 1,000 policies, and with 10,000: the calculation alone, fed from memory, and through the embedded datastore in a temporary
  * directory, as the agent is. Each in a process of its own, so that memory is its own. Budget in DESIGN.md: 5 s, 400 MB.
  */
 
@@ -18,12 +18,17 @@ import { CalcGraph } from "../../felix/calc/graph.ts";
 
 const NODE = "here";
 const LOCAL = 100;
-const POLICIES = 1_000;
 const APPS = 200;
 
-function* resources(
-  remote: number,
-): Generator<{ kind: Kind; name: string; namespace?: string; value: unknown }> {
+interface Size {
+  readonly remote: number;
+  readonly policies: number;
+}
+
+function* resources({
+  remote,
+  policies,
+}: Size): Generator<{ kind: Kind; name: string; namespace?: string; value: unknown }> {
   const resource = (kind: Kind, name: string, spec: object, namespace?: string, labels?: object) => {
     const metadata = { name, ...(namespace && { namespace }), ...(labels && { labels }) };
     const value = { apiVersion: "projectcalico.org/v3", kind, metadata, spec };
@@ -36,7 +41,7 @@ function* resources(
       egress: [{ action: "Allow" }],
     });
   }
-  for (let i = 0; i < POLICIES; i++) {
+  for (let i = 0; i < policies; i++) {
     const namespace = `ns${i % 50}`;
     const app = (n: number) => `app == 'app${(i + n) % APPS}'`;
     yield resource(
@@ -90,6 +95,7 @@ function* resources(
 interface Result {
   what: string;
   remote: number;
+  policies: number;
   inSyncMs: number;
   drainMs: number;
   rssMb: number;
@@ -107,7 +113,7 @@ const graphOf = () =>
     },
   });
 
-function finish(what: string, remote: number, begin: number, graph: CalcGraph): Result {
+function finish(what: string, size: Size, begin: number, graph: CalcGraph): Result {
   const inSyncMs = performance.now() - begin;
   const changes: Changes = graph.drain();
   const drainMs = performance.now() - begin - inSyncMs;
@@ -118,25 +124,25 @@ function finish(what: string, remote: number, begin: number, graph: CalcGraph): 
   const { sets, activePolicies } = graph.sizes;
   const megabytes = (bytes: number) => bytes / 1e6;
   const heapMb = megabytes(process.memoryUsage().heapUsed);
-  return { what, remote, inSyncMs, drainMs, rssMb: megabytes(rss), heapMb, sets, members, activePolicies };
+  return { what, ...size, inSyncMs, drainMs, rssMb: megabytes(rss), heapMb, sets, members, activePolicies };
 }
 
 /** As a stream that nobody keeps. */
-function fromMemory(remote: number): Result {
+function fromMemory(size: Size): Result {
   const graph = graphOf();
   const begin = performance.now();
   let batch: Update[] = [];
-  for (const { kind, name, namespace, value } of resources(remote)) {
+  for (const { kind, name, namespace, value } of resources(size)) {
     batch.push({ type: "put", key: key(kind, name, namespace), value, revision: "1" } as unknown as Update);
     if (batch.length < 1_000) continue;
     graph.apply(batch);
     batch = [];
   }
   graph.apply(batch);
-  return finish("memory", remote, begin, graph);
+  return finish("memory", size, begin, graph);
 }
 
-async function fromStore(store: Datastore, remote: number): Promise<Result> {
+async function fromStore(store: Datastore, size: Size): Promise<Result> {
   const stop = new AbortController();
   const begin = performance.now();
   const graph = graphOf();
@@ -146,7 +152,7 @@ async function fromStore(store: Datastore, remote: number): Promise<Result> {
     queries: graph.queries,
     onUpdates: updates => graph.apply(updates),
     onStatus: status => {
-      if (status === "in-sync") result.resolve(finish("embedded", remote, begin, graph));
+      if (status === "in-sync") result.resolve(finish("embedded", size, begin, graph));
     },
     clock: systemClock,
   });
@@ -157,15 +163,15 @@ async function fromStore(store: Datastore, remote: number): Promise<Result> {
   return finished;
 }
 
-async function inside(what: string, remote: number, directory: string): Promise<void> {
+async function inside(what: string, size: Size, directory: string): Promise<void> {
   let result: Result | undefined;
-  if (what === "memory") result = fromMemory(remote);
+  if (what === "memory") result = fromMemory(size);
   else {
     const store = await openEmbedded({ path: join(directory, "store.db") });
     if (what === "fill") {
-      for (const { kind, name, namespace, value } of resources(remote))
+      for (const { kind, name, namespace, value } of resources(size))
         await store.create(key(kind, name, namespace), value as never);
-    } else result = await fromStore(store, remote);
+    } else result = await fromStore(store, size);
     await store.close();
   }
   if (result) process.stdout.write(`${JSON.stringify(result)}\n`);
@@ -186,10 +192,11 @@ function child(...args: readonly string[]): Promise<string> {
   });
 }
 
-async function outside(remotes: readonly number[]): Promise<void> {
+async function outside(sizes: readonly string[]): Promise<void> {
   const columns = [
     "what",
     "remote",
+    "policies",
     "inSyncMs",
     "drainMs",
     "rssMb",
@@ -200,12 +207,12 @@ async function outside(remotes: readonly number[]): Promise<void> {
   ] as const;
   process.stdout.write(`${columns.map(name => name.padStart(15)).join("")}\n`);
   const results: Result[] = [];
-  for (const remote of remotes) {
+  for (const size of sizes) {
     const directory = mkdtempSync(join(tmpdir(), "calyx-bench-"));
     try {
-      await child("fill", String(remote), directory);
+      await child("fill", size, directory);
       for (const what of ["memory", "embedded"]) {
-        const result = JSON.parse(await child(what, String(remote), directory)) as Result;
+        const result = JSON.parse(await child(what, size, directory)) as Result;
         results.push(result);
         const cell = (value: string | number) =>
           String(typeof value === "number" ? Math.round(value) : value);
@@ -219,6 +226,13 @@ async function outside(remotes: readonly number[]): Promise<void> {
   process.stdout.write(`${JSON.stringify({ benchmark: "calc-start", results }, rounded)}\n`);
 }
 
+/** `100000x10000`: so many endpoints elsewhere, and so many policies. */
+function sizeOf(text: string): Size {
+  const [remote = 0, policies = 1_000] = text.split("x").map(Number);
+  return { remote, policies };
+}
+
 const [first, ...rest] = process.argv.slice(2);
-if (first !== undefined && !/^\d+$/.test(first)) await inside(first, Number(rest[0]), rest[1] as string);
-else await outside(first === undefined ? [100_000] : [first, ...rest].map(Number));
+if (first !== undefined && !/^\d/.test(first))
+  await inside(first, sizeOf(rest[0] as string), rest[1] as string);
+else await outside(first === undefined ? ["100000x1000", "100000x10000"] : [first, ...rest]);

@@ -14,6 +14,7 @@ import { createInterface } from "node:readline";
 import { DatabaseSync } from "node:sqlite";
 import { EmbeddedStore } from "../../../datastore/embedded/store.ts";
 import { prefixRange } from "../../../datastore/key-value-store.ts";
+import { wholeRange } from "../../unit/datastore/whole-range.ts";
 
 const WRITER = join(import.meta.dirname, "writer.ts");
 const EVERYTHING = prefixRange("/calico/");
@@ -94,7 +95,7 @@ describe("the embedded store under faults", function () {
 
   it("loses no acknowledged write when writers are killed in the middle of anything", async () => {
     const watching = new EmbeddedStore({ path });
-    const { revision } = await watching.range(EVERYTHING);
+    const { revision } = await wholeRange(watching, EVERYTHING);
     const abort = new AbortController();
     const replayed = new Map<string, string>();
     const watched = (async () => {
@@ -117,7 +118,7 @@ describe("the embedded store under faults", function () {
       acknowledged.push(...appending.said.map(i => `/calico/round${round}/${i}`));
       increments += counting.said.length;
     }
-    const { items } = await watching.range(EVERYTHING);
+    const { items } = await wholeRange(watching, EVERYTHING);
     const stored = new Map(items.map(item => [item.path, item.value]));
     assert.deepEqual(
       acknowledged.filter(one => !stored.has(one)),

@@ -7,6 +7,7 @@
 import { writeSync } from "node:fs";
 import { EmbeddedStore } from "../../../datastore/embedded/store.ts";
 import { isDatastoreError } from "../../../datastore/errors.ts";
+import { wholeRange } from "../../unit/datastore/whole-range.ts";
 
 const [path, job, argument] = process.argv.slice(2) as [string, string, string];
 const store = new EmbeddedStore({ path });
@@ -40,7 +41,7 @@ if (job === "count") {
   } catch (error) {
     say(`full ${isDatastoreError(error, "FULL")} ${(error as Error).message}`);
   }
-  const { items } = await store.range({ start: "/calico/fill/", end: "/calico/fill0" });
+  const { items } = await wholeRange(store, { start: "/calico/fill/", end: "/calico/fill0" });
   say(`readable ${items.length === stored}`);
   const shrunk = items[0]!;
   const update = await store.update(shrunk.path, "y", shrunk.revision);

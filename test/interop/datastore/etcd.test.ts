@@ -15,6 +15,7 @@ import { EtcdStore } from "../../../datastore/etcd/store.ts";
 import { key, type Query } from "../../../datastore/key.ts";
 import { Reflector, type Update } from "../../../datastore/reflector.ts";
 import { describeDatastore, Watched } from "../../unit/datastore/compliance.ts";
+import { wholeRange } from "../../unit/datastore/whole-range.ts";
 import { EtcdServer, freePort, type ServerTls } from "./etcd-server.ts";
 
 const SETS: Query = { kind: "GlobalNetworkSet" };
@@ -81,7 +82,7 @@ describe("with a real etcd", function () {
     for (let i = 0; i < paths.length; i += 100) {
       await Promise.all(paths.slice(i, i + 100).map(path => store.create(path, "x".repeat(1500))));
     }
-    const { items } = await store.range({ start: "/calico/many/", end: "/calico/many0" });
+    const { items } = await wholeRange(store, { start: "/calico/many/", end: "/calico/many0" });
     assert.deepEqual(
       items.map(item => item.path),
       paths,

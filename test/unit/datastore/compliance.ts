@@ -253,6 +253,24 @@ export function describeDatastore(name: string, open: () => Promise<StoreUnderTe
         assert.deepEqual(entries[0], await datastore.get(set("a")));
       });
 
+      it("gives the same in portions, all of one revision", async () => {
+        for (let i = 0; i < 12; i++)
+          await datastore.create(key("GlobalNetworkSet", `set${i}`), { spec: { nets: [] } });
+        for (const query of [
+          { kind: "GlobalNetworkSet" },
+          { kind: "Profile" },
+          { kind: "NetworkPolicy" },
+        ] as const) {
+          const found: string[] = [];
+          const { entries, revision } = await datastore.list(query);
+          for await (const page of datastore.listPages(query)) {
+            assert.equal(page.revision, revision);
+            found.push(...names(page.entries));
+          }
+          assert.deepEqual(found.sort(), names(entries).sort());
+        }
+      });
+
       it("narrows by namespace and by name prefix", async () => {
         for (const [ns, n] of [
           ["one", "web-1"],

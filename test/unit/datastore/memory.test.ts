@@ -24,7 +24,9 @@ class SharedView extends MemoryStore {
     this.#shared = shared;
   }
   override get: MemoryStore["get"] = path => this.#shared.get(path);
-  override range: MemoryStore["range"] = range => this.#shared.range(range);
+  override async *pages(range: Parameters<MemoryStore["pages"]>[0]) {
+    yield* this.#shared.pages(range);
+  }
   override create: MemoryStore["create"] = (path, value) => this.#shared.create(path, value);
   override update: MemoryStore["update"] = (...args) => this.#shared.update(...args);
   override delete: MemoryStore["delete"] = (...args) => this.#shared.delete(...args);

@@ -124,6 +124,25 @@ describe("the reflector", () => {
     assert.deepEqual(consumer.log, ["waiting", "syncing", "in-sync"]);
   });
 
+  it("begins a first list that broke off again: nothing is told twice, and what went meanwhile is told to be gone", async () => {
+    for (const name of ["a", "b", "c"]) await datastore.create(set(name), {});
+    const { store } = datastore;
+    store.pageSize = 1;
+    const whole = store.pages.bind(store);
+    store.pages = async function* (range) {
+      store.pages = whole;
+      for await (const page of whole(range)) {
+        yield page;
+        await datastore.delete(set("a"));
+        throw new DatastoreError(DatastoreErrorCode.Compacted);
+      }
+    };
+    consumer = new Consumer(datastore, [SETS]);
+    await consumer.inSync();
+    assert.deepEqual(consumer.log, ["waiting", "put a", "put b", "put c", "delete a", "syncing", "in-sync"]);
+    assert.ok(consumer.has("b", "c")());
+  });
+
   it("waits for a store that is not there yet, longer each time, and says so once", async () => {
     let attempts = 0;
     datastore.store.onOperation = operation => {

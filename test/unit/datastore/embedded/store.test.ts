@@ -8,7 +8,9 @@ import { DatabaseSync } from "node:sqlite";
 import type { Revision } from "../../../../datastore/datastore.ts";
 import { type EmbeddedOptions, EmbeddedStore } from "../../../../datastore/embedded/store.ts";
 import { type DatastoreErrorCode, isDatastoreError } from "../../../../datastore/errors.ts";
+import type { Page } from "../../../../datastore/key-value-store.ts";
 import { prefixRange } from "../../../../datastore/key-value-store.ts";
+import { wholeRange } from "../whole-range.ts";
 
 const EVERYTHING = prefixRange("/calico/");
 const refuses = (code: DatastoreErrorCode, message: RegExp) => (error: unknown) => {
@@ -59,7 +61,29 @@ describe("datastore/embedded", () => {
   it("takes many first openings at once", async () => {
     const all = Array.from({ length: 8 }, () => open());
     await Promise.all(all.map((store, i) => store.create(`/calico/${i}`, "x")));
-    assert.equal((await all[0]!.range(EVERYTHING)).items.length, 8);
+    assert.equal((await wholeRange(all[0]!, EVERYTHING)).items.length, 8);
+  });
+
+  it("shows a long range as it was when the first page was read, and keeps nobody from writing", async () => {
+    const store = open();
+    const count = 2500;
+    for (let i = 0; i < count; i++) await store.create(`/calico/${String(i).padStart(4, "0")}`, "before");
+    const pages: Page[] = [];
+    for await (const page of store.pages(EVERYTHING)) {
+      pages.push(page);
+      if (pages.length === 1) await store.delete("/calico/2400");
+      const last = await store.get("/calico/2499");
+      await store.update("/calico/2499", "after", last!.revision);
+      await store.create(`/calico/new${pages.length}`, "after");
+    }
+    assert.deepEqual(
+      pages.map(({ items }) => items.length),
+      [1000, 1000, 500],
+    );
+    assert.equal(new Set(pages.map(({ revision }) => revision)).size, 1);
+    const items = pages.flatMap(page => page.items);
+    assert.ok(items.every(({ value }) => value === "before"));
+    assert.equal(items[2400]?.path, "/calico/2400");
   });
 
   it("waits for another writer without blocking the process, and not for ever", async () => {
@@ -81,7 +105,7 @@ describe("datastore/embedded", () => {
 
   it("sees a commit whose writer died before it could ring", async () => {
     const store = open();
-    const { revision } = await store.range(EVERYTHING);
+    const { revision } = await wholeRange(store, EVERYTHING);
     const seen: string[] = [];
     const watching = (async () => {
       for await (const { events } of store.watch(EVERYTHING, revision)) {
@@ -100,7 +124,7 @@ describe("datastore/embedded", () => {
 
   it("forgets old history, and tells a watch that needs it", async () => {
     const store = open({ history: 40 });
-    const start = (await store.range(EVERYTHING)).revision;
+    const start = (await wholeRange(store, EVERYTHING)).revision;
     let revision = start;
     for (let i = 0; i < 270; i++) {
       const result = await store.create(`/calico/${i}`, "x");
@@ -125,7 +149,7 @@ describe("datastore/embedded", () => {
     assert.ok((await store.get("/calico/new")) !== undefined);
     await assert.rejects(noticed, refuses("COMPACTED", /replaced/));
     assert.deepEqual(
-      (await store.range(EVERYTHING)).items.map(item => item.path),
+      (await wholeRange(store, EVERYTHING)).items.map(item => item.path),
       ["/calico/new"],
     );
   });
