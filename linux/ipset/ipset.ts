@@ -1,5 +1,5 @@
 /**
- * ipsets over nfnetlink. One element more or less takes 0.01 ms where a process takes 5 (test/bench/ipset.ts).
+ * ipsets over nfnetlink. One element more or less takes 0.01 ms where a process takes 4 (test/bench/netfilter.ts).
  *
  * There are no transactions: each message stands for itself, and of a list of elements those before a bad one stay.
  * What has to change as a whole is made beside and swapped in. Adding what is there and deleting what is not is no

@@ -1,0 +1,147 @@
+/** The flow log: real packets through real rules, on both dataplanes, and what `calctl flows` says of them. */
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import type { Flow } from "../../felix/flows/flow.ts";
+import { LAB_DATAPLANES } from "../../lab/state.ts";
+import { eventually, ROOT, TestLab } from "./test-lab.ts";
+
+const LOGGING = `
+apiVersion: projectcalico.org/v3
+kind: FelixConfiguration
+metadata: { name: default }
+spec: { flowLogsLocalReporter: Enabled }`;
+
+/** Kubernetes makes such a profile per namespace; endpoints without a network have it. */
+const PROFILE = `
+apiVersion: projectcalico.org/v3
+kind: Profile
+metadata: { name: kns.default }
+spec:
+  ingress: [{ action: Allow }]
+  egress: [{ action: Allow }]`;
+
+const POLICY = `
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: { name: web }
+spec:
+  selector: app == 'web'
+  types: [Ingress]
+  ingress:
+  - { action: Allow, protocol: ICMP }
+  - { action: Allow, protocol: TCP, source: { selector: role == 'front' }, destination: { ports: [80] } }`;
+
+for (const dataplane of LAB_DATAPLANES) {
+  describe(`flow log with ${dataplane}`, () => {
+    let lab: TestLab;
+    before(async () => {
+      lab = await TestLab.up({ hosts: 1, dataplane });
+      for (const yaml of [LOGGING, PROFILE, POLICY]) await lab.apply(yaml);
+      await lab.run("web", {
+        host: "host1",
+        labels: { app: "web" },
+        serve: [80, 81].map(port => ({ protocol: "tcp" as const, port })),
+      });
+      await lab.run("front", { host: "host1", labels: { role: "front" } });
+      await lab.run("batch", { host: "host1", labels: { role: "batch" } });
+    });
+    after(() => lab.end());
+
+    const socket = () => lab.state.hostPath("host1", "run", "felix.sock");
+
+    async function flows(...args: string[]): Promise<Flow[]> {
+      const { code, stdout, stderr } = await lab.calctl([
+        "flows",
+        "-o",
+        "json",
+        "--socket",
+        socket(),
+        ...args,
+      ]);
+      assert.equal(code, 0, stderr);
+      return stdout
+        .split("\n")
+        .filter(line => line !== "")
+        .map(line => JSON.parse(line));
+    }
+
+    /** Who, to whom, where to, how it was decided and by what; without what differs from run to run. */
+    const summary = (flow: Flow): string => {
+      const rule = "rule" in flow.decidedBy ? ` rule ${flow.decidedBy.rule}` : "";
+      const by = { policy: "", profile: "profile ", "tier-default": "tier ", "no-profile": "no profile" };
+      const name = "name" in flow.decidedBy ? flow.decidedBy.name : "";
+      const tier = "tier" in flow.decidedBy ? flow.decidedBy.tier : "";
+      const port = flow.icmp ? `${flow.icmp.type}/${flow.icmp.code}` : flow.port;
+      const decided = `${by[flow.decidedBy.kind]}${name}${tier}${rule}`;
+      return `${flow.source.name} -> ${flow.destination.name} ${flow.protocol} ${port}: ${flow.direction} ${flow.verdict} by ${decided}`;
+    };
+
+    it("tells allowed and denied flows, and which rule decided them", async () => {
+      await lab.expects({
+        "front -> web tcp:80": "allow",
+        "front -> web tcp:81": "deny",
+        "batch -> web tcp:80": "deny",
+        "batch -> web icmp": "allow",
+      });
+      const wanted = [
+        "front -> web TCP 80: ingress allow by gnp/web rule 1",
+        "front -> web TCP 81: ingress deny by tier default",
+        "batch -> web TCP 80: ingress deny by tier default",
+        "batch -> web ICMP 8/0: ingress allow by gnp/web rule 0",
+      ];
+      await eventually(async () => {
+        const seen = new Set((await flows()).map(summary));
+        return wanted.filter(line => !seen.has(line));
+      }, []);
+      const denied = await flows("--verdict", "deny");
+      assert.ok(denied.length > 0 && denied.every(({ verdict }) => verdict === "deny"));
+      const byPolicy = await flows("--policy", "web");
+      assert.deepEqual(new Set(byPolicy.map(summary)), new Set([wanted[0], wanted[3]]));
+      // On its way out it was decided too: by the profile of its network.
+      const out = (await flows()).filter(flow => flow.direction === "egress" && flow.source.name === "front");
+      assert.ok(out.length > 0 && out.every(({ decidedBy }) => decidedBy.kind === "profile"));
+    });
+
+    it("is followed as it happens", async () => {
+      const child = spawn(
+        join(ROOT, "bin", "calctl"),
+        ["flows", "--follow", "-o", "json", "--verdict", "deny", "--socket", socket()],
+        { stdio: ["ignore", "pipe", "inherit"] },
+      );
+      try {
+        const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+        for (;;) {
+          await lab.expects({ "batch -> web tcp:80": "deny" });
+          const { value } = await lines.next();
+          if (
+            summary(JSON.parse(value ?? assert.fail("it ended"))) ===
+            "batch -> web TCP 80: ingress deny by tier default"
+          )
+            break;
+        }
+      } finally {
+        child.kill();
+      }
+    });
+
+    it("counts by policy", async () => {
+      const { stdout } = await lab.calctl(["flows", "--socket", socket()]);
+      assert.match(stdout, /allow +\S+front +\S+web +TCP +80 +ingress +gnp\/web rule 1/);
+      const { fetchStatus } = await import("../../daemon/status-server.ts");
+      const metrics = (await fetchStatus(socket(), "/metrics"))?.body ?? "";
+      assert.match(
+        metrics,
+        /calyx_felix_policy_packets_total\{policy="gnp\/web",direction="ingress",verdict="allow"\} [1-9]/,
+      );
+      const counters = JSON.parse((await fetchStatus(socket(), "/felix/counters"))?.body ?? "[]");
+      const icmp = counters.find(
+        (each: { name: string; rule: number }) => each.name === "gnp/web" && each.rule === 0,
+      );
+      assert.equal(icmp?.direction, "ingress");
+      assert.ok(icmp.packets > 0);
+    });
+  });
+}
