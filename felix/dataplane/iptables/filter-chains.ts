@@ -16,10 +16,12 @@ import {
   dispatchChain,
   hostDispatchChain,
   hostForwardDispatchChain,
+  KNOWN_CHAIN,
   setName,
   VXLAN_HOSTS,
 } from "./names.ts";
 import type { HostState, TableChains } from "./table-chains.ts";
+import { connectionRules } from "./tier-rules.ts";
 
 /** NDP and MLD: without them no IPv6 packet leaves a workload. Types of RFC 4861, 2710 and 3810. */
 const NEIGHBOUR_DISCOVERY = [130, 131, 132, 133, 135, 136];
@@ -72,6 +74,7 @@ export function filterChains(context: RenderContext, state: HostState): TableCha
       ["cali-wl-to-host", workloadToHost(context, state)],
       ["cali-OUTPUT", output],
       ["cali-cidr-block", blocked],
+      [KNOWN_CHAIN, connectionRules(config.iptablesFilterAllowAction, context)],
       ...actionChains(context),
       ...failsafeChains(context),
     ]),

@@ -116,7 +116,7 @@ function forwardRules(endpoint: LocalHostEndpoint, direction: Direction, context
   const tiers = tierRules(endpoint.forwardTiers, direction, "default-action", context);
   // What comes in has the workload's own limits before it yet, or another interface's policy.
   const allow = direction === "ingress" ? "Return" : config.iptablesFilterAllowAction;
-  const connections = tiers.applies ? connectionRules(allow, context) : [];
+  const connections = tiers.asking > 0 ? connectionRules(allow, context) : [];
   return [
     ...connections,
     rule().clearMark(marks.accept + marks.pass),
@@ -132,13 +132,13 @@ function untrackedRules(
   context: RenderContext,
 ): Rule[] | undefined {
   const tiers = tierRules(endpoint.untrackedTiers, direction, "continue", context);
-  if (!tiers.applies) return undefined;
+  if (tiers.asking === 0) return undefined;
   return [...beginning(direction, context), ...tiers.rules, rule().markSet(context.marks.accept).notrack()];
 }
 
 function preDnatRules(endpoint: LocalHostEndpoint, context: RenderContext): Rule[] | undefined {
   const tiers = tierRules(endpoint.preDnatTiers, "ingress", "continue", context);
-  if (!tiers.applies) return undefined;
+  if (tiers.asking === 0) return undefined;
   return [
     ...connectionRules(context.config.iptablesMangleAllowAction, context),
     ...beginning("ingress", context),

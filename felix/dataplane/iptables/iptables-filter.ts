@@ -63,9 +63,14 @@ class IptablesFilter implements PacketFilter {
     return this.#families.some(family => family.pending);
   }
 
-  /** A failure of one version must not keep the other from its commit. */
+  /**
+   * A failure of one version must not keep the other from its commit. One after the other: nf_tables has one lock for both, and who finds
+   * that the rules have changed since he looked begins again, which costs more than waiting.
+   */
   async commit(): Promise<void> {
-    await settleAll(this.#families.map(family => family.commit()));
+    const failures: unknown[] = [];
+    for (const family of this.#families) await family.commit().catch(error => failures.push(error));
+    if (failures.length > 0) throw failures[0];
   }
 
   async resync(what: "rules" | "sets"): Promise<void> {

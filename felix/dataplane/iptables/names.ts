@@ -82,6 +82,9 @@ export const PASS_CHAIN = "cali-pass";
 /** Denies, and says so. */
 export const REJECT_CHAIN = "cali-reject";
 
+/** Packets of known connections to workloads, and those of none. */
+export const KNOWN_CHAIN = "cali-known";
+
 /** Sets that are not a selector's, by id. */
 export const MASQUERADED_POOLS = "masq-ipam-pools";
 export const ALL_POOLS = "network-ip-pools";

@@ -17,8 +17,8 @@ const POLICIES_BETWEEN_EXITS = 8;
 
 export interface TierRules {
   readonly rules: readonly IptablesRule[];
-  /** False: nothing applies in this direction. */
-  readonly applies: boolean;
+  /** How many of the rules it takes to ask the last policy. 0: none applies in this direction. */
+  readonly asking: number;
 }
 
 /** `atEnd`: whether what no policy of a tier decided meets the tier's default action, or goes on. */
@@ -31,6 +31,7 @@ export function tierRules(
   const { marks } = context;
   const undecided = () => rule().markClear(marks.accept + marks.pass);
   const rules: IptablesRule[] = [];
+  let asking = 0;
   for (const { name, defaultAction, ...tier } of tiers) {
     const policies = tier[direction];
     if (policies.length === 0) continue;
@@ -43,11 +44,12 @@ export function tierRules(
       const jump = isFirst && i === 0 ? rule() : undecided();
       rules.push(jump.jump(policyChain(direction, policy)));
     }
+    asking = rules.length;
     if (atEnd === "continue" || defaultAction === "pass") continue;
     const reason = { kind: "tier-default", tier: name } as const;
     rules.push(...denyRules(undecided().comment(`End of tier ${name}`), { direction, reason }, context));
   }
-  return { rules, applies: rules.length > 0 };
+  return { rules, asking };
 }
 
 /** The end of the chain: what no profile allows is denied. */

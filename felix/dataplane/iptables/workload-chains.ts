@@ -5,10 +5,11 @@
  *     cali-from-wl-dispatch --interface--> cali-go-HASH          what comes from it
  *                           \-> cali-fw-IFACE -> cali-go-HASH    where it has limits of its own
  *
- * Workloads with the same tiers and profiles share a chain, named by what is in it: a host of a hundred pods has a handful,
- * and what the kernel has to look through at each commit shrinks with them (docs/policy-performance.md).
+ * Workloads with the same tiers and profiles share a chain, named by what is in it, and those with other policies at least its
+ * beginning and end: a host of a hundred pods has a handful, and what the kernel has to look through at each commit shrinks with
+ * them (docs/policy-performance.md).
  *
- * Order in a chain (calico.md 3.3): connections; the tiers, each ending in its default action; the profiles; drop.
+ *     connections (cali-known); the tiers, each ending in its default action -> cali-gi-HASH: the last one's end, the profiles, drop
  */
 
 import { type Rule, rule } from "iptables-ts";
@@ -18,7 +19,7 @@ import type { LocalEndpoint } from "../../calc/changes.ts";
 import type { QosLimits } from "../../calc/qos.ts";
 import { denyRule, type RenderContext, rejectRule } from "./actions.ts";
 import { DispatchChains } from "./dispatch-chains.ts";
-import { DIRECTIONS, groupChain, workloadChain } from "./names.ts";
+import { DIRECTIONS, groupChain, KNOWN_CHAIN, workloadChain } from "./names.ts";
 import { connectionRules, profilesOrDeny, tierRules } from "./tier-rules.ts";
 
 export class WorkloadChains {
@@ -26,9 +27,9 @@ export class WorkloadChains {
   readonly #dispatch: DispatchChains;
   /** Interfaces by endpoint. */
   readonly #interfaces = new Map<string, string>();
-  /** The shared chains that lead from an interface, and how many interfaces lead to a shared chain. */
-  readonly #groupsOf = new Map<string, readonly string[]>();
-  readonly #members = new Map<string, number>();
+  /** The shared chains that an interface needs, and how many interfaces need a shared chain. */
+  readonly #sharedBy = new Map<string, readonly string[]>();
+  readonly #users = new Map<string, number>();
   readonly #changes = new Map<string, readonly Rule[] | undefined>();
 
   constructor(context: RenderContext) {
@@ -50,7 +51,7 @@ export class WorkloadChains {
       this.#interfaces.set(id, endpoint.interfaceName);
       this.#set(endpoint, touched);
     }
-    for (const chain of touched) if (!this.#members.has(chain)) this.#changes.set(chain, undefined);
+    for (const chain of touched) if (!this.#users.has(chain)) this.#changes.set(chain, undefined);
   }
 
   /** Chains that are different since the last call; undefined: there is no such chain any more. */
@@ -62,61 +63,74 @@ export class WorkloadChains {
 
   #set(endpoint: LocalEndpoint, touched: Set<string>): void {
     const { interfaceName } = endpoint;
-    const groups: string[] = [];
+    const shared: string[] = [];
     const leads = { ingress: "", egress: "" };
     for (const direction of DIRECTIONS) {
-      const group = this.#group(endpoint, direction);
-      groups.push(group);
+      const group = this.#group(endpoint, direction, shared);
       const limits = endpoint.enabled ? limitRules(endpoint.qos?.[direction] ?? {}, this.#context) : [];
       const own = workloadChain(direction, interfaceName);
       this.#changes.set(own, limits.length > 0 ? [...limits, rule().goto(group)] : undefined);
       leads[direction] = limits.length > 0 ? own : group;
     }
-    for (const group of groups) this.#members.set(group, (this.#members.get(group) ?? 0) + 1);
+    for (const chain of shared) this.#users.set(chain, (this.#users.get(chain) ?? 0) + 1);
     this.#leave(interfaceName, touched);
-    this.#groupsOf.set(interfaceName, groups);
+    this.#sharedBy.set(interfaceName, shared);
     this.#dispatch.set(interfaceName, leads);
   }
 
   #remove(interfaceName: string, touched: Set<string>): void {
     this.#leave(interfaceName, touched);
-    this.#groupsOf.delete(interfaceName);
+    this.#sharedBy.delete(interfaceName);
     this.#dispatch.remove(interfaceName);
     for (const direction of DIRECTIONS) this.#changes.set(workloadChain(direction, interfaceName), undefined);
   }
 
   #leave(interfaceName: string, touched: Set<string>): void {
-    for (const group of this.#groupsOf.get(interfaceName) ?? []) {
-      const left = (this.#members.get(group) ?? 0) - 1;
-      if (left > 0) this.#members.set(group, left);
-      else this.#members.delete(group);
-      touched.add(group);
+    for (const chain of this.#sharedBy.get(interfaceName) ?? []) {
+      const left = (this.#users.get(chain) ?? 0) - 1;
+      if (left > 0) this.#users.set(chain, left);
+      else this.#users.delete(chain);
+      touched.add(chain);
     }
   }
 
-  /** The chain of all that is judged like this endpoint, made if this is the first. */
-  #group(endpoint: LocalEndpoint, direction: Direction): string {
-    const rules = groupRules(endpoint, direction, this.#context);
+  /** The chain of all that is judged like this endpoint; it and those it needs are added to `shared`. */
+  #group(endpoint: LocalEndpoint, direction: Direction, shared: string[]): string {
+    const { beginning, end } = groupRules(endpoint, direction, this.#context);
+    const tail = end.length > 0 ? [rule().goto(this.#share(end, direction, shared))] : [];
+    return this.#share([...beginning, ...tail], direction, shared);
+  }
+
+  /** The chain with these rules, made if this is the first that needs it. */
+  #share(rules: readonly Rule[], direction: Direction, shared: string[]): string {
     const chain = groupChain(direction, rules.map(({ text }) => text).join("\n"));
-    if (!this.#members.has(chain)) this.#changes.set(chain, rules);
+    if (!this.#users.has(chain)) this.#changes.set(chain, rules);
+    shared.push(chain);
     return chain;
   }
 }
 
-/** @internal exported for its test */
-export function groupRules(endpoint: LocalEndpoint, direction: Direction, context: RenderContext): Rule[] {
+/** What is this group's own, and what others may end with too. */
+function groupRules(
+  endpoint: LocalEndpoint,
+  direction: Direction,
+  context: RenderContext,
+): { beginning: readonly Rule[]; end: readonly Rule[] } {
   // Nothing of this version is rightly its own or for it. Besides, policies that only such endpoints have are then
   // referred to by no chain, hence not programmed: half the work where everything has one address.
   if (!endpoint.addresses.some(address => ipVersion(address) === context.version))
-    return [denyRule(rule().comment(`No IPv${context.version} address`), context)];
-  if (!endpoint.enabled) return [denyRule(rule().comment("Endpoint admin disabled"), context)];
+    return { beginning: [denyRule(rule().comment(`No IPv${context.version} address`), context)], end: [] };
+  if (!endpoint.enabled)
+    return { beginning: [denyRule(rule().comment("Endpoint admin disabled"), context)], end: [] };
   // What leaves may be for a workload of this host: its limits, and whether it is there at all, count for known connections too.
-  const allow = direction === "egress" ? "Return" : context.config.iptablesFilterAllowAction;
-  return [
-    ...connectionRules(allow, context),
-    ...tierRules(endpoint.tiers, direction, "default-action", context).rules,
-    ...profilesOrDeny(endpoint.profiles, direction, context),
-  ];
+  const connections =
+    direction === "ingress" && context.config.iptablesFilterAllowAction === "Accept"
+      ? [rule().jump(KNOWN_CHAIN)]
+      : connectionRules("Return", context);
+  const { rules, asking } = tierRules(endpoint.tiers, direction, "default-action", context);
+  const end = [...rules.slice(asking), ...profilesOrDeny(endpoint.profiles, direction, context)];
+  if (asking === 0) return { beginning: [...connections, ...end], end: [] };
+  return { beginning: [...connections, ...rules.slice(0, asking)], end };
 }
 
 /**

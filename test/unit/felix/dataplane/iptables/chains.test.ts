@@ -237,6 +237,7 @@ describe("felix/dataplane/iptables: chains", () => {
       floatingIps: [],
       qos: undefined,
     };
+    const limited = (chain: string) => /^cali-[tf]w-/.test(chain);
     /** The chain that the interface's packets are led to. */
     const led = (
       direction: "to" | "from",
@@ -251,15 +252,19 @@ describe("felix/dataplane/iptables: chains", () => {
       );
       const leaf = chains.get(`cali-${direction}-wl-dispatch`)!.find(text => /cali1 -g/.test(text))!;
       const name = leaf.split(" ").at(-1)!;
-      return { name, rules: chains.get(name)!, chains };
+      // The end may be others' too: here it belongs to what it ends.
+      const rules = chains.get(name)!.flatMap(text => {
+        const end = /^-g (cali-g[io]-.*)$/.exec(text)?.[1];
+        return end === undefined || limited(name) ? [text] : chains.get(end)!;
+      });
+      return { name, rules, chains };
     };
 
     it("judge what goes to it: connections, tiers, profiles, and drop", () => {
       const { name, rules } = led("to");
       assert.match(name, /^cali-gi-[\w-]{20}$/);
       assert.deepEqual(rules, [
-        "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
-        "-m conntrack --ctstate INVALID -j DROP",
+        "-j cali-known",
         "-j cali-pi-gnp/a",
         "-m mark --mark 0x0/0x30000 -j cali-pi-np/default/b",
         '-m mark --mark 0x0/0x30000 -m comment --comment "End of tier strict" -j DROP',
@@ -316,7 +321,7 @@ describe("felix/dataplane/iptables: chains", () => {
         "-j MARK --set-xmark 0x0/0x80000",
         "-m limit --limit 100/second --limit-burst 20 -j MARK --set-xmark 0x80000/0x80000",
         '-m comment --comment "Drop packets over the rate limit" -m mark --mark 0x0/0x80000 -j DROP',
-        `-g ${[...to.chains.keys()].find(name => name.startsWith("cali-gi-"))}`,
+        `-g ${[...to.chains].find(([, rules]) => rules.includes("-j cali-pi-gnp/a"))?.[0]}`,
       ]);
       const from = led("from", { qos });
       assert.equal(
@@ -339,10 +344,14 @@ describe("felix/dataplane/iptables: chains", () => {
         return [...kernel].filter(name => name.startsWith("cali-gi-")).length;
       };
       const named = (interfaceName: string, more = {}) => ({ ...endpoint, interfaceName, ...more });
-      assert.equal(take(["a", named("cali1")], ["b", named("cali2")]), 1);
-      assert.equal(take(["c", named("cali3", { profiles: [] })]), 2);
-      assert.equal(take(["c", named("cali3")]), 1);
-      assert.equal(take(["a", undefined], ["b", named("cali1")]), 1);
+      // Each of the chain itself and of its end.
+      assert.equal(take(["a", named("cali1")], ["b", named("cali2")]), 2);
+      assert.equal(take(["c", named("cali3", { profiles: [] })]), 4);
+      assert.equal(take(["c", named("cali3")]), 2);
+      const [, lax] = endpoint.tiers;
+      assert.equal(take(["c", named("cali3", { tiers: [{ ...lax!, ingress: ["gnp/d"] }] })]), 3);
+      assert.equal(take(["c", named("cali3")]), 2);
+      assert.equal(take(["a", undefined], ["b", named("cali1")]), 2);
       assert.equal(take(["b", undefined], ["c", undefined]), 0);
     });
   });
@@ -500,6 +509,10 @@ describe("felix/dataplane/iptables: chains", () => {
           "-j MARK --set-xmark 0x0/0x1f0000",
         ],
         "cali-cidr-block": [],
+        "cali-known": [
+          "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+          "-m conntrack --ctstate INVALID -j DROP",
+        ],
         FORWARD: ["-j cali-FORWARD"],
         INPUT: ["-j cali-INPUT"],
         OUTPUT: ["-j cali-OUTPUT"],
