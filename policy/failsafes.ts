@@ -1,4 +1,7 @@
-/** Ports that no host endpoint's policy can close, so that a mistake in a policy does not lock everybody out. */
+/**
+ * What no host endpoint's policy can close, so that a mistake in a policy does not lock everybody out: failsafe ports, and
+ * what IPv6 cannot do without, which failsafe ports would be worth nothing without.
+ */
 
 import type { Cidr } from "../net/cidr.ts";
 
@@ -20,3 +23,13 @@ export const DEFAULT_FAILSAFES = {
   ingress: [...ports("tcp", 22), ...ports("udp", 68), ...BOTH_WAYS],
   egress: [...ports("udp", 53, 67), ...BOTH_WAYS],
 } as const satisfies Record<"ingress" | "egress", readonly FailsafePort[]>;
+
+/**
+ * ICMPv6 types that host endpoints let pass both ways whatever policy says: multicast listeners (130-132), routers (133, 134) and
+ * neighbors (135, 136). Calico has them for workloads only; then a host endpoint closes ssh over IPv6, failsafe or not, as
+ * soon as the neighbor is forgotten.
+ */
+export const HOST_NEIGHBOR_DISCOVERY: ReadonlySet<number> = new Set([130, 131, 132, 133, 134, 135, 136]);
+
+/** And those that workloads may send to their host: they are no routers. */
+export const WORKLOAD_NEIGHBOR_DISCOVERY: ReadonlySet<number> = new Set([130, 131, 132, 133, 135, 136]);

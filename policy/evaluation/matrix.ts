@@ -17,7 +17,7 @@ import type { Reason, Step } from "../verdict.ts";
 import { Bits } from "./bits.ts";
 import type { Members } from "./members.ts";
 import { EndBits, HeaderBits } from "./rule-bits.ts";
-import { askWall, isFailsafe, step } from "./walk.ts";
+import { askWall, type Exempt, exemption, step } from "./walk.ts";
 import type { Stage, Wall } from "./wall.ts";
 import { hostOf, type Obstacle, type Party, type Ways } from "./way.ts";
 
@@ -223,16 +223,16 @@ class MatrixWalk {
       bits.forEach(i => {
         decisions[i] = number;
       });
-    let open = Bits.all(view.size);
+    const open = Bits.all(view.size);
     for (const stage of wall.stages) {
-      const failsafe = this.#failsafes(wall, stage, self, view);
-      if (failsafe) open.remove(failsafe);
+      const exempt = this.#exempt(wall, stage, self, view);
+      for (const [, bits] of exempt) open.remove(bits);
       this.#walkTiers(wall, stage, self, view, open, decide);
       if (stage.end === "continue") {
-        if (failsafe) open = open.or(failsafe);
+        for (const [, bits] of exempt) open.or(bits);
         continue;
       }
-      if (failsafe) decide(failsafe, this.#number("allow", { kind: "failsafe" }, stage));
+      for (const [kind, bits] of exempt) decide(bits, this.#number("allow", { kind }, stage));
       if (stage.end === "profiles") this.#walkProfiles(wall, stage, self, view, open, decide);
       else decide(open, this.#number("allow", { kind: "forward-default" }, stage));
     }
@@ -300,11 +300,13 @@ class MatrixWalk {
     decide(open, this.#number("deny", { kind: "no-profile" }, stage));
   }
 
-  #failsafes({ direction }: Wall, { failsafes }: Stage, self: number, view: View): Bits | undefined {
-    if (failsafes.length === 0) return undefined;
-    return Bits.where(view.size, other =>
-      failsafes.some(port => isFailsafe(port, direction, view.packet(self, other))),
-    );
+  #exempt({ direction }: Wall, stage: Stage, self: number, view: View): [Exempt, Bits][] {
+    if (stage.failsafes === undefined) return [];
+    const kinds: readonly Exempt[] = ["failsafe", "neighbor-discovery"];
+    return kinds.map(kind => [
+      kind,
+      Bits.where(view.size, other => exemption(stage, direction, view.packet(self, other)) === kind),
+    ]);
   }
 
   #packet(s: number, t: number): Packet {

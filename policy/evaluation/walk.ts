@@ -1,7 +1,7 @@
 /** One packet against one wall, with every step that had a part in it. */
 
 import { contains } from "../../net/cidr.ts";
-import type { FailsafePort } from "../failsafes.ts";
+import { type FailsafePort, HOST_NEIGHBOR_DISCOVERY } from "../failsafes.ts";
 import { type Membership, matchesRule } from "../match.ts";
 import { type Direction, policyKey } from "../model.ts";
 import type { Packet } from "../packet.ts";
@@ -32,12 +32,11 @@ function wallVerdict(wall: Wall, seen: Seen, membership: Membership, trace: Step
     const packet = seesBefore(stage.category) ? seen.before : seen.after;
     const action = askStage(stage, wall.direction, packet, membership, trace);
     if (action === "allow" || action === "deny") return action;
-    // Failsafes go on to the next stage, where they are asked for again.
+    // What goes past the tiers goes on to the next stage, where it is asked for again.
     if (stage.end === "continue") continue;
     if (stage.end === "profiles" && action === "passed")
       return askProfiles(wall, stage, packet, membership, trace);
-    const reason = { kind: action === "failsafe" ? "failsafe" : "forward-default" } as const;
-    trace.push(step("allow", reason, stage));
+    trace.push(step("allow", { kind: action === "passed" ? "forward-default" : action }, stage));
   }
   return "allow";
 }
@@ -48,8 +47,9 @@ function askStage(
   packet: Packet,
   membership: Membership,
   trace: Step[],
-): "allow" | "deny" | "passed" | "failsafe" {
-  if (stage.failsafes.some(port => isFailsafe(port, direction, packet))) return "failsafe";
+): "allow" | "deny" | "passed" | Exempt {
+  const exempt = exemption(stage, direction, packet);
+  if (exempt !== undefined) return exempt;
   for (const tier of stage.tiers) {
     const action = askTier(tier, stage, direction, packet, membership, trace);
     if (action !== "pass") return action;
@@ -99,8 +99,21 @@ function askProfiles(
   return "deny";
 }
 
+/** What no policy of the stage is asked about. */
+export type Exempt = "failsafe" | "neighbor-discovery";
+
+export function exemption({ failsafes }: Stage, direction: Direction, packet: Packet): Exempt | undefined {
+  if (failsafes === undefined) return undefined;
+  if (isNeighborDiscovery(packet, HOST_NEIGHBOR_DISCOVERY)) return "neighbor-discovery";
+  return failsafes.some(port => isFailsafe(port, direction, packet)) ? "failsafe" : undefined;
+}
+
+export function isNeighborDiscovery({ protocol, icmp }: Packet, types: ReadonlySet<number>): boolean {
+  return protocol === "ICMPv6" && icmp !== undefined && types.has(icmp.type);
+}
+
 /** Ports are the destination's, nets the other end's. */
-export function isFailsafe(failsafe: FailsafePort, direction: Direction, packet: Packet): boolean {
+function isFailsafe(failsafe: FailsafePort, direction: Direction, packet: Packet): boolean {
   const other = direction === "ingress" ? packet.source : packet.destination;
   return (
     packet.destinationPort === failsafe.port &&

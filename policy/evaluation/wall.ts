@@ -2,7 +2,7 @@
  * A wall: everything that is asked about a packet at one endpoint in one direction. It is made of stages, and each
  * stage of tiers; both ways to evaluate, packet by packet (walk.ts) and many at once (matrix.ts), read the same walls.
  *
- *   stage ── failsafe ─────────────> next stage; at the last one allow
+ *   stage ── failsafe, ICMPv6 ─────> next stage; at the last one allow
  *     │
  *   tiers ── allow/deny ───────────> verdict of the whole wall
  *     │  passed, or none there
@@ -21,7 +21,8 @@ import type { AppliedTier } from "./applied.ts";
 
 export interface Stage {
   readonly category: Category | undefined;
-  readonly failsafes: readonly FailsafePort[];
+  /** Undefined where nothing goes past the tiers; without any port, neighbor discovery still does. */
+  readonly failsafes: readonly FailsafePort[] | undefined;
   readonly tiers: readonly AppliedTier[];
   /** Where the tiers have no default action of their own. */
   readonly tiersPass: boolean;

@@ -20,6 +20,7 @@
 import type { Cidr } from "../../net/cidr.ts";
 import { contains } from "../../net/cidr.ts";
 import type { Ip } from "../../net/ip.ts";
+import { WORKLOAD_NEIGHBOR_DISCOVERY } from "../failsafes.ts";
 import { DEFAULT_SETTINGS } from "../host-settings.ts";
 import type { Direction, Profile } from "../model.ts";
 import type { Packet } from "../packet.ts";
@@ -32,7 +33,7 @@ import type {
 } from "../policy-state.ts";
 import type { Category, DirectionVerdict, Reason } from "../verdict.ts";
 import type { AppliedPolicies } from "./applied.ts";
-import type { Seen } from "./walk.ts";
+import { isNeighborDiscovery, type Seen } from "./walk.ts";
 import type { Stage, Wall } from "./wall.ts";
 
 /** What a packet does not say about its way. */
@@ -55,9 +56,6 @@ export type Party =
   | { readonly kind: "outside" };
 
 const OUTSIDE: Party = { kind: "outside" };
-
-/** Without these IPv6 knows neither neighbors nor groups: 130-132 multicast listeners, 133, 135 and 136 neighbors. */
-const NEIGHBOR_DISCOVERY: ReadonlySet<number | undefined> = new Set([130, 131, 132, 133, 135, 136]);
 
 export class Ways {
   readonly #applied: AppliedPolicies;
@@ -174,7 +172,7 @@ export class Ways {
       stages: [
         {
           category: undefined,
-          failsafes: [],
+          failsafes: undefined,
           tiers: this.#applied.tiers(endpoint, "normal", direction),
           tiersPass: false,
           end: "profiles",
@@ -197,7 +195,7 @@ export class Ways {
     const { failsafes } = this.settings(endpoint.node);
     return {
       category,
-      failsafes: category === "forward" ? [] : failsafes[direction],
+      failsafes: category === "forward" ? undefined : failsafes[direction],
       tiers: this.#applied.tiers(endpoint, category, direction),
       tiersPass: category === "untracked" || category === "preDNAT",
       end: category === "normal" ? "profiles" : category === "forward" ? "allow" : "continue",
@@ -222,7 +220,7 @@ export class Ways {
     if (this.isForbiddenTunnel(endpoint.node, packet)) return refused({ kind: "encapsulated" });
     const to = this.party(packet.destination);
     const ownHost = to.kind === "host" && to.host.name === endpoint.node;
-    if (ownHost && packet.protocol === "ICMPv6" && NEIGHBOR_DISCOVERY.has(packet.icmp?.type)) return [];
+    if (ownHost && isNeighborDiscovery(packet, WORKLOAD_NEIGHBOR_DISCOVERY)) return [];
     return [{ wall: this.workloadWall(endpoint, "egress"), seen }];
   }
 
@@ -239,7 +237,7 @@ export class Ways {
       },
     ];
     if (from.kind === "workload" && to.kind === "host") {
-      if (packet.protocol === "ICMPv6" && NEIGHBOR_DISCOVERY.has(packet.icmp?.type))
+      if (isNeighborDiscovery(packet, WORKLOAD_NEIGHBOR_DISCOVERY))
         return byHost("ingress", "allow", { kind: "neighbor-discovery" });
       const action = this.settings(host).endpointToHost;
       // Whoever returns to the host's own rules leaves it to them.

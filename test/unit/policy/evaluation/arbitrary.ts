@@ -267,6 +267,7 @@ const what: fc.Arbitrary<Omit<NaivePacket, "source" | "destination">> = fc.oneof
   few(
     { protocol: "ICMP", icmp: { type: 8, code: 0 } },
     { protocol: "ICMPv6", icmp: { type: 128, code: 0 } },
+    { protocol: "ICMPv6", icmp: { type: 135, code: 0 } },
     { protocol: "UDPLite", destinationPort: 80 },
     { protocol: 47 },
     { protocol: 4 },

@@ -179,6 +179,29 @@ describe("policy/evaluation: hosts", () => {
     assert.equal(evaluate([...world, none, own], { source: ip("203.0.113.1") }).verdict, "deny");
   });
 
+  it("know their neighbors whatever policies say", () => {
+    const shut = policy("shut", {
+      selector: "has(host)",
+      ...FORWARD,
+      doNotTrack: true,
+      types: ["Ingress", "Egress"],
+      ingress: [{ action: "Deny" }],
+      egress: [{ action: "Deny" }],
+    });
+    const none = resource("FelixConfiguration", "default", {
+      failsafeInboundHostPorts: [],
+      failsafeOutboundHostPorts: [],
+    });
+    const message = (type: number) => ({ protocol: "ICMPv6" as const, icmp: { type, code: 0 } });
+    const out = { source: ip("10.0.0.1"), destination: ip(OUTSIDE) };
+    for (const type of [130, 134, 136]) {
+      const { directions } = evaluate([...WORLD, shut, none], message(type));
+      assert.deepEqual(directions[0]!.trace.at(-1)!.reason, { kind: "neighbor-discovery" });
+      assert.equal(evaluate([...WORLD, shut, none], { ...message(type), ...out }).verdict, "allow");
+    }
+    assert.equal(evaluate([...WORLD, shut, none], message(128)).verdict, "deny");
+  });
+
   it("are reached by their workloads as the configuration says", () => {
     const packet = { source: ip("10.65.0.1"), destination: ip("10.0.0.1") };
     assert.equal(evaluate(WORLD, packet).verdict, "deny");

@@ -95,6 +95,11 @@ export class Naive {
     if (from && from === to) return;
     const together = fromHost !== undefined && fromHost === toHost;
 
+    const neighbor = packet.protocol === "ICMPv6" && packet.icmp!.type === 135;
+    if (from && together && !to && neighbor) {
+      yield () => answer(toHost, "ingress", "allow", "neighbor-discovery");
+      return;
+    }
     if (from) {
       const tunnel =
         number(packet.protocol) === 4 || (number(packet.protocol) === 17 && packet.destinationPort === 4789);
@@ -151,9 +156,11 @@ export class Naive {
     const say = (verdict: "allow" | "deny", because: string): Answer =>
       answer(endpoint.metadata.name, direction, verdict, because);
     const mine = this.#policiesFor(endpoint, direction);
-    const failsafe = (direction === "ingress" ? FAILSAFE_IN : FAILSAFE_OUT).includes(
+    const port = (direction === "ingress" ? FAILSAFE_IN : FAILSAFE_OUT).includes(
       `${number(packet.protocol)}/${packet.destinationPort}`,
     );
+    const neighbor = packet.protocol === "ICMPv6" && packet.icmp!.type >= 130 && packet.icmp!.type <= 136;
+    const failsafe = port || neighbor;
     // Tables before connection tracking and DNAT: PREROUTING for all that comes, OUTPUT for what the host sends.
     if (!failsafe && (direction === "ingress" || way === "local")) {
       const found =
@@ -168,7 +175,7 @@ export class Naive {
       const forwarded = late.filter(policy => (policy as GlobalNetworkPolicy).spec.applyOnForward);
       return say(...(this.#throughTiers(forwarded, direction, packet, true) ?? ["allow", "forward-default"]));
     }
-    if (failsafe) return say("allow", "failsafe");
+    if (failsafe) return say("allow", port ? "failsafe" : "neighbor-discovery");
     return say(
       ...(this.#throughTiers(late, direction, packet, true) ??
         this.#throughProfiles(endpoint, direction, packet)),
