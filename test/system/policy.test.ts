@@ -1,5 +1,6 @@
 /** What policies say, held against real packets between two hosts. */
 
+import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { probe } from "../../lab/probe.ts";
 import { TestLab } from "./test-lab.ts";
@@ -99,6 +100,53 @@ describe("policy on real packets", () => {
       "batch -> web tcp:80": "deny",
       "host2 -> web tcp:80": "deny",
     });
+  });
+
+  it("is foretold by calctl simulate --diff, explained by calctl why, and counted by the kernel", async () => {
+    const spec = `{ selector: app == 'web', types: [Ingress], ingress: [
+      { action: Deny, protocol: TCP, destination: { ports: [81] } },
+      { action: Allow, protocol: TCP, source: { selector: role == 'front' }, destination: { ports: [80, 81] } } ] }`;
+    const foretold = await lab.calctl(["simulate", "--diff", "--fail-on-close", "-f", "-", "-o", "json"], {
+      stdin: globalPolicy("explained", spec),
+    });
+    assert.equal(foretold.code, 3, foretold.stderr);
+    const { closes } = JSON.parse(foretold.stdout);
+    const batch = closes.find(({ from }: { from: string[] }) => from.includes("default/batch"));
+    assert.deepEqual([batch.to, batch.text], [["default/web"], "everything except TCP 81"]);
+
+    await policy("explained", spec);
+    await lab.expects({
+      "far -> web tcp:80": "allow",
+      "far -> web tcp:81": "deny",
+      "batch -> web tcp:80": "deny",
+    });
+    const socket = lab.state.hostPath("host1", "run", "felix.sock");
+    for (const [from, port, verdict, rule] of [
+      ["far", 80, "allow", 1],
+      ["far", 81, "deny", 0],
+      ["batch", 80, "deny", undefined],
+    ] as const) {
+      const asked = await lab.calctl([
+        "why",
+        from,
+        "web",
+        "--port",
+        `${port}`,
+        "--socket",
+        socket,
+        "-o",
+        "json",
+      ]);
+      assert.equal(asked.code, 0, asked.stderr);
+      const why = JSON.parse(asked.stdout);
+      const ingress = why.path.at(-1);
+      assert.deepEqual([why.verdict, ingress.verdict], [verdict, verdict]);
+      assert.deepEqual([why.kernel.node, why.kernel.agrees, why.kernel.differences], ["host1", true, []]);
+      const [matched] = ingress.tiers.at(-1).policies[0].matched;
+      assert.equal(matched?.rule, rule);
+      if (rule !== undefined) assert.ok(matched.counter.packets > 0, JSON.stringify(matched));
+      else assert.equal(ingress.tiers.at(-1).defaulted, "deny");
+    }
   });
 
   it("gives back to the profiles what a deleted policy had taken", async () => {

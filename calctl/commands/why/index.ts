@@ -1,5 +1,6 @@
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import type { Context } from "../../context.ts";
+import { socket } from "../../daemon-socket.ts";
 import { config, examples, newCommand, output } from "../../options.ts";
 import type { WhyOptions } from "./why.ts";
 
@@ -17,12 +18,7 @@ export function whyCommand(context: Context): Command {
     .option("--protocol <protocol>", "TCP, UDP, SCTP, ICMP, ICMPv6 or a number (default: TCP)")
     .option("--source-port <port>", "where a rule asks for it")
     .addOption(output("text", "text or json").choices(["text", "json"]))
-    .addOption(
-      new Option(
-        "--socket <path>",
-        "felix's status socket (default: felix.sock in $CALYX_RUN_DIR, else in /run/calyx)",
-      ),
-    )
+    .addOption(socket("felix"))
     .addOption(config())
     .action(async (from: string, to: string, options: WhyOptions) => {
       const { why } = await import("./why.ts");

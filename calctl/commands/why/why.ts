@@ -1,12 +1,11 @@
 /** `calctl why`: the question as a packet, the live state's verdict on it, and its path; or an overview of all packets. */
 
-import { resolve } from "node:path";
 import { type Protocol, protocolHasPorts } from "../../../crd-schemas/index.ts";
-import { fetchStatus } from "../../../daemon/status-server.ts";
 import type { RuleCounter } from "../../../felix/dataplane/packet-filter.ts";
 import { Reach } from "../../../policy/flows/reach.ts";
 import type { DocumentState } from "../../../policy/state.ts";
 import type { Context } from "../../context.ts";
+import { DaemonSocket, type SocketOptions } from "../../daemon-socket.ts";
 import { readPort, readProtocol } from "../../documents/probes.ts";
 import { CommandError } from "../../errors.ts";
 import type { DatastoreOptions } from "../../options.ts";
@@ -22,12 +21,11 @@ import { overview } from "./overview.ts";
 import { type AskedEnd, pathOf } from "./path.ts";
 import { explanationText, overviewText } from "./text.ts";
 
-export interface WhyOptions extends DatastoreOptions {
+export interface WhyOptions extends DatastoreOptions, SocketOptions {
   readonly port?: string;
   readonly protocol?: string;
   readonly sourcePort?: string;
   readonly output: string;
-  readonly socket?: string;
 }
 
 /** @throws CommandError, DatastoreError */
@@ -104,17 +102,14 @@ function nodeOf({ endpoint, kind }: AskedEnd, { state }: DocumentState): string 
 }
 
 /** What felix of this host has counted; or why it cannot be asked, which is no reason to say nothing else. */
-async function askFelix(context: Context, { socket }: WhyOptions): Promise<KernelCounters | string> {
-  const folder = context.env["CALYX_RUN_DIR"] ?? "/run/calyx";
-  const path = resolve(context.cwd, socket ?? `${folder}/felix.sock`);
-  const ask = async <T>(what: string): Promise<T | undefined> => {
-    const answer = await fetchStatus(path, what).catch(() => undefined);
-    return answer?.code === 200 ? (JSON.parse(answer.body) as T) : undefined;
-  };
-  const status = await ask<{ node: string; packetFilter?: string }>("/status");
-  if (status === undefined) return `not asked: no felix answers at ${path}`;
-  const counters = await ask<RuleCounter[]>("/felix/counters");
-  if (counters === undefined) return `not asked: felix of ${status.node} has no counters to tell yet`;
-  const { node, packetFilter } = status;
-  return { node, counters, ...(packetFilter !== undefined && { packetFilter }) };
+async function askFelix(context: Context, options: SocketOptions): Promise<KernelCounters | string> {
+  const felix = new DaemonSocket(context, "felix", options);
+  try {
+    const { node, packetFilter } = await felix.ask<{ node: string; packetFilter?: string }>("/status");
+    const counters = await felix.ask<RuleCounter[]>("/felix/counters");
+    return { node, counters, ...(packetFilter !== undefined && { packetFilter }) };
+  } catch (error) {
+    if (error instanceof CommandError) return `not asked: ${error.message}`;
+    throw error;
+  }
 }

@@ -178,7 +178,7 @@ kernel of host2 (nftables): agrees, it has these rules
     it("that nobody answers for it", async () =>
       assert.equal(
         last(await why("web1", "db1", "--port", "pg")),
-        `kernel: not asked: no felix answers at ${join(folder, "felix.sock")}`,
+        `kernel: not asked: no felix answers at ${join(folder, "felix.sock")}; --socket names another one`,
       ));
     it("that it is another host's", async () =>
       assert.equal(
