@@ -13,7 +13,14 @@
 import type { IPPool, Node, WorkloadEndpoint } from "../../../crd-schemas/index.ts";
 import { type Key, type Kind, key, keyText } from "../../../datastore/key.ts";
 import { parseBlock } from "../../../ipam/records.ts";
-import { type Cidr, cidrVersion, hostCidr, parseCidr } from "../../../net/cidr.ts";
+import {
+  type Cidr,
+  cidrVersion,
+  hostCidr,
+  isHostCidr,
+  networkAddress,
+  parseCidr,
+} from "../../../net/cidr.ts";
 import type { IpVersion } from "../../../net/ip.ts";
 import type { Changes, Encapsulation, OwnNode, RemoteRoute, SetChange, TunnelEnd, Vtep } from "../changes.ts";
 import type { GraphPart } from "../part.ts";
@@ -34,6 +41,8 @@ const NO_CONFIG: OverlayConfig = {
   vxlanEnabled: false,
   ipipEnabled: false,
   ipv6Support: false,
+  externalNodesList: [],
+  floatingIPs: "Disabled",
 };
 
 export interface OverlayOptions {
@@ -50,9 +59,12 @@ export class Overlay implements GraphPart {
   readonly #nodes: Nodes;
   /** Tunnel addresses by node, as claimed. */
   readonly #tunnels = new Map<string, readonly Cidr[]>();
-  readonly #workloads = new Map<string, readonly Cidr[]>();
+  /** Their addresses, by local workload. */
+  readonly #workloads = new Map<string, LocalAddresses>();
   /** How many local workloads have the address. */
   readonly #local = new Map<Cidr, number>();
+  /** So too of addresses by which they are known elsewhere, if the configuration lets them. */
+  readonly #floating = new Map<Cidr, number>();
   readonly #claims = new Claims();
 
   readonly #dirtyPrefixes = new Set<Cidr>();
@@ -152,19 +164,25 @@ export class Overlay implements GraphPart {
 
   #setWorkload(id: string, value: WorkloadEndpoint | undefined): void {
     const isLocal = value !== undefined && value.spec.node === this.#options.nodeName;
-    const former = this.#workloads.get(id) ?? [];
-    if (!isLocal && former.length === 0) return;
-    const prefixes = isLocal ? (value.spec.ipNetworks ?? []).flatMap(text => parseCidr(text) ?? []) : [];
-    for (const prefix of former) this.#countLocal(prefix, -1);
-    for (const prefix of prefixes) this.#countLocal(prefix, 1);
-    if (prefixes.length > 0) this.#workloads.set(id, prefixes);
-    else this.#workloads.delete(id);
+    const former = this.#workloads.get(id);
+    if (!isLocal && !former) return;
+    if (former) this.#countLocal(former, -1);
+    if (isLocal) {
+      const addresses = localAddresses(value);
+      this.#countLocal(addresses, 1);
+      this.#workloads.set(id, addresses);
+    } else this.#workloads.delete(id);
   }
 
-  #countLocal(prefix: Cidr, change: 1 | -1): void {
-    const count = (this.#local.get(prefix) ?? 0) + change;
-    if (count > 0) this.#local.set(prefix, count);
-    else this.#local.delete(prefix);
+  #countLocal({ own, floating }: LocalAddresses, change: 1 | -1): void {
+    for (const prefix of own) this.#count(this.#local, prefix, change);
+    for (const prefix of floating) this.#count(this.#floating, prefix, change);
+  }
+
+  #count(counts: Map<Cidr, number>, prefix: Cidr, change: 1 | -1): void {
+    const count = (counts.get(prefix) ?? 0) + change;
+    if (count > 0) counts.set(prefix, count);
+    else counts.delete(prefix);
     this.#dirtyPrefixes.add(prefix);
   }
 
@@ -214,6 +232,7 @@ export class Overlay implements GraphPart {
     const { nodeName } = this.#options;
     // Wherever its block says it is: a workload that runs here has its address here.
     if (this.#local.has(prefix)) return undefined;
+    if (this.#config.floatingIPs === "Enabled" && this.#floating.has(prefix)) return undefined;
     const version = cidrVersion(prefix);
     const claim = this.#claims.of(prefix);
     return routeOf({
@@ -266,12 +285,29 @@ export class Overlay implements GraphPart {
       return former && "gone";
     }
     const members = new Set<string>([...this.#vteps.values()].map(({ hostAddress }) => hostAddress));
+    for (const text of this.#config.externalNodesList) {
+      const block = parseCidr(text);
+      if (block) members.add(isHostCidr(block) ? networkAddress(block) : block);
+    }
     this.#members = members;
     if (!former) return { kind: "whole", type: "net", members };
     const added = without(members, former);
     const removed = without(former, members);
     return added.size + removed.size > 0 ? { kind: "delta", added, removed } : undefined;
   }
+}
+
+interface LocalAddresses {
+  readonly own: readonly Cidr[];
+  readonly floating: readonly Cidr[];
+}
+
+/** In OpenStack, floating addresses are no matter of configuration. */
+function localAddresses({ spec }: WorkloadEndpoint): LocalAddresses {
+  const blocks = (texts: readonly string[]) => texts.flatMap(text => parseCidr(text) ?? []);
+  const own = blocks(spec.ipNetworks ?? []);
+  const floating = blocks((spec.ipNATs ?? []).map(({ externalIP }) => externalIP));
+  return spec.orchestrator === "openstack" ? { own: [...own, ...floating], floating: [] } : { own, floating };
 }
 
 function without(all: ReadonlySet<string>, others: ReadonlySet<string>): Set<string> {

@@ -14,7 +14,12 @@ export interface OverlayPool {
 
 export type OverlayConfig = Pick<
   FelixConfig,
-  "programClusterRoutes" | "vxlanEnabled" | "ipipEnabled" | "ipv6Support"
+  | "programClusterRoutes"
+  | "vxlanEnabled"
+  | "ipipEnabled"
+  | "ipv6Support"
+  | "externalNodesList"
+  | "floatingIPs"
 >;
 
 export function overlayPool({ spec }: IPPool): OverlayPool | undefined {

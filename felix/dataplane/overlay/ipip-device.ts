@@ -40,12 +40,12 @@ export class IpipDevice {
 
   /** There, up, with this address and no other; `address` undefined: not known yet. @throws NetlinkError */
   ensure(address: Ip | undefined, mtu: number): void {
-    const link = this.link ?? this.#create();
+    const link = this.#look() ?? this.#create();
     if (!link) return;
     if (link.mtu !== mtu) this.#rtnetlink.setLink(link.index, { mtu });
     if (!link.up) this.#rtnetlink.setLink(link.index, { up: true });
     if (address !== undefined) setOnlyAddress(this.#rtnetlink, this.#links, link.index, address);
-    this.#look();
+    this.#links.noteEvent({ type: "link", action: "new", link: { ...link, mtu, up: true } });
   }
 
   /** The device stays, as it always does; an address left on it would take packets from whoever gets it next. */

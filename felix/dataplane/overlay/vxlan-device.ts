@@ -119,7 +119,7 @@ export class VxlanDevice {
   /** The device as planned, up, with its address and no other. @throws NetlinkError */
   ensure(plan: VxlanPlan): void {
     const { rtnetlink, links, onDevice } = this.#options;
-    let link = this.link;
+    let link = this.#look();
     if (link && !isAsPlanned(link, plan)) {
       rtnetlink.deleteLink(link.index);
       link = undefined;
@@ -128,6 +128,7 @@ export class VxlanDevice {
       this.#create(plan);
       this.forgetEntries();
       link = this.#look();
+      if (!link) throw new Error(`${this.name} vanished while it was set up`);
     }
     const { index } = link;
     if (index !== this.#announced) onDevice(this.name);
@@ -136,7 +137,9 @@ export class VxlanDevice {
     if (link.mtu !== plan.mtu) rtnetlink.setLink(index, { mtu: plan.mtu });
     if (!link.up) rtnetlink.setLink(index, { up: true });
     setOnlyAddress(rtnetlink, links, index, plan.address);
-    this.#look();
+    // As it should be now, not as it is: what somebody did meanwhile comes as an event, and must be news then.
+    const { mac, mtu } = plan;
+    links.noteEvent({ type: "link", action: "new", link: { ...link, mac, mtu, up: true } });
   }
 
   remove(): void {
@@ -198,16 +201,15 @@ export class VxlanDevice {
     });
   }
 
-  /** As it is now: its event comes later. */
-  #look(): Link {
+  /** As it is now: its events come later. */
+  #look(): Link | undefined {
     const { rtnetlink, links } = this.#options;
     const link = rtnetlink.getLink(this.name);
-    if (!link) throw new Error(`${this.name} vanished while it was set up`);
     for (const former of [...links.all()]) {
-      if (former.name === this.name && former.index !== link.index)
+      if (former.name === this.name && former.index !== link?.index)
         links.noteEvent({ type: "link", action: "delete", link: former });
     }
-    links.noteEvent({ type: "link", action: "new", link });
+    if (link) links.noteEvent({ type: "link", action: "new", link });
     return link;
   }
 

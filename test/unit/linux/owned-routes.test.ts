@@ -74,6 +74,30 @@ describe("linux/owned-routes", () => {
     );
   });
 
+  it("writes over what another part of the program has there, and takes away nothing of it", () => {
+    const table = new FakeTable();
+    const others = (r: Route) => r.protocol === 3;
+    const routes = new OwnedRoutes({ rtnetlink: table, owns: r => r.protocol === OURS, replaces: others });
+    table.replaceRoutes([
+      route("10.0.0.1/32", { protocol: 3 }),
+      route("10.0.0.2/32", { protocol: 3 }),
+      route("10.0.0.3/32", { protocol: 4 }),
+    ]);
+    routes.resync();
+    routes.want("a", route("10.0.0.1/32"));
+    routes.want("b", route("10.0.0.3/32"));
+    routes.sweep();
+    routes.applyDeletions();
+    assert.deepEqual(
+      routes.applyAdditions().map(failure => failure.route.destination),
+      ["10.0.0.3/32"],
+    );
+    assert.deepEqual(
+      [...table.routes.values()].map(({ protocol }) => protocol),
+      [OURS, 3, 4],
+    );
+  });
+
   it("keeps routes of an earlier run until told to sweep, then removes those nobody wants", () => {
     const { table, routes, apply } = fixture();
     table.replaceRoutes([route("10.0.0.1/32"), route("10.0.0.2/32")]);

@@ -1,5 +1,6 @@
 /** Pools, blocks, nodes and workloads as small as they can be, and what somebody has who took all changes over. */
 
+import fc from "fast-check";
 import type { IPPool, Node, WorkloadEndpoint } from "../../../../../crd-schemas/index.ts";
 import { type Key, key } from "../../../../../datastore/key.ts";
 import type { Changes } from "../../../../../felix/calc/changes.ts";
@@ -72,7 +73,39 @@ export const CONFIG: OverlayConfig = {
   vxlanEnabled: undefined,
   ipipEnabled: undefined,
   ipv6Support: true,
+  externalNodesList: [],
+  floatingIPs: "Disabled",
 };
+
+const anyNode = fc.constantFrom(HERE, "a", "b", "c");
+const used = fc.dictionary(fc.constantFrom("10.0.2.5", "10.0.2.6"), anyNode, { maxKeys: 2 });
+const tunnelAddress = fc.constantFrom(undefined, "10.0.1.0", "10.0.2.0", "10.0.3.0");
+
+const arbitraryNode = fc
+  .tuple(
+    anyNode,
+    fc.constantFrom("172.16.0.1/24", "172.16.0.2/24", "172.16.9.3/24", "172.16.9.4/24"),
+    tunnelAddress,
+    tunnelAddress,
+  )
+  .map(([name, v4, vxlan, ipip]) => node(name, { v4, ...(vxlan && { vxlan }), ...(ipip && { ipip }) }));
+
+/** Something comes, changes or goes, of few enough things that they meet. */
+export const arbitraryChange: fc.Arbitrary<Update> = fc
+  .tuple(
+    fc.oneof(
+      arbitraryNode,
+      fc.tuple(anyNode, used).map(([name, where]) => block("10.0.2.0/26", name, where)),
+      anyNode.map(name => block("10.0.3.0/26", name)),
+      fc
+        .constantFrom("Always" as const, "CrossSubnet" as const, "Never" as const)
+        .chain(mode => fc.constantFrom({ vxlanMode: mode }, { ipipMode: mode }))
+        .map(spec => pool("pool", "10.0.0.0/16", spec)),
+      anyNode.map(name => workload("pod", name, "10.0.2.5/32")),
+    ),
+    fc.boolean(),
+  )
+  .map(([one, stays]) => (stays ? one : gone(one)));
 
 /** The overlay, and what it has handed over, as lines. */
 export class Calculation {
@@ -86,7 +119,7 @@ export class Calculation {
   readonly blackholes = new Set<string>();
   members: Set<string> | undefined;
   last: Partial<Changes> = {};
-  encapsulation: Changes["encapsulation"];
+  encapsulation: NonNullable<Changes["encapsulation"]> = { ipip: false, vxlan: false, vxlan6: false };
   ownNode: Changes["ownNode"];
 
   constructor(updates: readonly Update[] = [], config: Partial<OverlayConfig> = {}) {

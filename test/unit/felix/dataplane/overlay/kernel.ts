@@ -66,6 +66,23 @@ export class TunnelKernel implements Kernel {
     return [...this.routes.values()].map(route => this.#text(route)).sort();
   }
 
+  /** All there is, with links by name instead of index: comparable with another kernel. */
+  get plain(): unknown {
+    const on = (index: number) => this.links.get(index)?.name;
+    const lines = (texts: Iterable<string>) => [...texts].sort();
+    return {
+      links: lines(this.listLinks().map(({ index: _, vxlan, ...link }) => JSON.stringify([link, vxlan]))),
+      addresses: lines(this.listAddresses().map(each => `${on(each.interfaceIndex)} ${each.ip}`)),
+      routes: this.leads,
+      neighbours: lines(
+        [...this.neighbours.values()].map(each => `${on(each.interfaceIndex)} ${each.ip} ${each.mac}`),
+      ),
+      forwarding: lines(
+        [...this.forwarding.values()].map(each => `${on(each.interfaceIndex)} ${each.mac} ${each.remote}`),
+      ),
+    };
+  }
+
   // What others do.
 
   addLink(link: Partial<Link> & { name: string }): number {
@@ -128,7 +145,12 @@ export class TunnelKernel implements Kernel {
     this.journal.push(`${link.name} ${Object.entries(changes)}`);
   }
 
+  #require(index: number): void {
+    if (!this.links.has(index)) throw new NetlinkError(ENODEV, `use link ${index}`);
+  }
+
   addAddress(address: LinkAddress): void {
+    this.#require(address.interfaceIndex);
     this.addresses.set(`${address.interfaceIndex} ${address.ip}`, address);
     this.#events.push({ type: "address", action: "new", address });
     this.journal.push(
@@ -172,6 +194,7 @@ export class TunnelKernel implements Kernel {
   replaceNeighbour(
     entry: Pick<Neighbour, "interfaceIndex" | "ip"> & { mac: Neighbour["mac"] & string },
   ): void {
+    this.#require(entry.interfaceIndex);
     const neighbour: Neighbour = { ...entry, state: "permanent" };
     this.neighbours.set(`${entry.interfaceIndex} ${entry.ip}`, neighbour);
     this.#events.push({ type: "neighbour", action: "new", neighbour });
@@ -193,6 +216,7 @@ export class TunnelKernel implements Kernel {
   }
 
   replaceForwardingEntry(entry: Omit<ForwardingEntry, "state">): void {
+    this.#require(entry.interfaceIndex);
     const whole: ForwardingEntry = { ...entry, state: "permanent" };
     this.forwarding.set(`${entry.interfaceIndex} ${entry.mac}`, whole);
     this.#events.push({ type: "forwarding", action: "new", entry: whole });

@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
+import fc from "fast-check";
 import type { Changes, OwnNode, RemoteRoute, Vtep } from "../../../../../felix/calc/changes.ts";
 import { NO_IPIP } from "../../../../../felix/dataplane/overlay/ipip-device.ts";
 import { type Cidr, cidr } from "../../../../../net/cidr.ts";
 import { ip } from "../../../../../net/ip.ts";
 import { mac } from "../../../../../net/mac.ts";
+import { arbitraryChange, Calculation, HERE, node, type Update } from "../../calc/overlay/records.ts";
 import { TunnelHost, TunnelKernel } from "./kernel.ts";
 
 const OWN_MAC = mac("66:00:00:00:00:01");
@@ -313,5 +315,57 @@ describe("felix/dataplane/overlay", () => {
     host.settle();
     assert.deepEqual(host.mtus, [1500, 1450, 8950]);
     assert.equal(host.kernel.getLink("vxlan.calico")?.mtu, 8950);
+  });
+
+  it("gets to the same kernel whatever happened on the way, and whatever others broke", () => {
+    const breakages: Readonly<Record<string, (kernel: TunnelKernel) => unknown>> = {
+      device: kernel => kernel.deleteLink("vxlan.calico"),
+      down: kernel => {
+        const link = kernel.getLink("vxlan.calico");
+        if (link) kernel.changeLink(link.index, { up: false });
+      },
+      routes: kernel => kernel.deleteRoutes([...kernel.routes.values()]),
+      entries: kernel => [...kernel.forwarding.values()].map(entry => kernel.deleteForwardingEntry(entry)),
+      addresses: kernel =>
+        [...kernel.addresses.values()]
+          .filter(({ interfaceIndex }) => interfaceIndex !== kernel.indexOf("eth0"))
+          .map(address => kernel.deleteAddress(address)),
+    };
+    // Where this host is does not change, so that there is always a device to be had.
+    const self = node(HERE, { v4: "172.16.0.1/24", vxlan: "10.0.1.9" });
+    const step = fc.oneof(
+      arbitraryChange.filter(([{ kind, name }]) => kind !== "Node" || name !== HERE),
+      fc.constantFrom(...Object.keys(breakages)),
+      fc.constant("lost events" as const),
+      fc.constant("restart" as const),
+    );
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 30 }), steps => {
+        const calculation = new Calculation([self]);
+        const kernel = new TunnelKernel();
+        let host = new TunnelHost(kernel);
+        host.apply(calculation.last);
+        const state: Update[] = [self];
+        for (const one of steps) {
+          if (typeof one !== "string") {
+            state.push(one);
+            host.apply(calculation.apply(one).last);
+          } else if (one === "restart") {
+            host = new TunnelHost(kernel);
+            host.apply(new Calculation(state).last);
+          } else if (one === "lost events") {
+            kernel.takeEvents();
+            host.overlay.resync();
+          } else breakages[one]!(kernel);
+        }
+        host.settle();
+        const fresh = new TunnelHost();
+        fresh.apply(new Calculation(state).last);
+        fresh.settle();
+        assert.deepEqual(kernel.plain, fresh.kernel.plain);
+        assert.equal(host.overlay.pending, fresh.overlay.pending);
+      }),
+      { numRuns: 200 },
+    );
   });
 });
