@@ -326,6 +326,24 @@ describe("felix/dataplane/nftables: chains", () => {
       assert.equal(verdict(leaving, "raw-OUTPUT"), "drop");
     });
 
+    it("let IPv6 hosts find their neighbours, whatever policy says", () => {
+      const filter = filterOf([host({})], { failsafeInboundHostPorts: "none" });
+      const solicitation = {
+        ...TCP,
+        protocol: 58,
+        icmp: { type: 135, code: 0 },
+        source: ip("fe80::1"),
+        destination: ip("ff02::1:ff00:1"),
+      };
+      assert.equal(filter.through({ ...solicitation, inInterface: "eth0" }, ...IN).verdict, "accept");
+      assert.equal(
+        filter.through({ ...solicitation, outInterface: "eth0" }, "filter-OUTPUT").verdict,
+        "accept",
+      );
+      const echo = { ...solicitation, icmp: { type: 128, code: 0 }, inInterface: "eth0" };
+      assert.equal(filter.through(echo, ...IN).verdict, "drop");
+    });
+
     it("ask nobody where there is no host endpoint, and nobody about workloads under `*`", () => {
       const chain = "filter-cali-from-host-endpoint";
       assert.deepEqual(lines(filterOf([OPEN, A]), chain), []);
