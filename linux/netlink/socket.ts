@@ -230,7 +230,8 @@ export class NetlinkSocket {
   exchange(operation: string, bytes: Uint8Array, onAnswer: (message: Message) => void): void {
     if (this.#closed) throw new NetlinkError(EBADF, operation, "the socket is closed");
     // What an exchange that threw has left behind is no answer to this one.
-    while (receive(this.#fd, receiveBuffer, MessageFlag.DONTWAIT) !== -Errno.EAGAIN);
+    for (let left = 0; left >= 0 || left === -Errno.ENOBUFS; )
+      left = receive(this.#fd, receiveBuffer, MessageFlag.DONTWAIT);
     if (bytes.length > this.#sendBufferBytes) {
       this.#sendBufferBytes = 2 * bytes.length;
       enlarge(this.#fd, SO_SNDBUFFORCE, SO_SNDBUF, this.#sendBufferBytes);

@@ -27,7 +27,7 @@ export const NFT_LIMIT_F_INV = 1;
 export const LIMIT_TYPES = { packets: 0, bytes: 1 } as const;
 export const ConnLimit = { COUNT: 1, FLAGS: 2 } as const;
 export const NFT_CONNLIMIT_F_INV = 1;
-export const Log = { GROUP: 1, PREFIX: 2, SNAPLEN: 3, LEVEL: 5 } as const;
+export const Log = { GROUP: 1, PREFIX: 2, SNAPLEN: 3, QTHRESHOLD: 4, LEVEL: 5, FLAGS: 6 } as const;
 export const Reject = { TYPE: 1, ICMP_CODE: 2 } as const;
 export const Nat = {
   TYPE: 1,

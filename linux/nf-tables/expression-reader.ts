@@ -228,11 +228,11 @@ const READERS: Readonly<Record<string, ((f: Fields) => Expression | undefined) |
     over: ((f.u32(ConnLimit.FLAGS) ?? 0) & NFT_CONNLIMIT_F_INV) !== 0,
   }),
   log: f => {
-    const group = f.u16(Log.GROUP);
+    if (f.u16(Log.QTHRESHOLD) || f.u32(Log.FLAGS)) return undefined;
     return {
       kind: "log",
       ...given("prefix", f.text(Log.PREFIX)),
-      ...given("group", group),
+      ...given("group", f.u16(Log.GROUP)),
       ...given("snaplen", f.u32(Log.SNAPLEN)),
       ...given("level", f.u32(Log.LEVEL)),
     };
