@@ -301,7 +301,7 @@ class MatrixWalk {
   }
 
   #exempt({ direction }: Wall, stage: Stage, self: number, view: View): [Exempt, Bits][] {
-    if (stage.failsafes === undefined) return [];
+    if (stage.category === undefined || stage.category === "forward") return [];
     const kinds: readonly Exempt[] = ["failsafe", "neighbor-discovery"];
     return kinds.map(kind => [
       kind,

@@ -102,21 +102,31 @@ function askProfiles(
 /** What no policy of the stage is asked about. */
 export type Exempt = "failsafe" | "neighbor-discovery";
 
-export function exemption({ failsafes }: Stage, direction: Direction, packet: Packet): Exempt | undefined {
-  if (failsafes === undefined) return undefined;
+export function exemption(stage: Stage, direction: Direction, packet: Packet): Exempt | undefined {
+  const { category, failsafes, answered = [] } = stage;
+  if (category === undefined || category === "forward") return undefined;
   if (isNeighborDiscovery(packet, HOST_NEIGHBOR_DISCOVERY)) return "neighbor-discovery";
-  return failsafes.some(port => isFailsafe(port, direction, packet)) ? "failsafe" : undefined;
+  const { sourcePort, destinationPort } = packet;
+  return failsafes.some(port => isFailsafe(port, destinationPort, direction, packet)) ||
+    answered.some(port => isFailsafe(port, sourcePort, direction, packet))
+    ? "failsafe"
+    : undefined;
 }
 
 export function isNeighborDiscovery({ protocol, icmp }: Packet, types: ReadonlySet<number>): boolean {
   return protocol === "ICMPv6" && icmp !== undefined && types.has(icmp.type);
 }
 
-/** Ports are the destination's, nets the other end's. */
-function isFailsafe(failsafe: FailsafePort, direction: Direction, packet: Packet): boolean {
+/** The net is the other end's. */
+function isFailsafe(
+  failsafe: FailsafePort,
+  port: number | undefined,
+  direction: Direction,
+  packet: Packet,
+): boolean {
   const other = direction === "ingress" ? packet.source : packet.destination;
   return (
-    packet.destinationPort === failsafe.port &&
+    port === failsafe.port &&
     String(packet.protocol).toLowerCase() === failsafe.protocol &&
     (failsafe.net === undefined || contains(failsafe.net, other))
   );

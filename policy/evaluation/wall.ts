@@ -21,8 +21,10 @@ import type { AppliedTier } from "./applied.ts";
 
 export interface Stage {
   readonly category: Category | undefined;
-  /** Undefined where nothing goes past the tiers; without any port, neighbor discovery still does. */
-  readonly failsafes: readonly FailsafePort[] | undefined;
+  /** They go past the tiers of host endpoints, except where packets are only forwarded. */
+  readonly failsafes: readonly FailsafePort[];
+  /** Of the other direction: where nobody tracks connections, their answers do so too, by the port they come from. */
+  readonly answered?: readonly FailsafePort[];
   readonly tiers: readonly AppliedTier[];
   /** Where the tiers have no default action of their own. */
   readonly tiersPass: boolean;

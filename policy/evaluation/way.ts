@@ -172,7 +172,7 @@ export class Ways {
       stages: [
         {
           category: undefined,
-          failsafes: undefined,
+          failsafes: [],
           tiers: this.#applied.tiers(endpoint, "normal", direction),
           tiersPass: false,
           end: "profiles",
@@ -195,7 +195,10 @@ export class Ways {
     const { failsafes } = this.settings(endpoint.node);
     return {
       category,
-      failsafes: category === "forward" ? undefined : failsafes[direction],
+      failsafes: category === "forward" ? [] : failsafes[direction],
+      ...(category === "untracked" && {
+        answered: failsafes[direction === "ingress" ? "egress" : "ingress"],
+      }),
       tiers: this.#applied.tiers(endpoint, category, direction),
       tiersPass: category === "untracked" || category === "preDNAT",
       end: category === "normal" ? "profiles" : category === "forward" ? "allow" : "continue",

@@ -170,6 +170,10 @@ describe("policy/evaluation: hosts", () => {
     // Past raw and mangle, and then judged as forwarded.
     const through = evaluate(world, { destinationPort: 22, destination: ip("10.65.0.1") });
     assert.deepEqual(through.directions[0]!.trace.at(-1)!.reason, { kind: "tier-default", tier: "default" });
+    // Answers to what the host asked for by a failsafe port: raw knows no connections, what comes after it does.
+    const answer = evaluate([...WORLD, shut], { sourcePort: 2379, destinationPort: 40_000 });
+    assert.equal(answer.verdict, "allow");
+    assert.equal(evaluate([...WORLD, shut], { sourcePort: 2378, destinationPort: 40_000 }).verdict, "deny");
     const none = resource("FelixConfiguration", "default", { failsafeInboundHostPorts: [] });
     assert.equal(evaluate([...world, none], { destinationPort: 22 }).verdict, "deny");
     const own = resource("FelixConfiguration", "node.h1", {
