@@ -106,7 +106,6 @@ export {
 } from "./netlink/route.ts";
 export type { Rule, RuleAction } from "./netlink/rule.ts";
 export {
-  Handle,
   Parent,
   type QueueingDiscipline,
   type Redirect,
@@ -390,10 +389,10 @@ export class Rtnetlink {
     return this.#socket.get("list queueing disciplines", writeGetDisciplines, readDiscipline);
   }
 
-  /** Shapes what leaves by the interface. */
-  replaceTokenBucket(interfaceIndex: number, bucket: TokenBucket): void {
+  /** Shapes what leaves by the interface, by a discipline with this handle (`1:` is 0x10000). */
+  replaceTokenBucket(interfaceIndex: number, handle: number, bucket: TokenBucket): void {
     this.#socket.request(`shape link ${interfaceIndex}`, w =>
-      writeReplaceTokenBucket(w, interfaceIndex, bucket),
+      writeReplaceTokenBucket(w, interfaceIndex, handle, bucket),
     );
   }
 

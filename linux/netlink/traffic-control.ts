@@ -55,8 +55,8 @@ export const TrafficControlMessageType = {
 
 /** TC_H_*: where a discipline is attached. */
 export const Parent = { ROOT: 0xffffffff, INGRESS: 0xfffffff1 } as const;
-/** `1:`, of ours at the root; `ffff:`, of every ingress discipline, to which filters are attached. */
-export const Handle = { ROOT: 0x10000, INGRESS: 0xffff0000 } as const;
+/** `ffff:`, of every ingress discipline, to which filters are attached. */
+const INGRESS_HANDLE = 0xffff0000;
 
 const Attribute = { KIND: 1, OPTIONS: 2 } as const;
 const TokenBucketAttribute = { PARMS: 1, RATE64: 4, PRATE64: 5, BURST: 6, PBURST: 7 } as const;
@@ -80,14 +80,18 @@ export function writeGetDisciplines(writer: MessageWriter): void {
   writer.end();
 }
 
-/** At the root, as {@link Handle.ROOT}. One that is there is changed, and what waits in it stays. */
+/**
+ * At the root. One that is there under this handle (`1:` is 0x10000) is changed, and what waits in it stays; one under another
+ * handle is replaced.
+ */
 export function writeReplaceTokenBucket(
   writer: MessageWriter,
   interfaceIndex: number,
+  handle: number,
   bucket: TokenBucket,
 ): void {
   writer.begin(RTM_NEWQDISC, Flag.REQUEST | Flag.CREATE | Flag.REPLACE);
-  writeHeader(writer, { interfaceIndex, handle: Handle.ROOT, parent: Parent.ROOT });
+  writeHeader(writer, { interfaceIndex, handle, parent: Parent.ROOT });
   writer.attributeString(Attribute.KIND, "tbf");
   const options = writer.nest(Attribute.OPTIONS);
   const parameters = new Uint8Array(36); // struct tc_tbf_qopt
@@ -108,7 +112,7 @@ export function writeReplaceTokenBucket(
 /** Where filters on what comes in are attached. EEXIST where it is there. */
 export function writeAddIngress(writer: MessageWriter, interfaceIndex: number): void {
   writer.begin(RTM_NEWQDISC, Flag.REQUEST | Flag.CREATE | Flag.EXCL);
-  writeHeader(writer, { interfaceIndex, handle: Handle.INGRESS, parent: Parent.INGRESS });
+  writeHeader(writer, { interfaceIndex, handle: INGRESS_HANDLE, parent: Parent.INGRESS });
   writer.attributeString(Attribute.KIND, "ingress");
   writer.end();
 }
@@ -128,7 +132,7 @@ export function writeAddRedirect(writer: MessageWriter, interfaceIndex: number, 
   writer.begin(RTM_NEWTFILTER, Flag.REQUEST | Flag.CREATE | Flag.EXCL);
   writeHeader(writer, {
     interfaceIndex,
-    parent: Handle.INGRESS,
+    parent: INGRESS_HANDLE,
     info: (PRIORITY << 16) | bigEndian16(ETH_P_ALL),
   });
   writer.attributeString(Attribute.KIND, "u32");
@@ -154,7 +158,7 @@ export function writeAddRedirect(writer: MessageWriter, interfaceIndex: number, 
 /** Those on what comes in by one interface. */
 export function writeGetRedirects(writer: MessageWriter, interfaceIndex: number): void {
   writer.begin(RTM_GETTFILTER, Flag.REQUEST | Flag.DUMP);
-  writeHeader(writer, { interfaceIndex, parent: Handle.INGRESS });
+  writeHeader(writer, { interfaceIndex, parent: INGRESS_HANDLE });
   writer.end();
 }
 

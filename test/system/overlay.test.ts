@@ -163,3 +163,49 @@ for (const dataplane of LAB_DATAPLANES) {
     });
   });
 }
+
+describe("routes without encapsulation, handed over from bgp to felix", function () {
+  this.timeout(60_000);
+  let lab: TestLab;
+
+  before(async () => {
+    lab = await TestLab.up({ hosts: 2 });
+    await lab.createNetwork("net");
+    for (const number of [1, 2]) await lab.run(`w${number}`, { host: `host${number}`, network: "net" });
+    await lab.expects({ "w1 -> w2 icmp": "allow" });
+  });
+
+  after(() => lab?.end());
+
+  const configure = (kind: string, programClusterRoutes: string) =>
+    lab.apply(
+      `{ apiVersion: projectcalico.org/v3, kind: ${kind}, metadata: { name: default }, spec: { programClusterRoutes: ${programClusterRoutes} } }`,
+    );
+
+  it("has one writer at each moment, says so where two want to be it, and loses no packet", async () => {
+    const ping = new RunningPing(lab, "w1", lab.addressOf("w2"), 0.01);
+    const problems = async () => {
+      const { stdout } = await lab.calctl(["lab", "--name", lab.name, "status", "-o", "json"]);
+      return JSON.parse(stdout).hosts.map((host: { problems: string[] }) =>
+        /holds the place/.test(host.problems.join()),
+      );
+    };
+    const writers = async () => {
+      const routes = JSON.parse(
+        await lab.output("host1", "ip", "-j", "route", "show", "root", "192.168.0.0/16"),
+      );
+      return routes
+        .filter((route: { dst: string }) => route.dst.endsWith("/26"))
+        .map(({ type = "unicast", protocol }: { type?: string; protocol: string }) => `${type} ${protocol}`)
+        .sort();
+    };
+    await configure("FelixConfiguration", "Enabled");
+    await eventually(problems, [true, true]);
+    assert.deepEqual(await writers(), ["blackhole bgp", "unicast bgp"]);
+    await configure("BGPConfiguration", "Disabled");
+    await eventually(writers, ["blackhole 80", "unicast 80"]);
+    await eventually(problems, [false, false]);
+    const { sent, received } = await ping.stop();
+    assert.ok(sent > 20 && sent - received <= 1, `${sent - received} of ${sent} pings lost`);
+  });
+});

@@ -16,7 +16,6 @@ import { createHash } from "node:crypto";
 import type { Logger } from "../../../daemon/log.ts";
 import type { KernelEvent } from "../../../linux/events.ts";
 import {
-  Handle,
   type Link,
   Parent,
   type QueueingDiscipline,
@@ -30,6 +29,8 @@ import { satisfies, tokenBucket } from "./token-bucket.ts";
 
 const IFB_PREFIX = "bwcali";
 const MAX_NAME = 15;
+/** `ca1:`, by which we know our own: others shape workloads too, as the bandwidth plugin of CNI does with `1:`. */
+const HANDLE = 0x0ca10000;
 
 export interface BandwidthOptions {
   readonly rtnetlink: Pick<
@@ -210,9 +211,7 @@ export class Bandwidth implements KernelPart {
       written?.burst === wanted.burst &&
       written.peakBurst === wanted.peakBurst;
     if (isRight) return;
-    // In the place of another kind, the kernel wants a discipline of another handle: the old one goes first.
-    if (root && !isOurs(root) && root.handle === Handle.ROOT) rtnetlink.deleteRootDiscipline(index);
-    rtnetlink.replaceTokenBucket(index, wanted);
+    rtnetlink.replaceTokenBucket(index, HANDLE, wanted);
     this.#written.set(index, wanted);
   }
 
@@ -273,5 +272,5 @@ function isIfb({ name, kind }: Link): boolean {
 }
 
 function isOurs({ kind, handle, parent }: QueueingDiscipline): boolean {
-  return kind === "tbf" && handle === Handle.ROOT && parent === Parent.ROOT;
+  return kind === "tbf" && handle === HANDLE && parent === Parent.ROOT;
 }

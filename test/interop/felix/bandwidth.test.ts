@@ -106,7 +106,7 @@ describe("felix: bandwidth on a real kernel", function () {
     for (const words of [
       `tc qdisc del dev ${pod.interfaceName} root`,
       `tc qdisc del dev ${pod.interfaceName} ingress`,
-      `tc qdisc change dev ${pod.interfaceName} root handle 1: tbf rate 1gbit burst 20000 limit 20000`,
+      `tc qdisc change dev ${pod.interfaceName} root handle ca1: tbf rate 1gbit burst 20000 limit 20000`,
       `tc qdisc del dev ${ifb} root`,
       `ip link set ${ifb} down`,
       `ip link del ${ifb}`,

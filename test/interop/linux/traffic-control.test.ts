@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
 import { EventSubscription, type KernelEvent } from "../../../linux/events.ts";
-import { Handle, Parent, Rtnetlink } from "../../../linux/rtnetlink.ts";
+import { Parent, Rtnetlink } from "../../../linux/rtnetlink.ts";
 import { run, ScratchNamespaces } from "./scratch-namespace.ts";
+
+/** `1:` */
+const HANDLE = 0x10000;
 
 describe("linux/rtnetlink: traffic control", () => {
   const scratch = new ScratchNamespaces();
@@ -21,12 +24,12 @@ describe("linux/rtnetlink: traffic control", () => {
   it("shapes what leaves, changes it in place, and lets go of it", () => {
     using host = shaped();
     const { netlink, index, tc } = host;
-    netlink.replaceTokenBucket(index, { rate: 1_000_000, burst: 20_000, limit: 30_000 });
+    netlink.replaceTokenBucket(index, HANDLE, { rate: 1_000_000, burst: 20_000, limit: 30_000 });
     const of = () => netlink.listDisciplines().find(each => each.interfaceIndex === index);
     assert.deepEqual(of(), {
       interfaceIndex: index,
       kind: "tbf",
-      handle: Handle.ROOT,
+      handle: HANDLE,
       parent: Parent.ROOT,
       tokenBucket: { rate: 1_000_000, limit: 30_000 },
     });
@@ -34,7 +37,7 @@ describe("linux/rtnetlink: traffic control", () => {
     assert.equal(seen.options.rate, 1_000_000);
     assert.ok(Math.abs(seen.options.burst - 20_000) < 50, `burst ${seen.options.burst}`);
 
-    netlink.replaceTokenBucket(index, {
+    netlink.replaceTokenBucket(index, HANDLE, {
       rate: 6_000_000_000,
       burst: 200_000,
       limit: 400_000,
@@ -73,7 +76,7 @@ describe("linux/rtnetlink: traffic control", () => {
       },
       onFailure: error => seen.reject(error),
     });
-    netlink.replaceTokenBucket(index, { rate: 1_000_000, burst: 20_000, limit: 30_000 });
+    netlink.replaceTokenBucket(index, HANDLE, { rate: 1_000_000, burst: 20_000, limit: 30_000 });
     assert.deepEqual(await seen.promise, { type: "traffic-control", interfaceIndex: index });
   });
 });

@@ -14,13 +14,15 @@ import { ip } from "../../../../net/ip.ts";
 import { mac } from "../../../../net/mac.ts";
 import { messages, readBack, written } from "./golden.ts";
 
+/** `1:` */
+const HANDLE = 0x10000;
 const MBIT_8 = { rate: 1_000_000, burst: 20_000, limit: 30_000 };
 
 describe("linux/netlink/traffic-control", () => {
   it("writes a token bucket as `tc qdisc replace` does, less the table that today's kernels do without", () => {
     // Of `tc qdisc replace dev v0 root handle 1: tbf rate 8mbit burst 20000 limit 30000`: no alignment of cells, no ticks.
     assert.equal(
-      written(w => writeReplaceTokenBucket(w, 3, MBIT_8)),
+      written(w => writeReplaceTokenBucket(w, 3, HANDLE, MBIT_8)),
       "60000000 24000105 00000000 00000000 00000000 03000000 00000100 ffffffff 00000000 " +
         "08000100 74626600 34000280 28000100 00010000 00000000 40420f00 00000000 00000000 00000000 30750000 " +
         "00000000 00000000 08000600 204e0000",
@@ -30,11 +32,11 @@ describe("linux/netlink/traffic-control", () => {
   it("writes rates beyond 32 bits, and peaks", () => {
     const bucket = { rate: 5_000_000_000, burst: 9, limit: 70_000, peakRate: 6_000_000_000, peakBurst: 8 };
     assert.deepEqual(
-      readBack(w => writeReplaceTokenBucket(w, 3, bucket), readDiscipline),
+      readBack(w => writeReplaceTokenBucket(w, 3, HANDLE, bucket), readDiscipline),
       {
         interfaceIndex: 3,
         kind: "tbf",
-        handle: 0x10000,
+        handle: HANDLE,
         parent: Parent.ROOT,
         tokenBucket: { rate: 5_000_000_000, limit: 70_000, peakRate: 6_000_000_000 },
       },

@@ -10,7 +10,6 @@ import {
 import { NetlinkError } from "../../../../../linux/errors.ts";
 import type { KernelEvent } from "../../../../../linux/events.ts";
 import {
-  Handle,
   type Link,
   Parent,
   type QueueingDiscipline,
@@ -22,6 +21,8 @@ import { endpoint } from "../host.ts";
 class QueueKernel {
   readonly links = new Map<number, Link>();
   readonly buckets = new Map<number, TokenBucket>();
+  /** Of the buckets. */
+  readonly handles = new Map<number, number>();
   readonly redirects = new Map<number, number>();
   readonly journal: string[] = [];
   #lastIndex = 0;
@@ -95,12 +96,13 @@ class QueueKernel {
       const bucket = this.buckets.get(index);
       const base = { interfaceIndex: index, parent: Parent.ROOT };
       return bucket
-        ? { ...base, kind: "tbf", handle: Handle.ROOT, tokenBucket: bucket }
+        ? { ...base, kind: "tbf", handle: this.handles.get(index) ?? 0, tokenBucket: bucket }
         : { ...base, kind: "noqueue", handle: 0 };
     });
   }
 
-  replaceTokenBucket(index: number, bucket: TokenBucket): void {
+  replaceTokenBucket(index: number, handle: number, bucket: TokenBucket): void {
+    this.handles.set(index, handle);
     this.buckets.set(index, bucket);
     this.journal.push(`${this.links.get(index)?.name} ${bucket.rate}`);
     this.#events.push({ type: "traffic-control", interfaceIndex: index });
@@ -187,6 +189,15 @@ describe("felix/dataplane/bandwidth", () => {
   it("touches nothing where nothing is limited", () => {
     const self = host("calia");
     assert.deepEqual(self.apply({ a: endpoint("a", ["10.0.0.1"]) }), []);
+  });
+
+  it("leaves alone what others shape", () => {
+    const self = host("calia", "calib");
+    const bucket = { rate: 5, burst: 5000, limit: 5000 };
+    self.kernel.replaceTokenBucket(self.kernel.indexOf("calib"), 0x10000, bucket);
+    self.apply({ a: limited(8000) });
+    self.apply({ a: undefined });
+    assert.deepEqual(self.kernel.state, ["calib 5"]);
   });
 
   it("changes a limit in place, a burst alone too", () => {
