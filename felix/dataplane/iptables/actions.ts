@@ -13,7 +13,8 @@ import type { IpVersion } from "../../../net/ip.ts";
 import type { Direction, Rule } from "../../../policy/model.ts";
 import type { FelixConfig } from "../../calc/config.ts";
 import { FLOW_GROUP, type FlowDecision, type FlowReason, flowPrefix } from "../flow-prefix.ts";
-import type { MarkBits } from "./marks.ts";
+import { logPrefix, type RuleOwner } from "../log-prefix.ts";
+import type { MarkBits } from "../marks.ts";
 import { ALLOW_CHAIN, PASS_CHAIN, REJECT_CHAIN } from "./names.ts";
 
 export interface RenderContext {
@@ -22,18 +23,6 @@ export interface RenderContext {
   readonly marks: MarkBits;
   /** Only `filter` can reject, and `raw` sees every packet of what is not tracked. */
   readonly table: TableName;
-}
-
-/** A policy or profile by name, with what a log line may say of it. */
-export interface RuleOwner {
-  readonly kind: "policy" | "profile";
-  /** The policy's key or the profile's name, as the flow log and counters name it. */
-  readonly name: string;
-  /** As in `gnp`. */
-  readonly shortKind: string;
-  /** `namespace/name`, or the name alone. */
-  readonly fullName: string;
-  readonly tier: string;
 }
 
 /** Bytes of a packet that a flow record needs: its headers. */
@@ -107,17 +96,10 @@ function flowRule(matches: IptablesRule, decision: FlowDecision): IptablesRule {
 }
 
 function logRule(base: IptablesRule, owner: RuleOwner, config: FelixConfig): IptablesRule {
-  const { logPrefix, logActionRateLimit, logActionRateLimitBurst } = config;
-  const words: Record<string, string> = {
-    t: owner.tier,
-    k: owner.shortKind,
-    n: owner.fullName.slice(owner.fullName.indexOf("/") + 1),
-    p: owner.fullName,
-  };
-  const prefix = logPrefix.replaceAll(/%([tknp])/g, (_, letter: string) => words[letter] as string);
+  const { logActionRateLimit, logActionRateLimitBurst } = config;
   const [count, per] = logActionRateLimit.split("/");
   const limited = per
     ? base.limit({ count: Number(count), per: per as "second", burst: Math.max(1, logActionRateLimitBurst) })
     : base;
-  return limited.log({ prefix: `${prefix}: `, level: "notice" });
+  return limited.log({ prefix: `${logPrefix(config.logPrefix, owner)}: `, level: "notice" });
 }

@@ -14,7 +14,8 @@ import {
   type Rule,
   ruleForVersion,
 } from "../../../policy/model.ts";
-import { actionRules, type RenderContext, type RuleOwner } from "./actions.ts";
+import type { RuleOwner } from "../log-prefix.ts";
+import { actionRules, type RenderContext } from "./actions.ts";
 import { ruleMatches } from "./rule-matches.ts";
 
 export interface RenderedRules {

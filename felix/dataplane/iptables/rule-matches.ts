@@ -17,7 +17,7 @@
 import { type Rule as IptablesRule, type Port, portSlots, rule } from "iptables-ts";
 import type { IpVersion } from "../../../net/ip.ts";
 import type { EntityMatch, NamedPortRef, PortRange, Rule } from "../../../policy/model.ts";
-import type { MarkBits } from "./marks.ts";
+import type { MarkBits } from "../marks.ts";
 import { setName } from "./names.ts";
 
 const MAX_PORT_SLOTS = 15;

@@ -2,7 +2,7 @@
 
 import type { IpVersion } from "../../../net/ip.ts";
 import type { FelixConfig } from "../../calc/config.ts";
-import type { MarkBits } from "../iptables/marks.ts";
+import type { MarkBits } from "../marks.ts";
 import type { Layer } from "./names.ts";
 
 export interface RenderContext {

@@ -17,7 +17,7 @@ import type {
   SetChange,
 } from "../../calc/changes.ts";
 import type { FelixConfig } from "../../calc/config.ts";
-import { allocateMarks } from "../iptables/marks.ts";
+import { allocateMarks } from "../marks.ts";
 import { addressPortElements, addressPortSet } from "./address-port-set.ts";
 import type { RenderContext } from "./context.ts";
 import { coverOf } from "./cover.ts";

@@ -8,12 +8,12 @@ import type { RenderContext } from "../../../../../felix/dataplane/iptables/acti
 import { DispatchChains } from "../../../../../felix/dataplane/iptables/dispatch-chains.ts";
 import { filterChains } from "../../../../../felix/dataplane/iptables/filter-chains.ts";
 import { mangleChains } from "../../../../../felix/dataplane/iptables/mangle-chains.ts";
-import { allocateMarks } from "../../../../../felix/dataplane/iptables/marks.ts";
 import { natChains } from "../../../../../felix/dataplane/iptables/nat-chains.ts";
 import { policyRules, profileRules } from "../../../../../felix/dataplane/iptables/policy-chains.ts";
 import { rawChains, spoofingExceptions } from "../../../../../felix/dataplane/iptables/raw-chains.ts";
 import type { HostState, TableChains } from "../../../../../felix/dataplane/iptables/table-chains.ts";
 import { WorkloadChains } from "../../../../../felix/dataplane/iptables/workload-chains.ts";
+import { allocateMarks } from "../../../../../felix/dataplane/marks.ts";
 import type { Rule as IptablesRule, TableName } from "../../../../../felix/iptables-ts/index.ts";
 import { cidr } from "../../../../../net/cidr.ts";
 import { type IpVersion, ip } from "../../../../../net/ip.ts";

@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { allocateMarks } from "../../../../../felix/dataplane/iptables/marks.ts";
 import { policyChain, profileChain, setName } from "../../../../../felix/dataplane/iptables/names.ts";
 
 describe("felix/dataplane/iptables/names", () => {
@@ -20,19 +19,5 @@ describe("felix/dataplane/iptables/names", () => {
   it("names sets as Calico does", () => {
     assert.equal(setName(4, "s:5y5I3VdRZfDU01O--xXAPx2yxCQQqMf0M6IWug"), "cali40s:5y5I3VdRZfDU01O--xXAPx2");
     assert.equal(setName(6, "n:x"), "cali60n:x");
-  });
-});
-
-describe("felix/dataplane/iptables/marks", () => {
-  it("takes the lowest bits of the mask", () => {
-    const marks = allocateMarks(0xffff0000);
-    assert.deepEqual(
-      [marks.accept, marks.pass, marks.scratch0, marks.scratch1],
-      [0x10000, 0x20000, 0x80000, 0x100000],
-    );
-  });
-
-  it("refuses a mask too small", () => {
-    assert.throws(() => allocateMarks(0xf), /fewer than 5/);
   });
 });

@@ -1,7 +1,7 @@
 import { actionChains } from "../../../../../felix/dataplane/iptables/actions.ts";
-import { allocateMarks } from "../../../../../felix/dataplane/iptables/marks.ts";
 import { setName } from "../../../../../felix/dataplane/iptables/names.ts";
 import { policyRules } from "../../../../../felix/dataplane/iptables/policy-chains.ts";
+import { allocateMarks } from "../../../../../felix/dataplane/marks.ts";
 import { ipVersion } from "../../../../../net/ip.ts";
 import { itMeansTheModel, type WalkedDataplane } from "../verdict-properties.ts";
 import { configOf, FilteringKernel } from "./kernel.ts";

@@ -1,4 +1,4 @@
-import { allocateMarks } from "../../../../../felix/dataplane/iptables/marks.ts";
+import { allocateMarks } from "../../../../../felix/dataplane/marks.ts";
 import {
   addressPortElements,
   addressPortSet,

@@ -25,7 +25,7 @@ export function allocateMarks(mask: number): MarkBits {
   }
   const [accept, pass, drop, scratch0, scratch1] = bits;
   if (scratch1 === undefined)
-    throw new RangeError(`iptablesMarkMask 0x${mask.toString(16)} has fewer than 5 bits`);
+    throw new RangeError(`the mark mask 0x${mask.toString(16)} has fewer than 5 bits`);
   const used = [accept, pass, drop, scratch0, scratch1] as number[];
   return {
     accept: accept as number,
