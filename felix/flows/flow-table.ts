@@ -1,6 +1,6 @@
 /**
  * The flows of the last while: of how long, and how many at most, is fixed, so that no traffic can fill the memory. Where
- * there are too many, those seen longest ago go first, and are counted.
+ * there are too many, those seen longest ago go first.
  */
 
 import type { Flow } from "./flow.ts";
@@ -12,16 +12,10 @@ export class FlowTable {
   readonly #windowMs: number;
   /** The one seen last at the end. */
   readonly #flows = new Map<string, Mutable<Flow>>();
-  #forgotten = 0;
 
   constructor(options: { readonly maxFlows: number; readonly windowMs: number }) {
     this.#maxFlows = options.maxFlows;
     this.#windowMs = options.windowMs;
-  }
-
-  /** Flows that had to go before their time. */
-  get forgotten(): number {
-    return this.#forgotten;
   }
 
   /** Adds what was seen to what is known of the same flow. */
@@ -30,10 +24,7 @@ export class FlowTable {
     const key = flowKey(flow);
     const known = this.#flows.get(key);
     if (known === undefined) {
-      if (this.#flows.size >= this.#maxFlows) {
-        this.#flows.delete(this.#flows.keys().next().value as string);
-        this.#forgotten++;
-      }
+      if (this.#flows.size >= this.#maxFlows) this.#flows.delete(this.#flows.keys().next().value as string);
       this.#flows.set(key, { ...flow });
       return;
     }

@@ -127,6 +127,21 @@ for (const dataplane of LAB_DATAPLANES) {
       }
     });
 
+    it("goes on when the configuration changes and felix starts anew", async () => {
+      await lab.apply(LOGGING.replace("Enabled", "Enabled, flowLogsFlushInterval: 60s"));
+      // The new agent has seen nothing yet.
+      // Between the two nobody answers.
+      await eventually(async () => (await flows("--verdict", "deny").catch(() => undefined))?.length, 0);
+      await lab.expects({
+        "batch -> web tcp:80": "deny",
+        "front -> web tcp:80": "allow",
+        "batch -> web icmp": "allow",
+      });
+      await eventually(async () => (await flows("--policy", "gnp/web")).length, 2);
+      const troubles = lab.log("host1", "felix").filter(({ msg }) => msg.includes("log flows"));
+      assert.deepEqual(troubles, []);
+    });
+
     it("counts by policy", async () => {
       const { stdout } = await lab.calctl(["flows", "--socket", socket()]);
       assert.match(stdout, /allow +\S+front +\S+web +TCP +80 +ingress +gnp\/web rule 1/);

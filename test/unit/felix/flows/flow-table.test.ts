@@ -43,7 +43,7 @@ describe("felix/flows/flow-table", () => {
     );
   });
 
-  it("has a limit: those seen longest ago go first, and are counted", () => {
+  it("has a limit: those seen longest ago go first", () => {
     const flows = table();
     for (const port of [1, 2, 3]) flows.add(flow({ port }));
     flows.add(flow({ port: 1 }));
@@ -52,7 +52,6 @@ describe("felix/flows/flow-table", () => {
       flows.list(1_000_000).map(({ port }) => port),
       [3, 1, 4],
     );
-    assert.equal(flows.forgotten, 1);
   });
 });
 
