@@ -50,7 +50,11 @@ export class IptablesError extends Error {
   }
 }
 
-export type IpSetErrorCode = "rejected" | "in-use" | "unavailable";
+export type IpSetErrorCode =
+  | "rejected"
+  /** A rule uses the set that is to be destroyed; `text` is the command that names it. */
+  | "in-use"
+  | "unavailable";
 
 export class IpSetError extends Error {
   override readonly name = "IpSetError";

@@ -8,8 +8,8 @@
  * The kernel's members are not kept a second time: per set there is what is wanted, and what to add and to delete to get
  * there from what the kernel has. Memory is one copy, a commit costs O(changes), a resync O(members).
  *
- * A set is rewritten through a temporary one and a swap, so it never shows a state between, when its type or parameters
- * are wrong, or when more changes than stays. Otherwise additions go before deletions, so that replacing a
+ * A set is rewritten through a temporary one and a swap, so it never shows a state between, when its parameters are wrong, or
+ * when more changes than stays. One of another type has to go first: applyUpdates throws IpSetError `in-use` while rules use it. Otherwise additions go before deletions, so that replacing a
  * network by its halves leaves no gap; each element is either old or new at any time.
  */
 
@@ -237,7 +237,9 @@ export class IpSets {
     for (const name of updated) {
       const set = this.#sets.get(name)!;
       const { adds, dels, params } = set;
-      if (!set.kernel) {
+      if (!set.kernel || set.kernel.type !== params.type) {
+        // The kernel swaps only sets of one type; one that a rule uses, it does not destroy either (in-use).
+        if (set.kernel) commands.push(`destroy ${name}`);
         commands.push(this.#create(name, params));
         this.#fill(name, set, commands);
       } else if (

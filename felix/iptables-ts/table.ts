@@ -137,6 +137,11 @@ export class Table {
     return this.#chains.has(name);
   }
 
+  /** As they were set; undefined: not defined. */
+  rulesOf(name: string): readonly Rule[] | undefined {
+    return this.#chains.get(name)?.rules;
+  }
+
   /** Names of the chains defined, referenced or not. */
   chainNames(): IterableIterator<string> {
     return this.#chains.keys();

@@ -22,6 +22,7 @@ import { natChains } from "./nat-chains.ts";
 import { OWNERSHIP, TABLES } from "./ownership.ts";
 import { policyRules, profileRules, type RenderedRules } from "./policy-chains.ts";
 import { rawChains } from "./raw-chains.ts";
+import { setInTheWay, withoutSet } from "./set-in-the-way.ts";
 import type { HostState, TableChains } from "./table-chains.ts";
 import { WorkloadChains } from "./workload-chains.ts";
 
@@ -80,7 +81,7 @@ export class Family {
   }
 
   async commit(): Promise<void> {
-    await this.#sets.applyUpdates();
+    await this.#applySets();
     if (this.#iptables.needsApply) await this.#iptables.apply();
     await this.#sets.applyDeletions();
     // Only now, that what is wanted is in force; what remains of another time is tried again and holds up nothing.
@@ -91,6 +92,23 @@ export class Family {
       )
     )
       this.#sweep = undefined;
+  }
+
+  async #applySets(): Promise<void> {
+    try {
+      await this.#sets.applyUpdates();
+    } catch (error) {
+      const set = setInTheWay(error);
+      if (set === undefined) throw error;
+      const restore = withoutSet(this.#iptables, set);
+      try {
+        await this.#iptables.apply();
+      } finally {
+        restore();
+      }
+      // nf_tables lets go of it a little later: where this is too early, the next commit makes it.
+      await this.#sets.applyUpdates();
+    }
   }
 
   async resync(what: "rules" | "sets"): Promise<void> {

@@ -267,7 +267,7 @@ export class FakeKernel {
       case "swap": {
         const other = this.sets.get(words[0]!);
         if (!set || !other) return missing;
-        if (set.type.split(",").length !== other.type.split(",").length || set.family !== other.family)
+        if (set.type !== other.type || set.family !== other.family)
           return "The sets cannot be swapped: their type does not match";
         this.sets.set(name, other);
         this.sets.set(words[0]!, set);

@@ -124,19 +124,33 @@ describe("IpSets", () => {
     assert.deepEqual([...kernel.sets.keys()], ["cali40a"]);
   });
 
-  it("changes type or size through a temporary set, also while a rule uses the set", async () => {
+  it("changes size through a temporary set, also while a rule uses the set", async () => {
     const sets = start();
     sets.setMembers("cali40a", NET, ["10.0.0.1"]);
     await sets.applyUpdates();
     kernel.edit("filter", "-A INPUT -m set --match-set cali40a src -j DROP");
-    sets.setMembers("cali40a", { type: "hash:ip", maxElements: 7 }, ["10.0.0.2"]);
+    sets.setMembers("cali40a", { type: "hash:net", maxElements: 7 }, ["10.0.0.2"]);
     await sets.applyUpdates();
     assert.deepEqual(kernel.sets.get("cali40a"), {
-      type: "hash:ip",
+      type: "hash:net",
       family: "inet",
       maxelem: 7,
       members: new Set(["10.0.0.2"]),
     });
+  });
+
+  it("changes type when no rule uses the set any more, and says while one does", async () => {
+    const sets = start();
+    sets.setMembers("cali40a", NET, ["10.0.0.1"]);
+    await sets.applyUpdates();
+    kernel.edit("filter", "-A INPUT -m set --match-set cali40a src -j DROP");
+    sets.setMembers("cali40a", { type: "hash:ip" }, ["10.0.0.2"]);
+    await assert.rejects(sets.applyUpdates(), { code: "in-use", text: "destroy cali40a" });
+    assert.deepEqual(kernel.sets.get("cali40a")?.members, new Set(["10.0.0.1"]));
+    kernel.edit("filter", "-F INPUT");
+    await sets.applyUpdates();
+    assert.deepEqual(kernel.sets.get("cali40a")?.type, "hash:ip");
+    assert.deepEqual(kernel.sets.get("cali40a")?.members, new Set(["10.0.0.2"]));
   });
 
   it("deletes first when the set would overflow, else adds first", async () => {

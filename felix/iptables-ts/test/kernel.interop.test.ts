@@ -1,6 +1,7 @@
 /** The same promises as in the unit tests, kept by the real kernel: both variants, both IP versions. Needs root. */
 
 import assert from "node:assert/strict";
+import { setTimeout as sleep } from "node:timers/promises";
 import { detectBackend, type IpVersion, type Variant } from "../backend.ts";
 import { IptablesError } from "../errors.ts";
 import { IpSets } from "../ipset.ts";
@@ -361,6 +362,25 @@ for (const ipVersion of [4, 6] as const)
       sets.removeSet(name("a"));
       assert.deepEqual(await sets.applyDeletions(), { destroyed: [name("old")], busy: [name("a")] });
       assert.deepEqual(netns.sh("ipset list -n").trim().split("\n").toSorted(), [name("a"), "theirs"]);
+    });
+
+    it("makes a set of another type anew, once no rule uses it", async () => {
+      const one = ipVersion === 4 ? "10.0.0.1" : "fd00::1";
+      netns.sh(`ipset create ${name("a")} hash:ip,port family ${ipVersion === 4 ? "inet" : "inet6"}`);
+      const sets = start();
+      sets.setMembers(name("a"), { type: "hash:net" }, [one]);
+      await sets.applyUpdates();
+      assert.match(netns.sh(`ipset save ${name("a")}`), /^create \S+ hash:net .*\nadd/);
+      const program = ipVersion === 4 ? "iptables-nft" : "ip6tables-nft";
+      netns.sh(`${program} -A INPUT -m set --match-set ${name("a")} src`);
+      sets.setMembers(name("a"), { type: "hash:ip" }, [one]);
+      sets.setMembers(name("b"), { type: "hash:ip" }, [one]);
+      await assert.rejects(sets.applyUpdates(), { code: "in-use", text: `destroy ${name("a")}` });
+      assert.match(netns.sh(`ipset save ${name("b")}`), /\nadd/, "held up by the other");
+      netns.sh(`${program} -F; ${program} -X`);
+      // nf_tables lets go of it a little later.
+      while (!(await sets.applyUpdates().catch(() => undefined))) await sleep(10);
+      assert.match(netns.sh(`ipset save ${name("a")}`), /^create \S+ hash:ip .*\nadd/);
     });
 
     it("keeps one set that is too full from holding up the others", async () => {

@@ -206,6 +206,23 @@ for (const dataplane of DATAPLANES) {
       assert.deepEqual(host.restores, []);
     });
 
+    it("takes over a set that an agent before it had with another type, and used", async () => {
+      const host = await create();
+      const { namespace } = host;
+      const set = "cali40masq-ipam-pools";
+      run(namespace, "ipset", "create", set, "hash:ip");
+      const iptables = (...words: string[]) => run(namespace, `iptables-${variant}`, "-t", "nat", ...words);
+      iptables("-N", "cali-nat-outgoing");
+      iptables("-A", "cali-nat-outgoing", "-m", "set", "--match-set", set, "src", "-j", "RETURN");
+      iptables("-A", "POSTROUTING", "-j", "cali-nat-outgoing");
+      await host.start(A, ...NETWORKS, pool("p", "10.65.0.0/16", true)).catch(() => {});
+      await until(() => !host.filter.pending);
+      assert.ok(sets(namespace).some(line => line.startsWith(`create ${set} hash:net`)));
+      assert.ok(sets(namespace).includes(`add ${set} 10.65.0.0/16`));
+      assert.ok(save(namespace).some(line => line.includes(`${set} src`) && line.endsWith("--random-fully")));
+      assert.deepEqual(await host.repair().then(() => host.filter.pending), false);
+    });
+
     it("leaves rules, chains and sets of others alone", async () => {
       const namespace = scratch.create();
       const theirs = (...words: string[]) => run(namespace, `iptables-${variant}`, ...words);
