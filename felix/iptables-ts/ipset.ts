@@ -9,7 +9,7 @@
  * there from what the kernel has. Memory is one copy, a commit costs O(changes), a resync O(members).
  *
  * A set is rewritten through a temporary one and a swap, so it never shows a state between, when its parameters are wrong, or
- * when more changes than stays. One of another type has to go first: applyUpdates throws IpSetError `in-use` while rules use it. Otherwise additions go before deletions, so that replacing a
+ * when more changes than stays, or when readers would notice a deletion (prefix-lengths.ts). One of another type has to go first: applyUpdates throws IpSetError `in-use` while rules use it. Otherwise additions go before deletions, so that replacing a
  * network by its halves leaves no gap; each element is either old or new at any time.
  */
 
@@ -18,6 +18,7 @@ import type { IpSetBackend } from "./ipset-backend.ts";
 import type { KernelSet, Params } from "./ipset-parse.ts";
 import { checkSet } from "./match.ts";
 import { elementsOf } from "./member.ts";
+import { losesPrefixLength } from "./prefix-lengths.ts";
 
 export interface IpSetSpec {
   /** "hash:net", "hash:ip", "hash:ip,port", "hash:net,net", ... */
@@ -244,7 +245,8 @@ export class IpSets {
         this.#fill(name, set, commands);
       } else if (
         !sameParams(set.kernel, params) ||
-        adds.size + dels.size > set.members.size + REWRITE_SLACK
+        adds.size + dels.size > set.members.size + REWRITE_SLACK ||
+        (dels.size > 0 && losesPrefixLength(params.type, this.ipVersion, set.members, dels))
       ) {
         const temp = `${this.#tempPrefix}${this.#tempNumber++}`;
         commands.push(this.#create(temp, params));

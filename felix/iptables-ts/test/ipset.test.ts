@@ -153,6 +153,25 @@ describe("IpSets", () => {
     assert.deepEqual(kernel.sets.get("cali40a")?.members, new Set(["10.0.0.2"]));
   });
 
+  it("rewrites through a temporary set where a prefix length would go and leave shorter ones", async () => {
+    const sets = start();
+    const kept = ["10.0.0.0/8", "192.0.2.0/24"];
+    const rewrites = async (now: string[]) => {
+      sets.setMembers("cali40a", NET, now);
+      kernel.takeRestores();
+      await sets.applyUpdates();
+      assert.deepEqual([...kernel.sets.get("cali40a")!.members].sort(), [...now].sort());
+      return kernel.takeRestores().some(text => text.includes("swap"));
+    };
+    await rewrites([...kept, "10.1.1.1", "10.1.1.2"]);
+    assert.equal(await rewrites([...kept, "10.1.1.1"]), false);
+    assert.equal(await rewrites(kept), true);
+    assert.equal(await rewrites([...kept, "10.1.1.1"]), false);
+    // The last in the list moves nobody.
+    assert.equal(await rewrites(["192.0.2.0/24", "10.1.1.1"]), false);
+    assert.equal(await rewrites(["192.0.3.0/24", "10.1.1.1"]), false);
+  });
+
   it("deletes first when the set would overflow, else adds first", async () => {
     const sets = start();
     const members = Array.from({ length: 20 }, (_, i) => `10.0.0.${i}`);
