@@ -271,13 +271,20 @@ export class IpSets {
   #fill(name: string, set: SetState, commands: string[]): void {
     const before = commands.length;
     const sent = new Set<string>();
-    for (const member of set.members)
-      for (const element of elementsOf(set.params.type, this.ipVersion, member)) {
+    for (const member of set.members) {
+      for (const element of this.#elements(set, member)) {
         if (sent.has(element)) continue;
-        sent.add(element);
+        // Only a default route's halves can be somebody else's element too.
+        if (element.includes("/1")) sent.add(element);
         commands.push(`add ${name} ${element}`);
       }
+    }
     set.kernelSize = commands.length - before;
+  }
+
+  /** Members are spelled as the kernel does: only a prefix of length 0 is more than one element. */
+  #elements(set: SetState, member: string): readonly string[] {
+    return member.includes("/0") ? elementsOf(set.params.type, this.ipVersion, member) : [member];
   }
 
   #create(name: string, { type, maxElements }: Params): string {
@@ -334,7 +341,7 @@ export class IpSets {
       const surplus = kernel.elements;
       const present = new Set<string>();
       for (const member of set.members)
-        for (const element of elementsOf(set.params.type, this.ipVersion, member)) {
+        for (const element of this.#elements(set, member)) {
           if (surplus.delete(element)) present.add(element);
           else if (!present.has(element)) set.adds.add(element);
         }

@@ -33,6 +33,8 @@ const PROTOCOLS: Record<string, string> = {
  * "hash:net" or "hash:ip,port". Throws InvalidMemberError.
  */
 export function elementsOf(type: string, ipVersion: 4 | 6, member: string): string[] {
+  // Most members there are, by the million.
+  if (ipVersion === 4 && (type === "hash:net" || type === "hash:ip") && isIP(member) === 4) return [member];
   const dimensions = type.slice(type.indexOf(":") + 1).split(",");
   const parts = member.split(",");
   if (parts.length !== dimensions.length) throw new InvalidMemberError(member, type);
