@@ -7,6 +7,7 @@ import { systemClock } from "../daemon/clock.ts";
 import { fetchStatus } from "../daemon/status-server.ts";
 import { CalicoClient, type Draft } from "../datastore/client.ts";
 import type { Datastore, Revision } from "../datastore/datastore.ts";
+import { isDatastoreError } from "../datastore/errors.ts";
 import { type Key, key, keyText, type ResourceKind } from "../datastore/key.ts";
 import type { Lab } from "./lab.ts";
 import { LabError, LabErrorCode } from "./state.ts";
@@ -36,6 +37,22 @@ export class Writer {
     const { metadata } = await this.#client.apply(draft);
     const target = key(draft.kind, metadata.name, metadata.namespace);
     this.#written.set(draft.kind, { key: target, put: metadata.resourceVersion as Revision });
+  }
+
+  /** What is there, as it could be put; undefined where nothing is. */
+  async read<K extends ResourceKind>(
+    kind: K,
+    name: string,
+    namespace?: string,
+  ): Promise<Draft<K> | undefined> {
+    try {
+      const { metadata, ...rest } = await this.#client.get(kind, name, namespace);
+      const { resourceVersion: _, ...kept } = metadata;
+      return { ...rest, metadata: kept } as unknown as Draft<K>;
+    } catch (error) {
+      if (isDatastoreError(error, "NOT_FOUND")) return undefined;
+      throw error;
+    }
   }
 
   async delete(kind: ResourceKind, name: string, namespace?: string): Promise<void> {

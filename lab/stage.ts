@@ -18,6 +18,8 @@ const ORDER: readonly ResourceKind[] = ["FelixConfiguration", "Tier", "Profile"]
 export class Stage {
   readonly #writer: Writer;
   #there = new Map<string, AnyDraft>();
+  /** What was there before under the same names, and is put back. */
+  readonly #former = new Map<string, AnyDraft>();
   /** Belong to workloads, which take them along when they go. */
   readonly #endpoints = new Map<string, AnyDraft>();
 
@@ -38,7 +40,10 @@ export class Stage {
     endpoints: readonly Draft<"WorkloadEndpoint">[] = [],
   ): Promise<void> {
     const wanted = new Map(resources.toSorted(byOrder).map(draft => [nameOf(draft), draft]));
-    for (const draft of wanted.values()) await this.#put(this.#there, draft);
+    for (const draft of wanted.values()) {
+      await this.#keepFormer(draft);
+      await this.#put(this.#there, draft);
+    }
     for (const draft of endpoints) await this.#put(this.#endpoints, draft);
     for (const [name, draft] of [...this.#there].reverse()) if (!wanted.has(name)) await this.#delete(draft);
     this.#there = wanted;
@@ -61,7 +66,21 @@ export class Stage {
     there.set(name, draft);
   }
 
-  async #delete({ kind, metadata }: AnyDraft): Promise<void> {
+  async #keepFormer(draft: AnyDraft): Promise<void> {
+    const name = nameOf(draft);
+    if (this.#there.has(name) || this.#former.has(name)) return;
+    const former = await this.#writer.read(draft.kind, draft.metadata.name, draft.metadata.namespace);
+    if (former) this.#former.set(name, former);
+  }
+
+  async #delete(draft: AnyDraft): Promise<void> {
+    const { kind, metadata } = draft;
+    const former = this.#former.get(nameOf(draft));
+    if (former) {
+      await this.#writer.put(former);
+      this.#former.delete(nameOf(draft));
+      return;
+    }
     try {
       await this.#writer.delete(kind, metadata.name, metadata.namespace);
     } catch (error) {

@@ -2,7 +2,7 @@
 
 import { Socket } from "node:net";
 import { PROTOCOL_NUMBERS, protocolNumber } from "../../crd-schemas/index.ts";
-import { bind } from "../../linux/libc.ts";
+import { bind, setSocketOption } from "../../linux/libc.ts";
 import { socketAddress } from "../../linux/socket-address.ts";
 import { openStreamSocket } from "../../linux/stream-socket.ts";
 import { type Ip, ip, ipVersion } from "../../net/ip.ts";
@@ -20,6 +20,7 @@ export interface Attempt {
 export interface AttemptContext {
   readonly token: number;
   readonly raw: RawSockets;
+  readonly ports: SourcePorts;
   readonly noted: (sign: Sign) => void;
 }
 
@@ -33,8 +34,27 @@ const REJECTIONS: ReadonlySet<string> = new Set([
   "EPERM",
 ]);
 
-/** Ports of raw packets, so that no two attempts are one flow. */
-let nextPort = 20_000;
+/** A port of IPv6 is not IPv4's too. */
+const IPPROTO_IPV6 = 41;
+const IPV6_V6ONLY = 26;
+
+const FIRST_PORT = 10_000;
+const LAST_PORT = 32_000;
+
+/**
+ * Source ports of what has no connections, below those that the kernel takes by itself. Each sender begins anew only after
+ * so many that connection tracking has forgotten what an earlier policy let through.
+ */
+export class SourcePorts {
+  readonly #last = new Map<string, number>();
+
+  next(namespace: string): number {
+    const last = this.#last.get(namespace) ?? LAST_PORT;
+    const port = last === LAST_PORT ? FIRST_PORT : last + 1;
+    this.#last.set(namespace, port);
+    return port;
+  }
+}
 
 export function startAttempt(flow: Flow, context: AttemptContext): Attempt {
   switch (protocolNumber(flow.protocol)) {
@@ -53,7 +73,10 @@ function isRejection(error: unknown): boolean {
 
 function bindAsAsked(fd: number, { source, sourcePort = 0, address }: Flow): void {
   if (source !== undefined) bindAnywhere(fd, source, sourcePort);
-  else if (sourcePort !== 0) bind(fd, socketAddress(anyAddress(address), sourcePort));
+  else if (sourcePort !== 0) {
+    if (ipVersion(address) === 6) setSocketOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+    bind(fd, socketAddress(anyAddress(address), sourcePort));
+  }
 }
 
 function anyAddress(like: Ip): Ip {
@@ -73,9 +96,9 @@ function connection(flow: Flow, { noted }: AttemptContext): Attempt {
   return { stop: () => void socket.resetAndDestroy() };
 }
 
-function datagram(flow: Flow, { token, noted }: AttemptContext): Attempt {
+function datagram(flow: Flow, { token, ports, noted }: AttemptContext): Attempt {
   const fd = openDatagramSocket(flow.from.namespace, flow.address);
-  bindAsAsked(fd, flow);
+  bindAsAsked(fd, { ...flow, sourcePort: flow.sourcePort ?? ports.next(flow.from.namespace) });
   let stopped = false;
   const socket = adopt(fd, flow.address).then(adopted => {
     adopted.on("message", message => {
@@ -102,7 +125,7 @@ function datagram(flow: Flow, { token, noted }: AttemptContext): Attempt {
   };
 }
 
-function rawPacket(flow: Flow, { token, raw, noted }: AttemptContext): Attempt {
+function rawPacket(flow: Flow, { token, raw, ports, noted }: AttemptContext): Attempt {
   const protocol = protocolNumber(flow.protocol);
   const echo = { type: ipVersion(flow.address) === 4 ? 8 : 128, code: 0 };
   const version = ipVersion(flow.address);
@@ -111,7 +134,7 @@ function rawPacket(flow: Flow, { token, raw, noted }: AttemptContext): Attempt {
     protocol,
     source: flow.source ?? ownAddress(flow),
     destination: flow.address,
-    sourcePort: flow.sourcePort ?? uniquePort(),
+    sourcePort: flow.sourcePort ?? ports.next(flow.from.namespace),
     destinationPort: flow.port ?? 0,
     icmp: flow.icmp ?? echo,
     token,
@@ -127,9 +150,4 @@ function rawPacket(flow: Flow, { token, raw, noted }: AttemptContext): Attempt {
 
 function ownAddress({ from, address }: Flow): Ip {
   return from.addresses.find(own => ipVersion(own) === ipVersion(address)) ?? anyAddress(address);
-}
-
-function uniquePort(): number {
-  nextPort = nextPort === 60_000 ? 20_000 : nextPort + 1;
-  return nextPort;
 }

@@ -9,7 +9,7 @@
 
 import { PROTOCOL_NUMBERS, protocolNumber } from "../../crd-schemas/index.ts";
 import { ipVersion } from "../../net/ip.ts";
-import { type Attempt, type Sign, startAttempt } from "./attempts.ts";
+import { type Attempt, type Sign, SourcePorts, startAttempt } from "./attempts.ts";
 import { ECHO_REPLIES, evidenceOf, type Flow, type Observation } from "./flow.ts";
 import { Listeners } from "./listeners.ts";
 import { tokenOf } from "./payload.ts";
@@ -33,6 +33,7 @@ export class Prober {
   readonly #tokens = new Map<number, Watched>();
   readonly #listeners = new Listeners(token => this.#tokens.get(token)?.noted("arrival"));
   readonly #raw = new RawSockets((packet, namespace) => this.#heard(packet, namespace));
+  readonly #ports = new SourcePorts();
   #nextToken = (process.pid << 16) >>> 0;
 
   /** @throws where a port cannot be had or a packet cannot be sent at all */
@@ -80,7 +81,7 @@ export class Prober {
   #start(watched: Watched): Attempt {
     const token = this.#nextToken++ >>> 0;
     this.#tokens.set(token, watched);
-    return startAttempt(watched.flow, { token, raw: this.#raw, noted: watched.noted });
+    return startAttempt(watched.flow, { token, raw: this.#raw, ports: this.#ports, noted: watched.noted });
   }
 
   #heard(packet: Uint8Array, namespace: string): void {
@@ -129,8 +130,9 @@ class Trial {
     for (const attempt of this.#attempts) attempt.stop();
   }
 
+  /** A flow that says itself by which port it goes can only be tried once. */
   #tryAt(times: readonly number[]): void {
-    for (const ms of times) {
+    for (const ms of this.flow.sourcePort === undefined ? times : [0]) {
       if (ms === 0) this.#try();
       else this.#timers.push(setTimeout(() => this.#try(), ms));
     }

@@ -3,7 +3,19 @@
  * mean the same? Those that hold the pods the recorded one held, and no other pod. Pure.
  */
 
-import { type Cidr, cidr, cidrOf, cidrVersion, contains, overlaps, prefixLength } from "../../net/cidr.ts";
+import {
+  type Cidr,
+  cidr,
+  cidrOf,
+  cidrSize,
+  cidrVersion,
+  contains,
+  isHostCidr,
+  networkAddress,
+  nthAddress,
+  overlaps,
+  prefixLength,
+} from "../../net/cidr.ts";
 import { type Ip, ipVersion } from "../../net/ip.ts";
 
 /** TEST-NET-3 and the documentation prefix: what stands for addresses that are nobody's. */
@@ -46,17 +58,29 @@ export class AddressMap {
     return cover(inside, outside);
   }
 
-  /** Each CIDR with the exceptions that concern it. */
+  /** Each CIDR with the exceptions that concern it; Kubernetes wants each to be smaller than what it is an exception from. */
   block(
     recorded: Cidr,
     except: readonly Cidr[],
   ): { readonly cidr: Cidr; readonly except: readonly Cidr[] }[] {
     const exceptions = except.flatMap(each => this.cidrs(each));
-    return this.cidrs(recorded).map(block => ({
-      cidr: block,
-      except: exceptions.filter(each => overlaps(block, each)),
-    }));
+    const blocks = this.cidrs(recorded).flatMap(block => {
+      const parts = exceptions
+        .filter(each => overlaps(block, each))
+        .flatMap(each => (contains(each, block) ? halves(block) : [each]));
+      return parts.includes(block) ? [] : [{ cidr: block, except: [...new Set(parts)] }];
+    });
+    // Not none: a list of peers without any means everybody.
+    return blocks.length > 0 ? blocks : [{ cidr: NOBODY[cidrVersion(recorded)], except: [] }];
   }
+}
+
+/** Of a single address, itself. */
+function halves(block: Cidr): Cidr[] {
+  if (isHostCidr(block)) return [block];
+  const length = prefixLength(block) + 1;
+  const lower = cidrOf(networkAddress(block), length);
+  return [lower, cidrOf(nthAddress(block, cidrSize(lower)), length)];
 }
 
 function holdsAny(block: Cidr, addresses: readonly Ip[]): boolean {
@@ -69,17 +93,12 @@ function cover(inside: readonly Ip[], outside: readonly Ip[]): Cidr[] {
   if (first === undefined) return [];
   const block = smallest(inside);
   if (!holdsAny(block, outside)) return [block];
-  const lower = cidrOf(block.split("/")[0] as Ip, prefixLength(block) + 1);
-  return [
-    ...cover(
-      inside.filter(address => contains(lower, address)),
+  return halves(block).flatMap(half =>
+    cover(
+      inside.filter(address => contains(half, address)),
       outside,
     ),
-    ...cover(
-      inside.filter(address => !contains(lower, address)),
-      outside,
-    ),
-  ];
+  );
 }
 
 function smallest(addresses: readonly Ip[]): Cidr {

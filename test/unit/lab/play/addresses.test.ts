@@ -45,6 +45,16 @@ describe("addresses of a recorded state in a lab", () => {
     ]);
   });
 
+  it("are parts of what they are exceptions from", () => {
+    const few = new AddressMap(PODS.slice(0, 3), [POOL]);
+    assert.deepEqual(few.block(cidr("10.65.0.0/24"), [cidr("10.65.0.0/28")]), [
+      { cidr: POOL, except: ["192.168.0.0/17", "192.168.128.0/17"] },
+    ]);
+    assert.deepEqual(few.block(cidr("10.65.0.2/32"), [cidr("10.65.0.2/32")]), [
+      { cidr: "203.0.113.0/24", except: [] },
+    ]);
+  });
+
   it("mean the same pods, whatever the addresses", () => {
     const pod = fc.record({ recorded: address("10.0.0.0/27"), here: address("192.168.0.0/26") });
     const pods = fc.uniqueArray(pod, { minLength: 1, maxLength: 12, selector: ({ recorded }) => recorded });
