@@ -4,7 +4,7 @@ SHELL := /bin/sh
 export PATH := $(CURDIR)/.tools:$(CURDIR)/node_modules/.bin:$(PATH)
 export DATASTORE ?= embedded
 
-.PHONY: help packages demo test setup setup-test check format types lint unit interop system fault fuzz bench clean
+.PHONY: help packages demo test setup setup-test check format types lint unit interop system fault conformance churn fuzz bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -43,6 +43,12 @@ system: setup-test ## whole labs with real packets
 
 fault: setup-test ## kill, fill, cut: a long fault campaign (CALYX_FAULT_ROUNDS=30)
 	@CALYX_FAULT_ROUNDS=$${CALYX_FAULT_ROUNDS:-30} .tools/node test/run.ts fault
+
+conformance: setup-test ## every field, random policies, Kubernetes' own cases: real packets on both dataplanes
+	@CALYX_CONFORMANCE=all .tools/node test/run.ts conformance
+
+churn: setup-test ## ten minutes of churn and kills under attack on each dataplane (CALYX_CHURN_SECONDS=600)
+	@CALYX_CHURN_SECONDS=$${CALYX_CHURN_SECONDS:-600} .tools/node test/run.ts fault -g churn
 
 fuzz: setup-test ## random input for node-bgp: INPUTS (10000000) and SEED
 	@.tools/node bgp/node-bgp/test/fuzz/main.ts $${INPUTS:-10000000} $$SEED

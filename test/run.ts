@@ -1,7 +1,7 @@
 /**
  * Runs the suites, cheap ones first, and ends with the line CI reads: `N passed, N failed`.
  *
- *   node test/run.ts             format, lint, types, unit, interop, system, fault (its fast subset)
+ *   node test/run.ts             format, lint, types, unit, interop, system, fault, conformance (fast subsets of these)
  *   node test/run.ts interop     one suite; further arguments go to mocha (`-g PATTERN`)
  */
 
@@ -34,6 +34,7 @@ const SUITES: readonly Suite[] = [
   },
   { name: "system", specs: ["test/system/**/*.test.ts"], timeout: 120_000 },
   { name: "fault", specs: ["test/fault/**/*.test.ts"], timeout: 120_000 },
+  { name: "conformance", specs: ["test/conformance/**/*.test.ts"], timeout: 60_000 },
 ];
 
 interface Counts {

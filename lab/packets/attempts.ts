@@ -92,8 +92,8 @@ function connection(flow: Flow, { noted }: AttemptContext): Attempt {
   });
   bindAsAsked(fd, flow);
   socket.connect({ host: flow.address, port: flow.port as number });
-  // A reset, so that neither end remembers the connection: source ports can be used again.
-  return { stop: () => void socket.resetAndDestroy() };
+  // A reset, so that neither end remembers the connection; before there is one, Node would wait for it.
+  return { stop: () => void (socket.connecting ? socket.destroy() : socket.resetAndDestroy()) };
 }
 
 function datagram(flow: Flow, { token, ports, noted }: AttemptContext): Attempt {

@@ -91,7 +91,8 @@ function written(path: string): WrittenCase[] {
   return parse(readFileSync(path, "utf8")) as WrittenCase[];
 }
 
-function spell(value: unknown, vocabulary: Vocabulary): unknown {
+/** Says everywhere what names in angle brackets stand for. */
+export function spell(value: unknown, vocabulary: Vocabulary): unknown {
   if (typeof value === "string") return value.replaceAll(/<(\w+)>/g, (_, name: string) => vocabulary(name));
   if (Array.isArray(value)) return value.map(item => spell(item, vocabulary));
   if (typeof value !== "object" || value === null) return value;

@@ -99,6 +99,8 @@ export class Cast {
     try {
       const client = await lab.client();
       for (const draft of SETTING) await client.apply(draft);
+      for (const pool of (await client.list("IPPool")).items)
+        await client.update({ ...pool, spec: { ...pool.spec, natOutgoing: false } });
       const workloads = await Promise.all(
         Object.entries(ROLES).map(async ([name, { host, namespace, account, labels, ports }]) => {
           const endpoint = specOf(namespace, account, ports);
@@ -122,6 +124,12 @@ export class Cast {
       throw error;
     }
   }
+
+  /** `<web>` and `<web6>`, as cases write them. */
+  readonly vocabulary = (name: string): string => {
+    const { addresses } = this.end(name.replace(/6$/, ""));
+    return addresses[name.endsWith("6") ? 1 : 0] as string;
+  };
 
   end(name: string): ProbeEnd {
     const end = this.#ends.get(name);
@@ -164,26 +172,23 @@ export class Cast {
     return `${this.#workloads.get(name)?.resourceNamespace}/${name}`;
   }
 
-  /** Packets from outside to an address go by this host. */
-  leadTo(address: Ip, hostName: string): void {
-    const host = this.end(hostName);
-    using outside = Rtnetlink.open({ namespace: this.end("outside").namespace });
-    const gateway = host.addresses.find(own => ipVersion(own) === ipVersion(address)) as Ip;
-    const interfaceIndex = outside.getLink("eth0")?.index as number;
-    outside.replaceRoute({
-      destination: hostCidr(address),
-      type: "unicast",
-      protocol: RouteProtocol.STATIC,
-      gateway,
-      interfaceIndex,
-    });
-  }
-
+  /** From outside there is a way to everybody, and from host2 to the yard. */
   #leadOutside(): void {
     for (const { host, addresses } of this.#workloads.values())
-      for (const address of addresses) this.leadTo(address, host);
-    for (const address of YARD.yard) this.leadTo(address, "host1");
-    for (const address of FLOATING) this.leadTo(address, "host1");
+      for (const address of addresses) this.#lead("outside", address, host);
+    for (const address of [...YARD.yard, ...FLOATING]) this.#lead("outside", address, "host1");
+    for (const address of YARD.yard) this.#lead("host2", address, "host1");
+  }
+
+  #lead(from: string, to: Ip, by: string): void {
+    using netlink = Rtnetlink.open({ namespace: this.end(from).namespace });
+    netlink.replaceRoute({
+      destination: hostCidr(to),
+      type: "unicast",
+      protocol: RouteProtocol.STATIC,
+      gateway: this.end(by).addresses.find(own => ipVersion(own) === ipVersion(to)) as Ip,
+      interfaceIndex: netlink.getLink("eth0")?.index as number,
+    });
   }
 }
 

@@ -17,13 +17,6 @@ for (const dataplane of DATAPLANES) {
     let cast: Cast;
     let threeWay: ThreeWay;
 
-    /** `<web>` and `<web6>` */
-    const vocabulary = (name: string) => {
-      const isV6 = name.endsWith("6");
-      const { addresses } = cast.end(isV6 ? name.slice(0, -1) : name);
-      return addresses[isV6 ? 1 : 0] as string;
-    };
-
     before(async () => {
       cast = await Cast.up(dataplane);
       threeWay = await ThreeWay.open(cast);
@@ -37,7 +30,7 @@ for (const dataplane of DATAPLANES) {
     for (const { file, name, slow } of listCases()) {
       if (slow && !IS_WHOLE) continue;
       it(`${file}: ${name}`, async () => {
-        const one = readCase(file, name, vocabulary);
+        const one = readCase(file, name, cast.vocabulary);
         await threeWay.set(one);
         assert.deepEqual(await threeWay.differences(one.probes), []);
       });

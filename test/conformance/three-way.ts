@@ -65,16 +65,20 @@ export class ThreeWay {
     );
   }
 
+  /** What the evaluator says of each probe; of both IP versions, they follow each other. */
+  async evaluate(probes: readonly CaseProbe[]): Promise<("allow" | "deny")[]> {
+    const evaluator = await this.#evaluator();
+    return this.#questions(probes).map(question => this.#evaluated(evaluator, question));
+  }
+
   /** A line for each answer that is not as it should be. */
   async differences(probes: readonly CaseProbe[]): Promise<string[]> {
-    const questions = probes.flatMap(probe => probe.versions.map(version => this.#question(probe, version)));
+    const questions = this.#questions(probes);
     const evaluator = await this.#evaluator();
     const observations = await this.#prober.probe(questions.map(({ flow }) => flow));
-    return questions.flatMap(({ probe, packet, flow }, i) => {
-      const { from, to } = flow;
-      const evaluated = probe.unjudged
-        ? undefined
-        : evaluator.verdict(packet, this.#cast.route(from, to)).verdict;
+    return questions.flatMap((question, i) => {
+      const { probe, flow } = question;
+      const evaluated = probe.unjudged ? undefined : this.#evaluated(evaluator, question);
       const observed = answerOf(observations[i] as Observation);
       if (isAsExpected(probe.expected, observed) && isEvaluatedAsExpected(probe.expected, evaluated))
         return [];
@@ -85,6 +89,14 @@ export class ThreeWay {
   async close(): Promise<void> {
     await this.#prober.close();
     this.#stage.close();
+  }
+
+  #questions(probes: readonly CaseProbe[]): Question[] {
+    return probes.flatMap(probe => probe.versions.map(version => this.#question(probe, version)));
+  }
+
+  #evaluated(evaluator: PolicyEvaluator, { packet, flow }: Question): "allow" | "deny" {
+    return evaluator.verdict(packet, this.#cast.route(flow.from, flow.to)).verdict;
   }
 
   #question(probe: CaseProbe, version: IpVersion): Question {
