@@ -206,9 +206,10 @@ function specOf(namespace = "default", account: string, ports: Role["ports"]): N
 }
 
 function plugOutside(lab: TestLab): ProbeEnd {
-  const { fabric, hosts } = lab.record;
+  const { fabric } = lab.record;
+  const { address, address6 } = lab.state.host("host1");
   const namespace = labNamespace(lab.name, "outside");
-  plugHost(namespace, OUTSIDE.map(prefixOf), fabric, "outside", (hosts[0] as { address: Ip }).address);
+  plugHost(namespace, OUTSIDE.map(prefixOf), fabric, "outside", [address, address6 as Ip]);
   return { name: "outside", namespace, addresses: OUTSIDE };
 }
 
