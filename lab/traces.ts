@@ -44,6 +44,7 @@ export function takeTraces(lab: string): Traces {
         ],
       ),
     ),
+    tables: lines("nft", "list", "tables"),
     sets: lines("ipset", "list", "-n"),
     processes: processesOfLabs()
       .filter(process => process.lab === lab)

@@ -11,6 +11,7 @@ import { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ip } from "../../net/ip.ts";
 import { TestLab } from "../system/test-lab.ts";
+import { randomFrom } from "./random.ts";
 import { RunningAttack } from "./traffic.ts";
 
 const ROUNDS = Number(process.env["CALYX_FAULT_ROUNDS"] ?? 16);
@@ -34,19 +35,11 @@ const FORMS: readonly string[] = [
       { action: Deny, protocol: TCP, destination: { ports: [81], selector: has(inside) } }, { action: Pass } ] }`,
 ];
 
-/** Mulberry32: a run that found something can be repeated. */
-function randomFrom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-}
-
-for (const datastore of ["embedded", "etcd"] as const) {
-  describe(`failing closed, on the ${datastore} datastore`, function () {
+for (const [datastore, dataplane] of [
+  ["embedded", "iptables"],
+  ["etcd", "nftables"],
+] as const) {
+  describe(`failing closed, on the ${datastore} datastore, with ${dataplane}`, function () {
     this.timeout(120_000 + ROUNDS * 5_000);
     const random = randomFrom(SEED);
     const pick = <T>(items: readonly T[]): T => items[Math.floor(random() * items.length)]!;
@@ -124,7 +117,7 @@ for (const datastore of ["embedded", "etcd"] as const) {
     };
 
     before(async () => {
-      lab = await TestLab.up({ hosts: 2, datastore });
+      lab = await TestLab.up({ hosts: 2, datastore, dataplane });
       await Promise.all([lab.createNetwork("inside"), lab.createNetwork("outside")]);
       await lab.run("victim1", { host: "host1", network: "inside", serve: served });
       await lab.run("victim2", { host: "host2", network: "inside", serve: served });

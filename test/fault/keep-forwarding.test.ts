@@ -20,14 +20,17 @@ const ROUNDS = Number(process.env["CALYX_FAULT_ROUNDS"] ?? 6);
 const HOSTS = ["host1", "host2"] as const;
 const DAEMONS: readonly Daemon[] = ["felix", "bgp"];
 
-for (const datastore of ["embedded", "etcd"] as const) {
-  describe(`keeping packets moving, on the ${datastore} datastore`, function () {
+for (const [datastore, dataplane] of [
+  ["embedded", "nftables"],
+  ["etcd", "iptables"],
+] as const) {
+  describe(`keeping packets moving, on the ${datastore} datastore, with ${dataplane}`, function () {
     this.timeout(60_000 + ROUNDS * 5_000);
     let lab: TestLab;
     let port = 1000;
 
     before(async () => {
-      lab = await TestLab.up({ hosts: 2, datastore });
+      lab = await TestLab.up({ hosts: 2, datastore, dataplane });
       await lab.createNetwork("net");
       const serve = [{ protocol: "tcp" as const, port: 7 }];
       await lab.run("a", { host: "host1", network: "net", serve });

@@ -6,9 +6,14 @@ import { Socket } from "node:net";
 import { join } from "node:path";
 import process from "node:process";
 import type { Lab } from "../../lab/lab.ts";
+import { adopt, openDatagramSocket } from "../../lab/packets/listeners.ts";
 import { openStreamSocket } from "../../linux/stream-socket.ts";
 import { ROOT } from "../system/test-lab.ts";
 import type { Attack } from "./attacker.ts";
+
+const FRESH_EVERY_MS = 10;
+/** Long, for a busy machine: what was dropped is never answered. */
+const ANSWER_MS = 3000;
 
 /** An attacker at work in a workload. */
 export class RunningAttack {
@@ -83,5 +88,41 @@ export class EchoStream {
 
   #say(): void {
     if (this.#end === undefined) this.#socket.write(`line ${this.#sent++}\n`);
+  }
+}
+
+/** One UDP flow after another, each of a socket of its own and one packet, to an echo server. */
+export class FreshFlows {
+  readonly #timer: NodeJS.Timeout;
+  readonly #unanswered = new Map<number, number>();
+  #sent = 0;
+
+  constructor(lab: Lab, from: string, to: string, port: number) {
+    const [namespace, address] = [lab.namespaceOf(from), lab.addressOf(to)];
+    this.#timer = setInterval(async () => {
+      const number = this.#sent++;
+      this.#unanswered.set(number, Date.now());
+      const socket = await adopt(openDatagramSocket(namespace, address), address);
+      const finish = () => {
+        clearTimeout(patience);
+        socket.close();
+      };
+      const patience = setTimeout(finish, ANSWER_MS);
+      socket.on("error", () => {});
+      socket.once("message", () => {
+        this.#unanswered.delete(number);
+        finish();
+      });
+      socket.send("fresh", port, address, () => {});
+    }, FRESH_EVERY_MS);
+  }
+
+  /** How many were sent, and when those were sent that nobody answered. */
+  async stop(): Promise<{ readonly sent: number; readonly lost: readonly number[] }> {
+    clearInterval(this.#timer);
+    const deadline = Date.now() + ANSWER_MS;
+    while (this.#unanswered.size > 0 && Date.now() < deadline)
+      await new Promise(resolve => setTimeout(resolve, 10));
+    return { sent: this.#sent, lost: [...this.#unanswered.values()] };
   }
 }
