@@ -28,6 +28,8 @@ const NOT_ASKED: ReadonlySet<ResourceKind> = new Set([
   "LiveMigration",
 ]);
 
+type CaseState = Pick<ConformanceCase, "resources" | "slices" | "endpoints">;
+
 interface Question {
   readonly probe: CaseProbe;
   readonly flow: Flow;
@@ -49,15 +51,15 @@ export class ThreeWay {
     return new ThreeWay(cast, await Stage.open(cast.lab));
   }
 
-  /** Puts the case's state in force in place of the last one. */
-  async set({
-    resources,
-    slices,
-    endpoints,
-  }: Omit<ConformanceCase, "name" | "probes" | "slow">): Promise<void> {
+  /** Puts a state in force in place of the last one. */
+  async put({ resources, slices, endpoints }: CaseState): Promise<void> {
     await this.#setSlices(slices);
     await this.#stage.set([...SETTING, ...resources], this.#cast.endpoints(endpoints));
-    // What an earlier case let through is no answer to this one's question.
+  }
+
+  /** Also forgets all flows: what an earlier case let through is no answer to this one's question. */
+  async set(state: CaseState): Promise<void> {
+    await this.put(state);
     await Promise.all(
       this.#cast.lab.record.hosts.map(({ name }) =>
         once(this.#cast.lab.exec(name, ["conntrack", "-F"], { stdio: "ignore" }), "close"),

@@ -1,0 +1,153 @@
+/** What is more than a verdict: who a packet seems to come from, how many may be at once, what becomes of flows. */
+
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer, Socket } from "node:net";
+import { adopt, openDatagramSocket } from "../../lab/packets/listeners.ts";
+import { bind } from "../../linux/libc.ts";
+import { socketAddress } from "../../linux/socket-address.ts";
+import { openStreamListener, openStreamSocket } from "../../linux/stream-socket.ts";
+import { type Ip, type IpVersion, ipVersion } from "../../net/ip.ts";
+import { eventually } from "../system/test-lab.ts";
+import { Cast } from "./cast.ts";
+import { DATAPLANES } from "./dataplanes.ts";
+import { ThreeWay } from "./three-way.ts";
+
+/** Of the first receiver; each has its own. */
+const FIRST_PORT = 7000;
+const NOTHING = { resources: [], slices: [], endpoints: {} };
+/** For what shall not come, after something that did. */
+const SILENCE_MS = 300;
+
+for (const dataplane of DATAPLANES) {
+  describe(`beyond verdicts, on ${dataplane}`, () => {
+    let cast: Cast;
+    let threeWay: ThreeWay;
+    const open: { close(): unknown }[] = [];
+    let port = FIRST_PORT;
+
+    before(async () => {
+      cast = await Cast.up(dataplane);
+      threeWay = await ThreeWay.open(cast);
+    });
+
+    afterEach(() => {
+      port++;
+      for (const each of open.splice(0)) each.close();
+    });
+
+    after(async () => {
+      await threeWay?.close();
+      await cast?.lab.end();
+    });
+
+    const addressOf = (name: string, version: IpVersion) =>
+      cast.end(name).addresses.find(address => ipVersion(address) === version) as Ip;
+
+    /** Whom a datagram seems to come from, to the one who gets it. */
+    const seenFrom = async (from: string, to: string, version: IpVersion) => {
+      port++;
+      const address = addressOf(to, version);
+      const fd = openDatagramSocket(cast.end(to).namespace, address);
+      bind(fd, socketAddress(address, port));
+      const receiver = await adopt(fd, address);
+      const sender = await adopt(openDatagramSocket(cast.end(from).namespace, address), address);
+      open.push(receiver, sender);
+      const message = once(receiver, "message");
+      sender.send("who am I", port, address);
+      const [, { address: seen }] = await message;
+      return seen;
+    };
+
+    /** So many connections at once, one after the other; which of them stand. */
+    const connect = async (from: string, to: string, count: number) => {
+      const address = addressOf(to, 4);
+      const server = createServer(socket => void socket.on("error", () => {}));
+      const fd = openStreamListener({ ip: address, port: port, namespace: cast.end(to).namespace });
+      await new Promise<void>(resolve => server.listen({ fd }, resolve));
+      open.push(server);
+      let standing = 0;
+      for (let i = 0; i < count; i++) {
+        const socket = new Socket({
+          fd: openStreamSocket(4, { namespace: cast.end(from).namespace }),
+          manualStart: true,
+        } as never);
+        open.push({ close: () => socket.destroy() });
+        socket.on("error", () => {});
+        const connected = once(socket, "connect").then(
+          () => true,
+          () => false,
+        );
+        socket.connect({ host: address, port: port });
+        const silence = new Promise<false>(resolve => setTimeout(() => resolve(false), SILENCE_MS));
+        if (await Promise.race([connected, silence])) standing++;
+      }
+      return standing;
+    };
+
+    it("natOutgoing: what leaves the pools seems to come from the host, what stays in them does not", async () => {
+      const client = await cast.lab.client();
+      const { items } = await client.list("IPPool");
+      const resources = items.map(({ metadata: { name }, spec }) => ({
+        kind: "IPPool" as const,
+        metadata: { name },
+        spec: { ...spec, natOutgoing: true },
+      }));
+      assert.equal(await seenFrom("near", "yard", 4), addressOf("near", 4));
+      await threeWay.set({ ...NOTHING, resources });
+      for (const version of [4, 6] as const) {
+        assert.equal(await seenFrom("near", "yard", version), version === 4 ? "10.99.0.1" : "fd99::1");
+        assert.equal(await seenFrom("near", "far", version), addressOf("near", version));
+      }
+    });
+
+    it("qosControls: no more connections than the endpoint may have", async () => {
+      const limits = { qosControls: { ingressMaxConnections: 2 } };
+      await threeWay.set({ ...NOTHING, endpoints: { web: { labels: { app: "web" }, ...limits } } });
+      assert.equal(await connect("far", "web", 4), 2);
+    });
+
+    it("qosControls: no more packets than the endpoint may send", async () => {
+      const limits = { qosControls: { egressPacketRate: 10, egressPacketBurst: 5 } };
+      await threeWay.set({ ...NOTHING, endpoints: { near: { labels: { role: "front" }, ...limits } } });
+      const address = addressOf("web", 4);
+      const fd = openDatagramSocket(cast.end("web").namespace, address);
+      bind(fd, socketAddress(address, port));
+      const receiver = await adopt(fd, address);
+      const sender = await adopt(openDatagramSocket(cast.end("near").namespace, address), address);
+      open.push(receiver, sender);
+      let received = 0;
+      receiver.on("message", () => received++);
+      for (let i = 0; i < 100; i++) sender.send("one of many", port, address);
+      await new Promise(resolve => setTimeout(resolve, SILENCE_MS));
+      assert.ok(received >= 5 && received < 50, `${received} of 100 received`);
+    });
+
+    it("flows that a new policy denies end now", async () => {
+      await threeWay.set(NOTHING);
+      const address = addressOf("web", 4);
+      const fd = openDatagramSocket(cast.end("web").namespace, address);
+      bind(fd, socketAddress(address, port));
+      const receiver = await adopt(fd, address);
+      const sender = await adopt(openDatagramSocket(cast.end("far").namespace, address), address);
+      open.push(receiver, sender);
+      const first = once(receiver, "message");
+      sender.send("allowed", port, address);
+      const [, from] = await first;
+      const answer = once(sender, "message");
+      receiver.send("yes", from.port, from.address);
+      await answer;
+      const spec = { selector: "app == 'web'", types: ["Ingress" as const] };
+      const policy = { kind: "GlobalNetworkPolicy" as const, metadata: { name: "no" }, spec };
+      await threeWay.put({ ...NOTHING, resources: [policy] });
+      let received = 0;
+      receiver.on("message", () => received++);
+      await eventually(async () => {
+        received = 0;
+        for (let i = 0; i < 10; i++) sender.send("denied", port, address);
+        await new Promise(resolve => setTimeout(resolve, SILENCE_MS));
+        return received;
+      }, 0);
+    });
+  });
+}
