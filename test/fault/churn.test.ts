@@ -2,7 +2,7 @@
  * Fifty endpoints and fifty policies come, change and go at random, felix is killed at random moments, and in one of the
  * labs it changes its dataplane all the time. Packets that must never pass never pass; of those that must always pass none is lost.
  *
- * CALYX_CHURN_SECONDS=600 is the long run (`make churn`; default 6 for each lab); CALYX_FAULT_SEED repeats one.
+ * CALYX_CHURN_SECONDS=600 is the long run (`make churn`; default 5 for each lab); CALYX_FAULT_SEED repeats one.
  */
 
 import assert from "node:assert/strict";
@@ -17,7 +17,7 @@ import { eventually, TestLab } from "../system/test-lab.ts";
 import { randomFrom } from "./random.ts";
 import { EchoStream, FreshFlows, RunningAttack } from "./traffic.ts";
 
-const SECONDS = Number(process.env["CALYX_CHURN_SECONDS"] ?? 6);
+const SECONDS = Number(process.env["CALYX_CHURN_SECONDS"] ?? 5);
 const SEED = Number(process.env["CALYX_FAULT_SEED"] ?? process.pid);
 const ENDPOINTS = 50;
 const POLICIES = 50;
