@@ -15,6 +15,7 @@ import {
   parseAllDocuments,
 } from "yaml";
 import type { Path } from "../crd-schemas/problem.ts";
+import { parseJson } from "./json.ts";
 import type { Place, Problem } from "./problem.ts";
 
 export interface Source {
@@ -36,8 +37,25 @@ const MAX_ALIASES = 100;
 /** The parser is recursive and takes quadratic time to fail on such input, so it does not get to see it. */
 const DEEP_NESTING = /(?:[[{]\s*){200}/;
 
+export interface ParsedSource {
+  readonly documents: Located[];
+  readonly problems: Problem[];
+}
+
 /** Empty documents are left out. All problems of the source are found, and a document with one is not a result. */
-export function parseSource({ name: file, text }: Source): { documents: Located[]; problems: Problem[] } {
+export function parseSource(source: Source): ParsedSource {
+  const json = parseJson(source.text);
+  if (json === undefined || DEEP_NESTING.test(source.text)) return parseYaml(source);
+  // The tree that knows the places is made when somebody has something to say about one.
+  let placed: ParsedSource | undefined;
+  const locate = (path: Path): Place => {
+    placed ??= parseYaml(source);
+    return placed.documents[0]?.locate(path) ?? { file: source.name, line: 1, column: 1 };
+  };
+  return { documents: [{ value: json.value, locate }], problems: [] };
+}
+
+function parseYaml({ name: file, text }: Source): ParsedSource {
   const lines = new LineCounter();
   const place = (offset: number): Place => {
     const { line, col } = lines.linePos(offset);

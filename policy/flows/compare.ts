@@ -9,10 +9,12 @@
  */
 
 import type { IpVersion } from "../../net/ip.ts";
-import type { PolicyState, Verdict } from "../evaluate.ts";
 import type { Direction } from "../model.ts";
+import type { PolicyState } from "../policy-state.ts";
+import { type AskedSender, askInto } from "./ask-into.ts";
+import { type DecidingSteps, isTunnel } from "./deciding-steps.ts";
 import { type Peer, type Peers, peersOf } from "./peers.ts";
-import { isTunnel, kindsBetween, Reach } from "./reach.ts";
+import { Reach } from "./reach.ts";
 import { sameApart, samePolicies } from "./sameness.ts";
 import type { TrafficKind } from "./traffic-kinds.ts";
 
@@ -26,8 +28,8 @@ export interface FlowChange {
   /** All kinds that were asked about between the two. */
   readonly all: readonly TrafficKind[];
   /** On the first of the kinds; they are one change only where the same rules decided all. */
-  readonly before: Verdict;
-  readonly after: Verdict;
+  readonly before: DecidingSteps;
+  readonly after: DecidingSteps;
 }
 
 export interface Comparison {
@@ -52,18 +54,13 @@ export function compareStates(before: PolicyState, after: PolicyState, { staged 
   const changes: FlowChange[] = [];
   const versions = new Set<IpVersion>();
   let packets = 0;
-  for (const from of all) {
-    for (const to of all) {
-      if (!asked(from, to)) continue;
-      for (const version of [4, 6] as const) {
-        const was = old.ends(from, to, version);
-        const is = next.ends(from, to, version);
-        if (was === undefined || is === undefined) continue;
-        const kinds = kindsBetween(from, to, version, [old, next]);
+  for (const to of all) {
+    const senders = all.filter(from => asked(from, to));
+    for (const version of senders.length === 0 ? [] : ([4, 6] as const)) {
+      for (const { from, kinds, steps } of askInto([old, next], to, senders, version)) {
         packets += kinds.length;
         versions.add(version);
-        const ask = (kind: TrafficKind) => [old.verdict(...was, kind), next.verdict(...is, kind)] as const;
-        changes.push(...pairChanges(from, to, version, kinds, ask));
+        changes.push(...pairChanges(from, to, version, kinds, steps));
       }
     }
   }
@@ -108,13 +105,12 @@ function pairChanges(
   from: Peer,
   to: Peer,
   version: IpVersion,
-  all: readonly TrafficKind[],
-  ask: (kind: TrafficKind) => readonly [Verdict, Verdict],
+  kinds: readonly TrafficKind[],
+  steps: AskedSender["steps"],
 ): FlowChange[] {
-  const asked = all.flatMap(kind => {
-    const [before, after] = ask(kind);
-    return isTunnel(before) && isTunnel(after) ? [] : [{ kind, before, after }];
-  });
+  const asked = kinds
+    .map((kind, i) => ({ kind, before: steps[0]![i]!, after: steps[1]![i]! }))
+    .filter(({ before, after }) => !isTunnel(before) || !isTunnel(after));
   const every = asked.map(({ kind }) => kind);
   const found = asked.flatMap(({ kind, before, after }) => {
     if (before.verdict === after.verdict) return [];
@@ -130,7 +126,7 @@ function pairChanges(
   });
 }
 
-/** The reasons alone, without who was asked: the same for all members of a peer. */
-function decidedBy({ directions }: Verdict): unknown {
-  return directions.map(({ direction, verdict, trace }) => [direction, verdict, trace.at(-1)?.reason]);
+/** The reasons alone. */
+function decidedBy({ egress, ingress }: DecidingSteps): unknown {
+  return [egress?.reason, ingress?.reason];
 }

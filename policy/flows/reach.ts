@@ -21,6 +21,7 @@ export class Reach {
   readonly #servicePorts = new Map<Ip, KnownPort[]>();
   readonly #policies = { egress: new Map<string, Policy[]>(), ingress: new Map<string, Policy[]>() };
   #atHosts: readonly Policy[] | undefined;
+  #asksSourcePorts: boolean | undefined;
 
   /** `staged`: as if all staged policies were carried out. */
   constructor(state: PolicyState, { staged = false } = {}) {
@@ -58,9 +59,10 @@ export class Reach {
 
   /** Whether any rule tells packets apart by where they come from: there are few of those. */
   get asksSourcePorts(): boolean {
-    return [...this.state.policies, ...this.state.profiles].some(owner =>
+    this.#asksSourcePorts ??= [...this.state.policies, ...this.state.profiles].some(owner =>
       [...owner.ingress, ...owner.egress].some(({ source }) => asksPorts(source)),
     );
+    return this.#asksSourcePorts;
   }
 
   /** A workload and its own host are no matter of policy alone, so another host is taken where there is one. */
@@ -153,11 +155,6 @@ export class Reach {
 
 const DIRECTIONS: readonly Direction[] = ["ingress", "egress"];
 const CATEGORIES: readonly Category[] = ["untracked", "preDNAT", "normal", "forward"];
-
-/** That workloads make no tunnels of their own, unless the configuration lets them, goes without saying. */
-export function isTunnel({ directions }: Verdict): boolean {
-  return directions.some(({ trace }) => trace.at(-1)?.reason.kind === "encapsulated");
-}
 
 /** All that the rules of any of the states can tell apart on the way from one to the other. */
 export function kindsBetween(

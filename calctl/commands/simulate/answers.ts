@@ -2,10 +2,11 @@
 
 import type { Problem } from "../../../input/problem.ts";
 import type { Packet } from "../../../policy/evaluate.ts";
+import { askPackets } from "../../../policy/flows/ask-packets.ts";
 import type { Reach } from "../../../policy/flows/reach.ts";
 import type { Probe } from "../../documents/probes.ts";
 import { InvalidDocuments } from "../../documents/problem.ts";
-import { type Decisions, decidingSteps, decisionsOf } from "./decision.ts";
+import { type Decisions, Descriptions } from "./decision.ts";
 import type { EndNames, NamedEnd } from "./names.ts";
 import { packetOf, packetText } from "./packets.ts";
 import type { RuleSources } from "./rule-sources.ts";
@@ -30,27 +31,22 @@ export function answerProbes(
   sources: RuleSources,
 ): Answer[] {
   const problems: Problem[] = [];
-  const answers: Answer[] = [];
+  const questions: Question[] = [];
   for (const probe of probes) {
     const found = questionOf(probe, names);
-    if (Array.isArray(found)) {
-      problems.push(...found);
-      continue;
-    }
-    const { from, to, packet } = found as Question;
-    const decisions = decisionsOf(decidingSteps(reach.evaluator.verdict(packet)), sources);
-    const unmet = probe.expect !== undefined && probe.expect !== decisions.verdict && { unmet: probe.expect };
-    answers.push({
-      probe: probe.written,
-      from: from.name,
-      to: to.name,
-      traffic: packetText(packet),
-      decisions,
-      ...unmet,
-    });
+    if (Array.isArray(found)) problems.push(...found);
+    else questions.push(found as Question);
   }
   if (problems.length > 0) throw new InvalidDocuments(problems);
-  return answers;
+  const packets = questions.map(({ packet }) => packet);
+  const stepsOf = askPackets(reach, packets);
+  const described = new Descriptions(sources);
+  return probes.map(({ written, expect }, i): Answer => {
+    const { from, to, packet } = questions[i]!;
+    const decisions = described.of(stepsOf(i));
+    const unmet = expect !== undefined && expect !== decisions.verdict && { unmet: expect };
+    return { probe: written, from: from.name, to: to.name, traffic: packetText(packet), decisions, ...unmet };
+  });
 }
 
 function questionOf(probe: Probe, names: EndNames): Question | Problem[] {

@@ -7,7 +7,7 @@ import type { IpVersion } from "../../../net/ip.ts";
 import type { Comparison, FlowChange } from "../../../policy/flows/compare.ts";
 import type { Peer } from "../../../policy/flows/peers.ts";
 import { mergeTraffic, type Traffic, trafficText } from "../../../policy/flows/traffic.ts";
-import { type Decisions, decidingSteps, decisionsOf } from "./decision.ts";
+import { type Decisions, decisionsOf } from "./decision.ts";
 import { EndpointSets } from "./endpoint-sets.ts";
 import type { RuleSources } from "./rule-sources.ts";
 
@@ -42,8 +42,8 @@ export function describeChanges(comparison: Comparison, before: RuleSources, aft
   const described = changes.map(change => ({
     ...change,
     text: trafficText(change.kinds, change.all),
-    before: decisionsOf(decidingSteps(change.before), before),
-    after: decisionsOf(decidingSteps(change.after), after),
+    before: decisionsOf(change.before, before),
+    after: decisionsOf(change.after, after),
   }));
   const of = (wanted: FlowChange["change"]): Change[] => {
     const chosen = described.filter(({ change }) => change === wanted);

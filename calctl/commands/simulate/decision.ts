@@ -10,7 +10,8 @@
  * asked, because there is no endpoint at that end.
  */
 
-import type { Reason, Step, Verdict } from "../../../policy/evaluate.ts";
+import type { Reason, Step } from "../../../policy/evaluate.ts";
+import type { DecidingSteps } from "../../../policy/flows/deciding-steps.ts";
 import type { Direction } from "../../../policy/model.ts";
 import type { RuleSource, RuleSources } from "./rule-sources.ts";
 
@@ -30,22 +31,6 @@ export interface Decisions {
   readonly ingress: Decision | null;
 }
 
-/** The steps that decided at each side; undefined where nobody was asked. */
-export interface DecidingSteps {
-  readonly verdict: "allow" | "deny";
-  readonly egress: Step | undefined;
-  readonly ingress: Step | undefined;
-}
-
-/** Of several that are asked in one direction (a workload, then its host) the one that denies, else the first. */
-export function decidingSteps({ verdict, directions }: Verdict): DecidingSteps {
-  const stepIn = (direction: Direction): Step | undefined => {
-    const asked = directions.filter(one => one.direction === direction);
-    return (asked.find(one => one.verdict === "deny") ?? asked[0])?.trace.at(-1);
-  };
-  return { verdict, egress: stepIn("egress"), ingress: stepIn("ingress") };
-}
-
 export function decisionsOf({ verdict, egress, ingress }: DecidingSteps, sources: RuleSources): Decisions {
   return {
     verdict,
@@ -53,6 +38,33 @@ export function decisionsOf({ verdict, egress, ingress }: DecidingSteps, sources
     ingress: ingress ? decisionOf(ingress, "ingress", sources) : null,
   };
 }
+
+/** Many flows are decided by the same two steps, which are then one and the same object. */
+export class Descriptions {
+  readonly #sources: RuleSources;
+  readonly #known = new WeakMap<object, WeakMap<object, Decisions>>();
+
+  constructor(sources: RuleSources) {
+    this.#sources = sources;
+  }
+
+  of(steps: DecidingSteps): Decisions {
+    const { egress = NOBODY, ingress = NOBODY } = steps;
+    let own = this.#known.get(egress);
+    if (own === undefined) {
+      own = new WeakMap();
+      this.#known.set(egress, own);
+    }
+    let found = own.get(ingress);
+    if (found === undefined) {
+      found = decisionsOf(steps, this.#sources);
+      own.set(ingress, found);
+    }
+    return found;
+  }
+}
+
+const NOBODY = {};
 
 function decisionOf({ action, reason }: Step, direction: Direction, sources: RuleSources): Decision {
   return { verdict: action === "deny" ? "deny" : "allow", ...reasonFields(reason, direction, sources) };

@@ -14,7 +14,7 @@ const LINES = 30;
 
 export function flowMatrix(plan: FlowPlan, reach: Reach): string {
   const peers: readonly Peer[] = [...plan.endpoints, ...plan.others];
-  const cells = peers.map(from => peers.map(to => cellOf(plan, from, to)));
+  const cells = cellsOf(plan, peers);
   const portsOf = peers.map(peer => portsText(peer, plan, reach));
   const groups =
     peers.length <= LINES
@@ -56,10 +56,17 @@ function portsText(peer: Peer, plan: FlowPlan, reach: Reach): string | undefined
   return plan.declared(peer) ? declaredText(reach.endpoint(peer.ids[0]!)!) : "any";
 }
 
-function cellOf(plan: FlowPlan, from: Peer, to: Peer): MatrixCell | undefined {
-  if (to.kind !== "endpoints") return undefined;
-  const found = plan.between(from, to);
-  return found && flowsCell(found, plan.declared(to) !== undefined);
+/** By sender and target; undefined where nobody is asked. */
+function cellsOf(plan: FlowPlan, peers: readonly Peer[]): (MatrixCell | undefined)[][] {
+  const places = new Map(peers.map((peer, place) => [peer, place]));
+  const cells = peers.map(() => new Array<MatrixCell | undefined>(peers.length));
+  for (const [column, to] of peers.entries()) {
+    if (to.kind !== "endpoints") continue;
+    const isDeclared = plan.declared(to) !== undefined;
+    for (const found of plan.into(to, peers))
+      cells[places.get(found.from)!]![column] = flowsCell(found, isDeclared);
+  }
+  return cells;
 }
 
 function flowsCell({ flows }: PeerFlows, declared: boolean): MatrixCell {

@@ -4,6 +4,8 @@
  * listen there. Endpoints that no policy tells apart are asked once.
  */
 
+import { askInto } from "../../../policy/flows/ask-into.ts";
+import { type DecidingSteps, isTunnel } from "../../../policy/flows/deciding-steps.ts";
 import {
   type EndpointPeer,
   type HostPeer,
@@ -11,11 +13,10 @@ import {
   type Peer,
   peersOf,
 } from "../../../policy/flows/peers.ts";
-import { isTunnel, kindsBetween, type Reach } from "../../../policy/flows/reach.ts";
+import type { Reach } from "../../../policy/flows/reach.ts";
 import type { TrafficKind } from "../../../policy/flows/traffic-kinds.ts";
 import { canonicalProtocol } from "../../../policy/model.ts";
 import type { EvaluatedEndpoint, PortOfEndpoint } from "../../../policy/policy-state.ts";
-import { type DecidingSteps, decidingSteps } from "./decision.ts";
 import { DeclaredFlows } from "./declared-flows.ts";
 import { EPHEMERAL } from "./packets.ts";
 
@@ -27,18 +28,16 @@ export interface Flow {
 /** All flows between two peers, or within one of several. */
 export interface PeerFlows {
   readonly from: Peer;
-  readonly to: EndpointPeer;
   readonly flows: readonly Flow[];
 }
 
-/** What is asked of a target: the ports it declares, or, where it declares none or `all` is wanted, everything. */
 export class FlowPlan {
   readonly endpoints: readonly EndpointPeer[];
-  /** Hosts where policies can stand in their way, and the world outside. */
+  /** Those that only send: hosts, and the world outside. */
   readonly others: readonly (HostPeer | OutsidePeer)[];
   readonly #reach: Reach;
   readonly #declared = new Map<EndpointPeer, readonly TrafficKind[]>();
-  readonly #atOnce: DeclaredFlows | undefined;
+  readonly #declaredFlows: DeclaredFlows | undefined;
 
   constructor(reach: Reach, { allPorts = false } = {}) {
     this.#reach = reach;
@@ -49,34 +48,37 @@ export class FlowPlan {
       const { ports = [] } = reach.endpoint(peer.ids[0]!) ?? {};
       if (ports.length > 0) this.#declared.set(peer, ports.map(declaredKind));
     }
-    // All at once is about packets without a source port.
     if (!reach.asksSourcePorts)
-      this.#atOnce = new DeclaredFlows(reach, [...endpoints, ...outside], this.#declared);
+      this.#declaredFlows = new DeclaredFlows(reach, [...endpoints, ...outside], this.#declared);
   }
 
-  /** Undefined where it is asked about everything. */
+  /** Undefined where a target is asked about everything. */
   declared(peer: EndpointPeer): readonly TrafficKind[] | undefined {
     return this.#declared.get(peer);
   }
 
-  /** Undefined where nobody sends: an endpoint to itself, or ends without a version in common. */
-  between(from: Peer, to: EndpointPeer): PeerFlows | undefined {
+  /** What each of the senders may send to the target; without those that send nothing: itself, or no IP version in common. */
+  into(to: EndpointPeer, senders: readonly Peer[]): PeerFlows[] {
     const declared = this.#declared.get(to);
-    const known = this.#atOnce?.between(from, to);
-    if (declared && known)
-      return { from, to, flows: declared.map((kind, i) => ({ kind, steps: known[i]! })) };
-    for (const version of [4, 6] as const) {
-      const ends = this.#reach.ends(from, to, version);
-      if (ends === undefined) continue;
-      const kinds = declared ?? kindsBetween(from, to, version, [this.#reach]);
-      const flows = kinds.flatMap(kind => {
-        const verdict = this.#reach.verdict(...ends, kind);
-        return isTunnel(verdict) ? [] : [{ kind, steps: decidingSteps(verdict) }];
-      });
-      return { from, to, flows };
+    const found: PeerFlows[] = [];
+    const rest = new Set<Peer>();
+    for (const from of senders) {
+      const steps = declared && this.#declaredFlows?.between(from, to);
+      if (steps) found.push({ from, flows: flowsOf(declared, steps) });
+      else rest.add(from);
     }
-    return undefined;
+    for (const version of [4, 6] as const) {
+      for (const { from, kinds, steps } of askInto([this.#reach], to, [...rest], version, declared)) {
+        found.push({ from, flows: flowsOf(kinds, steps[0]!) });
+        rest.delete(from);
+      }
+    }
+    return found;
   }
+}
+
+function flowsOf(kinds: readonly TrafficKind[], steps: readonly DecidingSteps[]): Flow[] {
+  return kinds.map((kind, i) => ({ kind, steps: steps[i]! })).filter(flow => !isTunnel(flow.steps));
 }
 
 function declaredKind({ protocol, port }: PortOfEndpoint): TrafficKind {

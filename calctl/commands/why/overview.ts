@@ -1,11 +1,12 @@
 /** All packets from one to the other: what is open, what is closed, and what decides about each. */
 
 import { ipVersion } from "../../../net/ip.ts";
+import { decidingSteps, isTunnel } from "../../../policy/flows/deciding-steps.ts";
 import type { Peer } from "../../../policy/flows/peers.ts";
-import { isTunnel, kindsBetween, type Reach } from "../../../policy/flows/reach.ts";
+import { kindsBetween, type Reach } from "../../../policy/flows/reach.ts";
 import { mergeTraffic, type Traffic, trafficText } from "../../../policy/flows/traffic.ts";
 import { CommandError } from "../../errors.ts";
-import { type Decisions, decidingSteps, decisionsOf } from "../simulate/decision.ts";
+import { type Decisions, decisionsOf } from "../simulate/decision.ts";
 import { commonAddresses, type NamedEnd } from "../simulate/names.ts";
 import type { RuleSources } from "../simulate/rule-sources.ts";
 
@@ -28,9 +29,9 @@ export function overview(reach: Reach, from: NamedEnd, to: NamedEnd, sources: Ru
   const version = ipVersion(ends[0]);
   const kinds = kindsBetween(peerOf(from, reach), peerOf(to, reach), version, [reach]);
   const asked = kinds
-    .map(kind => ({ kind, verdict: reach.verdict(...ends, kind) }))
-    .filter(({ verdict }) => !isTunnel(verdict))
-    .map(({ kind, verdict }) => ({ kind, decisions: decisionsOf(decidingSteps(verdict), sources) }));
+    .map(kind => ({ kind, steps: decidingSteps(reach.verdict(...ends, kind)) }))
+    .filter(({ steps }) => !isTunnel(steps))
+    .map(({ kind, steps }) => ({ kind, decisions: decisionsOf(steps, sources) }));
   const all = asked.map(({ kind }) => kind);
   const alike = Map.groupBy(asked, ({ decisions }) => JSON.stringify(decisions));
   const decisions = [...alike.values()].map(members => {

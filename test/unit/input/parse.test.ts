@@ -24,6 +24,18 @@ describe("documents", () => {
   it("come out of JSON, tabs and all", () => {
     assert.deepEqual(values('{\n\t"a": [1,\n\t\t{"b": null}]\n}'), [{ a: [1, { b: null }] }]);
   });
+  it("come out of JSON with its keys once each, whatever its strings look like", () => {
+    assert.deepEqual(values('{"a": "x\\": 1", "b\\"": {"c" : [{}, "d:"]}}'), [
+      { a: 'x": 1', 'b"': { c: [{}, "d:"] } },
+    ]);
+    assert.deepEqual(complaints('{"a": 1,\n "b": {"c": 1, "c": 2}}'), [
+      'in.yml:2:16: key "c" appears twice in one map',
+    ]);
+  });
+  it("are YAML where they are nearly JSON", () => {
+    assert.deepEqual(values('{"a": 1, b: [2,],}'), [{ a: 1, b: [2] }]);
+    assert.deepEqual(values('[1]\n---\n{"a": 2}'), [1, { a: 2 }]);
+  });
   it("know anchors and merge keys", () => {
     assert.deepEqual(values("x: &x {a: 1}\ny:\n  <<: *x\n  b: 2\n"), [{ x: { a: 1 }, y: { a: 1, b: 2 } }]);
   });
@@ -49,6 +61,12 @@ describe("documents", () => {
         { apiVersion: "x", kind: "Tier" },
       ],
     );
+  });
+
+  it("remember where JSON was written", () => {
+    const [document] = parse('{\n  "a": [\n    {"b": 1},\n    {"c": 2}\n  ]\n}').documents;
+    assert.deepEqual(document!.locate(["a", 1, "c"]), { file: "in.yml", line: 4, column: 6 });
+    assert.deepEqual(document!.locate(["a", 1, "nowhere"]), { file: "in.yml", line: 4, column: 5 });
   });
 
   describe("remember where they were written", () => {
