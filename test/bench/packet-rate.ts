@@ -276,6 +276,7 @@ async function outside(args: readonly string[]): Promise<number> {
       stdio: "inherit",
       env: { ...process.env, [INSIDE]: [host, client, server].join() },
     });
+    for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => child.kill(signal));
     return await new Promise(resolve => child.on("close", code => resolve(code ?? 1)));
   } finally {
     for (const namespace of [host, client, server]) deleteNamespace(namespace);
