@@ -84,7 +84,7 @@ describe("datastore/embedded", () => {
     const items = pages.flatMap(page => page.items);
     assert.ok(items.every(({ value }) => value === "before"));
     assert.equal(items[2400]?.path, "/calico/2400");
-  });
+  }).timeout(30_000); // 2,500 commits that reach the disk.
 
   it("waits for another writer without blocking the process, and not for ever", async () => {
     const store = open({ lockTimeoutMs: 200 });
