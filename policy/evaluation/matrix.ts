@@ -6,7 +6,7 @@
  * (rule-bits.ts). So the cost is walls times the rules that apply there, and little more for each pair; with 1,000 pods
  * and 1,000 policies that is what keeps a million pairs within seconds (test/bench/simulate.ts).
  *
- * Memory: eight bytes for each pair.
+ * Memory: eight bytes for each pair, and four more while it is computed.
  */
 
 import type { Protocol } from "../../crd-schemas/index.ts";
