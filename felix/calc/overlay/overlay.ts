@@ -22,7 +22,8 @@ import {
   parseCidr,
 } from "../../../net/cidr.ts";
 import type { IpVersion } from "../../../net/ip.ts";
-import type { Changes, Encapsulation, OwnNode, RemoteRoute, SetChange, TunnelEnd, Vtep } from "../changes.ts";
+import type { Changes, Encapsulation, OwnNode, RemoteRoute, TunnelEnd, Vtep } from "../changes.ts";
+import { CountedMembers } from "../counted-members.ts";
 import type { GraphPart } from "../part.ts";
 import { type BlockView, blockView } from "./block-view.ts";
 import { type Claim, Claims } from "./claims.ts";
@@ -76,7 +77,7 @@ export class Overlay implements GraphPart {
   #ownNode: OwnNode | undefined;
   readonly #routes = new Map<Cidr, RemoteRoute | "blackhole">();
   readonly #vteps = new Map<string, Vtep>();
-  #members: ReadonlySet<string> | undefined;
+  readonly #members = new CountedMembers();
 
   constructor(options: OverlayOptions) {
     this.#options = options;
@@ -119,12 +120,13 @@ export class Overlay implements GraphPart {
     const ownNode = ownNodeOf(this.#nodes.own);
     const moved = JSON.stringify(ownNode) !== JSON.stringify(this.#ownNode);
     this.#ownNode = ownNode;
+    if (switched) this.#switchSenders();
+    // Before routes, which lead through them, and the set, which they are in.
     const vteps = this.#drainVteps();
-    const members = this.#drainMembers(vteps.size > 0 || switched);
     return {
       ...this.#drainRoutes(),
       vteps,
-      ...(members && { sets: new Map([[ALL_VXLAN_NET, members === "gone" ? undefined : members]]) }),
+      sets: this.#members.drain(),
       ...(switched && { encapsulation }),
       ...(moved && { ownNode }),
     };
@@ -259,6 +261,8 @@ export class Overlay implements GraphPart {
         const former = this.#vteps.get(id);
         const now = this.#vtepOf(name, version);
         if (sameVtep(former, now)) continue;
+        if (former) this.#members.remove(ALL_VXLAN_NET, former.hostAddress);
+        if (now) this.#members.add(ALL_VXLAN_NET, now.hostAddress);
         if (now) this.#vteps.set(id, now);
         else this.#vteps.delete(id);
         changed.set(id, now);
@@ -276,24 +280,17 @@ export class Overlay implements GraphPart {
     return { node: name, address: side.vxlan, mac: side.vxlanMac, hostAddress: side.address };
   }
 
-  #drainMembers(mayDiffer: boolean): SetChange | "gone" | undefined {
-    if (!mayDiffer) return undefined;
-    const former = this.#members;
+  /** Others may send us VXLAN exactly while we have it. */
+  #switchSenders(): void {
     const { vxlan, vxlan6 } = this.#encapsulation;
-    if (!vxlan && !vxlan6) {
-      this.#members = undefined;
-      return former && "gone";
+    if (!vxlan && !vxlan6) this.#members.delete(ALL_VXLAN_NET);
+    else if (!this.#members.has(ALL_VXLAN_NET)) {
+      this.#members.create(ALL_VXLAN_NET, "net");
+      for (const text of this.#config.externalNodesList) {
+        const block = parseCidr(text);
+        if (block) this.#members.add(ALL_VXLAN_NET, isHostCidr(block) ? networkAddress(block) : block);
+      }
     }
-    const members = new Set<string>([...this.#vteps.values()].map(({ hostAddress }) => hostAddress));
-    for (const text of this.#config.externalNodesList) {
-      const block = parseCidr(text);
-      if (block) members.add(isHostCidr(block) ? networkAddress(block) : block);
-    }
-    this.#members = members;
-    if (!former) return { kind: "whole", type: "net", members };
-    const added = without(members, former);
-    const removed = without(former, members);
-    return added.size + removed.size > 0 ? { kind: "delta", added, removed } : undefined;
   }
 }
 
@@ -308,10 +305,6 @@ function localAddresses({ spec }: WorkloadEndpoint): LocalAddresses {
   const own = blocks(spec.ipNetworks ?? []);
   const floating = blocks((spec.ipNATs ?? []).map(({ externalIP }) => externalIP));
   return spec.orchestrator === "openstack" ? { own: [...own, ...floating], floating: [] } : { own, floating };
-}
-
-function without(all: ReadonlySet<string>, others: ReadonlySet<string>): Set<string> {
-  return new Set([...all].filter(each => !others.has(each)));
 }
 
 function* claimsOf({ cidr, node, elsewhere }: BlockView): Generator<[Cidr, Claim]> {
