@@ -47,6 +47,7 @@ import type { GraphPart } from "./part.ts";
 import { Pools } from "./pools.ts";
 import { ServiceCidrs } from "./service-cidrs.ts";
 import { SetIndex } from "./set-index.ts";
+import { WorkloadPeers } from "./workload-peers.ts";
 
 const OWN_KINDS: readonly Kind[] = [
   "Tier",
@@ -58,6 +59,8 @@ const OWN_KINDS: readonly Kind[] = [
   "HostEndpoint",
   "WorkloadEndpoint",
   "KubernetesEndpointSlice",
+  "BGPPeer",
+  "Node",
 ];
 
 export interface CalcProblem {
@@ -75,6 +78,7 @@ export class CalcGraph {
   readonly #sets = new SetIndex();
   readonly #active = new ActivePolicies(this.#sets);
   readonly #parts: readonly GraphPart[];
+  readonly #peers: WorkloadPeers;
   #floatingIps = false;
   readonly #partsOf = new Map<Kind, GraphPart[]>();
   readonly #workloads = new Map<string, WorkloadInput & { readonly key: Key }>();
@@ -89,6 +93,7 @@ export class CalcGraph {
 
   constructor(options: CalcOptions) {
     this.#options = options;
+    this.#peers = new WorkloadPeers(options.nodeName);
     this.#parts = [new Pools(), new ServiceCidrs(), new HostAddresses(), new Overlay(options)];
     for (const part of this.#parts) {
       for (const kind of part.kinds) this.#partsOf.set(kind, [...(this.#partsOf.get(kind) ?? []), part]);
@@ -137,7 +142,7 @@ export class CalcGraph {
       sets: new Map([...this.#sets.drain(), ...parts.flatMap(({ sets }) => [...(sets ?? [])])]),
       policies,
       profiles,
-      endpoints: this.#claims.resolve(this.#judged(endpoints)),
+      endpoints: this.#claims.resolve(this.#judged([...endpoints, ...this.#peers.drain()])),
       hostEndpoints: this.#hosts.drain(endpoints),
     } satisfies Partial<Changes>);
   }
@@ -202,12 +207,18 @@ export class CalcGraph {
         this.#active.setPolicy(policyKey(id), value && resolvePolicy(value));
         break;
       }
+      case "BGPPeer":
+      case "Node":
+        this.#peers.set(key, value);
+        break;
       case "Tier":
         this.#active.setTier(key.name, value && resolveTier(value));
         break;
       case "Profile": {
         const profile = value && resolveProfile(value);
-        this.#sets.setParent(key.name, profile?.labelsToApply ?? {});
+        const labels = profile?.labelsToApply ?? {};
+        this.#sets.setParent(key.name, labels);
+        this.#peers.setProfile(key.name, labels);
         this.#active.setProfile(key.name, profile);
         break;
       }
@@ -222,10 +233,11 @@ export class CalcGraph {
     if (local) this.#workloads.set(id, { ...local, key });
     else if (!this.#workloads.delete(id)) return;
     this.#active.setEndpoint(id, local?.subject);
+    this.#peers.setWorkload(id, local?.subject);
   }
 
   /** Of what policies called changed, the workloads, with their tiers; undefined for those that went. */
-  #judged(ids: ReadonlySet<string>): Map<string, LocalEndpoint | undefined> {
+  #judged(ids: readonly string[]): Map<string, LocalEndpoint | undefined> {
     const endpoints = new Map<string, LocalEndpoint | undefined>();
     for (const id of ids) {
       const workload = this.#workloads.get(id);
@@ -236,7 +248,8 @@ export class CalcGraph {
 
   #withPolicy(id: string, { endpoint, isOpenStack }: WorkloadInput): LocalEndpoint {
     const floatingIps = this.#floatingIps || isOpenStack ? endpoint.floatingIps : [];
-    return { ...endpoint, floatingIps, tiers: this.#active.tiersOf(id, "normal") };
+    const tiers = this.#active.tiersOf(id, "normal");
+    return { ...endpoint, floatingIps, tiers, ...(this.#peers.has(id) && { bgpPeer: true }) };
   }
 
   #setItem(id: string, item: ReturnType<typeof workloadItem>): void {
