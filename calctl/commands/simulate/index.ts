@@ -19,6 +19,7 @@ export function simulateCommand(context: Context): Command {
       "With --diff the files are a change, and the answer is which flows open and which close when it is applied: on every " +
       "protocol and port that any rule tells apart, declared or not, between all endpoints and the world outside.",
   )
+    .argument("[file...]", "more files and folders")
     .addOption(filename())
     .option(
       "--probes <file>",
@@ -35,7 +36,9 @@ export function simulateCommand(context: Context): Command {
     .option("--delete", "with --diff: after deleting what the files name")
     .option("--fail-on-close", "with --diff: exit with 3 if a flow closes")
     .addOption(config())
-    .action(async (options: Options) => {
+    .action(async (more: string[], given: Options) => {
+      const files = [...(given.filename ?? []), ...more];
+      const options = files.length > 0 ? { ...given, filename: files } : given;
       refuseMixes(options);
       if (options.diff) await (await import("./diff.ts")).diff(context, options);
       else await (await import("./simulate.ts")).simulate(context, options);

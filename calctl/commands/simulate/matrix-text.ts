@@ -82,7 +82,7 @@ class Letters {
   legend(): string {
     const width = Math.max(1, ...[...this.#known.values()].map(letter => letter.length));
     const lines = [...this.#known].map(([what, letter]) => `${letter.padEnd(width)}  ${what}\n`);
-    return `\n${"O".padEnd(width)}  open   .  closed   -  itself\n${lines.join("")}`;
+    return `\n${"O".padEnd(width)}  open   .  closed   -  not asked\n${lines.join("")}`;
   }
 }
 

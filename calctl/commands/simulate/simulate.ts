@@ -13,6 +13,7 @@ import { flowAnswers } from "./flow-answers.ts";
 import { flowMatrix } from "./flow-matrix.ts";
 import { FlowPlan } from "./flows.ts";
 import { EndNames } from "./names.ts";
+import { probeMatrix } from "./probe-matrix.ts";
 import { RuleSources } from "./rule-sources.ts";
 
 export interface SimulateOptions extends FileOptions, DatastoreOptions {
@@ -27,15 +28,14 @@ export async function simulate(context: Context, options: SimulateOptions): Prom
   const { probes: probeFile, output = probeFile === undefined ? "matrix" : "table" } = options;
   if (probeFile === "-" && options.filename?.includes("-"))
     throw new CommandError("USAGE", "stdin can be the resources or the probes, not both");
-  if (probeFile !== undefined && output === "matrix")
-    throw new CommandError("USAGE", "a matrix is of all endpoints; -o table or -o json answers --probes");
   const { state, sources } = options.filename
     ? await filesState(context, options)
     : await liveState(context, options);
   const reach = new Reach(state.state, { staged: options.staged ?? false });
   if (probeFile !== undefined) {
     const answers = answerProbes(await loadProbes(context, probeFile), new EndNames(state), reach, sources);
-    print(context, answers, output);
+    if (output === "matrix") context.stdout.write(probeMatrix(answers));
+    else print(context, answers, output);
     const unmet = unmetText(answers);
     if (unmet !== undefined) throw new CommandError("FAILED", unmet);
     return;
