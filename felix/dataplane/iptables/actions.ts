@@ -4,7 +4,7 @@
  *
  * A verdict over one direction is a mark, not an end: after the source's egress comes the destination's ingress. A rule
  * that allows or passes goes to a chain of one rule that sets the mark and returns to whoever asked the policy. One
- * rule instead of two, because what a commit costs the kernel is the number of rules (docs/policy-performance.md).
+ * rule instead of two, because what a commit costs the kernel is the number of rules (docs/dataplanes.md).
  * Where something has to be written between match and verdict, the mark carries the match to the rules after it.
  */
 

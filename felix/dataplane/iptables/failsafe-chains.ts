@@ -7,8 +7,8 @@
 
 import { type Rule, rule } from "iptables-ts";
 import { cidrVersion } from "../../../net/cidr.ts";
+import { type FailsafePort, HOST_NEIGHBOR_DISCOVERY } from "../../../policy/failsafes.ts";
 import type { Direction } from "../../../policy/model.ts";
-import type { FailsafePort } from "../../calc/failsafe-ports.ts";
 import type { RenderContext } from "./actions.ts";
 import { DIRECTIONS, failsafeChain } from "./names.ts";
 
@@ -26,7 +26,10 @@ function failsafeRules(direction: Direction, { config, version, table }: RenderC
     if (net === undefined) return [ported.accept()];
     return [(direction === "ingress" ? ported.source(net) : ported.destination(net)).accept()];
   };
+  // A host whose neighbors do not find it is not reached by its open ports either.
+  const discovery = version === 6 ? HOST_NEIGHBOR_DISCOVERY : [];
   return [
+    ...[...discovery].map(type => rule().protocol("icmpv6").icmpv6(type).accept()),
     ...opened.flatMap(port => accept(port, "destinationPorts")),
     ...(table === "raw" ? answered.flatMap(port => accept(port, "sourcePorts")) : []),
   ];

@@ -9,6 +9,7 @@
  */
 
 import { type Rule, rule } from "iptables-ts";
+import { WORKLOAD_NEIGHBOR_DISCOVERY } from "../../../policy/failsafes.ts";
 import { actionChains, denyRule, type RenderContext, rejectRule } from "./actions.ts";
 import { failsafeChains } from "./failsafe-chains.ts";
 import {
@@ -23,8 +24,6 @@ import {
 import type { HostState, TableChains } from "./table-chains.ts";
 import { connectionRules } from "./tier-rules.ts";
 
-/** NDP and MLD: without them no IPv6 packet leaves a workload. Types of RFC 4861, 2710 and 3810. */
-const NEIGHBOUR_DISCOVERY = [130, 131, 132, 133, 135, 136];
 const BGP_PORT = 179;
 const IPIP = 4;
 
@@ -97,7 +96,7 @@ export function filterChains(context: RenderContext, state: HostState): TableCha
 
 function workloadToHost(context: RenderContext, { endpoints }: HostState): Rule[] {
   const { config, version } = context;
-  const discovery = version === 6 ? NEIGHBOUR_DISCOVERY : [];
+  const discovery = version === 6 ? [...WORKLOAD_NEIGHBOR_DISCOVERY] : [];
   const peers = endpoints.filter(({ bgpPeer }) => bgpPeer);
   const action = rule().comment("Configured DefaultEndpointToHostAction");
   return [

@@ -7,7 +7,7 @@
  *
  * Workloads with the same tiers and profiles share a chain, named by what is in it, and those with other policies at least its
  * beginning and end: a host of a hundred pods has a handful, and what the kernel has to look through at each commit shrinks with
- * them (docs/policy-performance.md).
+ * them (docs/dataplanes.md).
  *
  *     connections (cali-known); the tiers, each ending in its default action -> cali-gi-HASH: the last one's end, the profiles, drop
  */

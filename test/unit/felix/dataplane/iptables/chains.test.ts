@@ -587,7 +587,9 @@ describe("felix/dataplane/iptables: chains", () => {
       const failsafe = (table: "raw" | "filter", version: IpVersion) => {
         const context = contextOf(config, table, version);
         const chains = all((table === "raw" ? rawChains : filterChains)(context, state()));
-        return [chains["cali-failsafe-in"], chains["cali-failsafe-out"]];
+        return [chains["cali-failsafe-in"], chains["cali-failsafe-out"]].map(list =>
+          list?.filter(text => !text.includes("icmpv6")),
+        );
       };
       assert.deepEqual(failsafe("filter", 4), [
         [
@@ -606,6 +608,20 @@ describe("felix/dataplane/iptables: chains", () => {
           "-p tcp -m multiport --source-ports 22 -j ACCEPT",
         ],
       ]);
+    });
+
+    it("let a host's neighbors find it, whatever its policies and failsafes say", () => {
+      const config = { failsafeInboundHostPorts: "none", failsafeOutboundHostPorts: "none" };
+      for (const table of ["raw", "mangle", "filter"] as const) {
+        const chains = (version: IpVersion) => {
+          const of = { raw: rawChains, mangle: mangleChains, filter: filterChains }[table];
+          return all(of(contextOf(config, table, version), state()));
+        };
+        const types = [130, 131, 132, 133, 134, 135, 136];
+        const discovery = types.map(type => `-p icmpv6 -m icmp6 --icmpv6-type ${type} -j ACCEPT`);
+        for (const chain of ["cali-failsafe-in", "cali-failsafe-out"])
+          assert.deepEqual([chains(4)[chain], chains(6)[chain]], [[], discovery]);
+      }
     });
 
     it("let tunnels' packets in and out between hosts of the cluster, untracked where they can be", () => {

@@ -56,6 +56,7 @@ const WAYS: readonly (readonly [Place, Place])[] = [
   ["pod", "host"],
   ["host", "pod"],
 ];
+const MORE = process.env["CALYX_RUNS"];
 const FAILSAFES = { in: 1, out: 3 };
 const CONFIG = {
   failsafeInboundHostPorts: `tcp:${FAILSAFES.in}`,
@@ -198,8 +199,10 @@ describe("felix/dataplane/iptables: verdicts at host endpoints", function () {
             count[what] = (count[what] ?? 0) + 1;
         }
       }),
-      { numRuns: Number(process.env["CALYX_RUNS"] ?? 150) },
+      // The same worlds each time: whether all ways and kinds occur must not be a matter of chance. More and others by CALYX_RUNS.
+      MORE === undefined ? { numRuns: 150, seed: 11 } : { numRuns: Number(MORE) },
     );
+    if (MORE !== undefined) return;
     // Else the test would say nothing.
     for (const [from, to] of WAYS) {
       if (from !== "host" || to !== "pod")
