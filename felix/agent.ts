@@ -217,7 +217,14 @@ export class Agent implements StatusSource {
       if (config.flowLogsLocalReporter) {
         const { datastore } = this.#options;
         const windowMs = config.flowLogsFlushInterval;
-        this.#flows = startFlowLog({ datastore, windowMs, metrics: this.#counters, clock, logger });
+        this.#flows = startFlowLog({
+          datastore,
+          windowMs,
+          metrics: this.#counters,
+          judgeStaged: (direction, packet) => this.#graph.judgeStaged(direction, packet),
+          clock,
+          logger,
+        });
       }
       // After the subscription stands, so that nothing falls in between.
       interfaces.read();

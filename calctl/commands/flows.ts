@@ -19,7 +19,10 @@ export function flowsCommand(context: Context): Command {
     .addOption(output("table", "table, wide or json").choices(["table", "wide", "json"]))
     .option("-f, --follow", "go on with what is seen from now on, until interrupted")
     .option("-n, --namespace <name>", "only what comes from or goes to this namespace")
-    .option("--policy <name>", "only what this policy, profile or tier decided: np/default/web, or web")
+    .option(
+      "--policy <name>",
+      "only what this policy, profile or tier decided, or would if staged policies were in force: np/default/web, or web",
+    )
     .addOption(new Option("--verdict <verdict>", "only these").choices(["allow", "deny"]))
     .addOption(socket("felix"))
     .action((options: Options) => flows(context, options));
@@ -57,6 +60,7 @@ type Column = readonly [heading: string, width: number, value: (flow: Flow) => s
 const COLUMNS: readonly Column[] = [
   ["LAST SEEN", 10, ({ last }) => new Date(last).toISOString().slice(11, 19)],
   ["VERDICT", 8, ({ verdict }) => verdict],
+  ["STAGED", 7, stagedText],
   ["SOURCE", 24, ({ source }) => endText(source)],
   ["DESTINATION", 24, ({ destination }) => endText(destination)],
   ["PROTOCOL", 9, ({ protocol }) => String(protocol)],
@@ -67,6 +71,7 @@ const COLUMNS: readonly Column[] = [
 ];
 
 const WIDE: readonly Column[] = [
+  ["STAGED DECIDED BY", 30, ({ staged }) => (staged ? decisionText(staged) : "")],
   ["BYTES", 8, ({ bytes }) => String(bytes)],
   ["SOURCE ADDRESS", 16, ({ source }) => source.address],
   ["DESTINATION ADDRESS", 19, ({ destination }) => destination.address],
@@ -84,7 +89,12 @@ function portText({ port, icmp }: Flow): string {
   return port === undefined ? "" : String(port);
 }
 
-function decisionText({ decidedBy }: Flow): string {
+/** The verdict there would be, where it is another one. */
+function stagedText({ verdict, staged }: Flow): string {
+  return staged === undefined || staged.verdict === verdict ? "" : staged.verdict;
+}
+
+function decisionText({ decidedBy }: Pick<Flow, "decidedBy">): string {
   const text = reasonText(decidedBy);
   return "rule" in decidedBy ? `${text} rule ${decidedBy.rule}` : text;
 }

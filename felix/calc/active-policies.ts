@@ -7,6 +7,7 @@
  * endpoint has few policies, the cluster may have many.
  */
 
+import type { AppliedTier } from "../../policy/evaluation/applied.ts";
 import {
   type Direction,
   type Policy,
@@ -164,10 +165,27 @@ export class ActivePolicies {
    * out. Before connection tracking and DNAT no end of tier denies (calico.md 3.2).
    */
   tiersOf(endpoint: string, stage: PolicyStage): EndpointTier[] {
-    const byTier = new Map<string, Policy[]>();
+    return this.inTiers(this.policiesOf(endpoint, stage), stage).map(({ name, defaultAction, policies }) => {
+      const keys = (direction: Direction) =>
+        policies.filter(policy => policy.types.includes(direction)).map(policy => policyKey(policy.id));
+      return { name, defaultAction, ingress: keys("ingress"), egress: keys("egress") };
+    });
+  }
+
+  /** The policies by which the endpoint is judged at this stage, in no order. */
+  policiesOf(endpoint: string, stage: PolicyStage): Policy[] {
+    const found: Policy[] = [];
     for (const key of this.#index.selectorsMatching(endpoint)) {
       const policy = this.#policies.get(key);
-      if (!policy || !standsAt(policy, stage)) continue;
+      if (policy && standsAt(policy, stage)) found.push(policy);
+    }
+    return found;
+  }
+
+  /** The policies tier by tier, all in order. */
+  inTiers(policies: readonly Policy[], stage: PolicyStage): AppliedTier[] {
+    const byTier = new Map<string, Policy[]>();
+    for (const policy of policies) {
       const list = byTier.get(policy.tier);
       if (list) list.push(policy);
       else byTier.set(policy.tier, [policy]);
@@ -180,17 +198,11 @@ export class ActivePolicies {
           name,
           order: tier?.order,
           exists: tier !== undefined,
-          defaultAction: neverDenies ? "pass" : (tier?.defaultAction ?? "deny"),
-          policies,
-        } as const;
+          defaultAction: neverDenies ? ("pass" as const) : (tier?.defaultAction ?? "deny"),
+          policies: policies.sort(comparePolicies),
+        };
       })
-      .sort(compareTiers)
-      .map(({ name, defaultAction, policies }) => {
-        const keys = (direction: Direction) =>
-          policies.filter(policy => policy.types.includes(direction)).map(policy => policyKey(policy.id));
-        policies.sort(comparePolicies);
-        return { name, defaultAction, ingress: keys("ingress"), egress: keys("egress") };
-      });
+      .sort(compareTiers);
   }
 
   get sizes(): { policies: number; activePolicies: number } {

@@ -11,6 +11,8 @@ import type { SetChange, SetMember, SetType } from "./changes.ts";
 
 interface CountedSet {
   readonly type: SetType;
+  /** Whether it is handed over at all. */
+  shown: boolean;
   readonly counts: Map<SetMember, number>;
   /** How many blocks of each length are members (`4/24`); addresses are not counted. */
   readonly lengths: Map<string, number>;
@@ -26,25 +28,36 @@ export class CountedMembers {
   /** Sets that were handed over and are gone. */
   readonly #gone = new Set<string>();
 
-  create(id: string, type: SetType): void {
+  create(id: string, type: SetType, shown = true): void {
     this.#sets.set(id, {
       type,
+      shown,
       counts: new Map(),
       lengths: new Map(),
       fresh: true,
       added: new Set(),
       removed: new Set(),
     });
-    this.#gone.delete(id);
-    this.#dirty.add(id);
+    if (shown) this.#announce(id);
+  }
+
+  /** Hands it over whole from now on, or takes it back; it is counted either way. */
+  setShown(id: string, shown: boolean): void {
+    const set = this.#sets.get(id);
+    if (!set || set.shown === shown) return;
+    set.shown = shown;
+    set.fresh = true;
+    set.added = new Set();
+    set.removed = new Set();
+    if (shown) this.#announce(id);
+    else this.#withdraw(id);
   }
 
   delete(id: string): void {
     const set = this.#sets.get(id);
     if (!set) return;
     this.#sets.delete(id);
-    this.#dirty.delete(id);
-    this.#gone.add(id);
+    if (set.shown) this.#withdraw(id);
   }
 
   /** Whether there is such a set. */
@@ -102,6 +115,16 @@ export class CountedMembers {
       if (set.counts.has(cidrOf(address, Number(length.slice(2))))) return true;
     }
     return false;
+  }
+
+  #announce(id: string): void {
+    this.#gone.delete(id);
+    this.#dirty.add(id);
+  }
+
+  #withdraw(id: string): void {
+    this.#dirty.delete(id);
+    this.#gone.add(id);
   }
 
   /** What changed since the last call. */

@@ -10,7 +10,7 @@
 import type { Ip } from "../../net/ip.ts";
 import type { AppliedTier } from "../../policy/evaluation/applied.ts";
 import { askWall, type Seen } from "../../policy/evaluation/walk.ts";
-import type { Stage, Wall } from "../../policy/evaluation/wall.ts";
+import { type Stage, type Wall, workloadWall } from "../../policy/evaluation/wall.ts";
 import type { Membership } from "../../policy/match.ts";
 import { canonicalProtocol, type Direction, type Policy, type Profile } from "../../policy/model.ts";
 import type { Packet } from "../../policy/packet.ts";
@@ -157,21 +157,12 @@ export class FlowJudge {
   }
 
   #workloadWall(endpoint: LocalEndpoint, direction: Direction): Wall {
-    return this.#wall(endpoint, direction, () => ({
-      endpoint: endpoint.id,
-      kind: "workload",
-      direction,
-      profiles: endpoint.enabled ? this.#profilesOf(endpoint.profiles) : [],
-      stages: [
-        {
-          category: undefined,
-          failsafes: [],
-          tiers: endpoint.enabled ? this.#tiers(endpoint.tiers, direction) : [],
-          tiersPass: false,
-          end: "profiles",
-        },
-      ],
-    }));
+    const { id, enabled, tiers, profiles } = endpoint;
+    return this.#wall(endpoint, direction, () =>
+      enabled
+        ? workloadWall(id, direction, this.#tiers(tiers, direction), this.#profilesOf(profiles))
+        : workloadWall(id, direction, [], []),
+    );
   }
 
   #hostWall(endpoint: LocalHostEndpoint, direction: Direction, way: Way): Wall {

@@ -12,6 +12,7 @@
  *                         +--> InterfaceClaims ----------------> endpoints (with their tiers in order)
  *   the host's            +--> HostEndpoints ------------------> hostEndpoints, by interface
  *   interfaces ---------------------^
+ *   Staged* --> StagedJudge (asks ActivePolicies and SetIndex; hands over nothing)
  *   IPPool, IPAMBlock, Node, ... ---> parts (part.ts) ---------------> pools, serviceCidrs, all-hosts-net, routes, ...
  *
  * Pure: no I/O, no clock. `apply` costs what the updates touch; `drain` gives what came of all of them. Resources are
@@ -25,8 +26,10 @@ import { type Key, type Kind, key, keyText, type Query } from "../../datastore/k
 import { isIpamKind, isKubernetesKind } from "../../datastore/layout.ts";
 import type { Update } from "../../datastore/reflector.ts";
 import type { Membership } from "../../policy/match.ts";
-import { policyKey } from "../../policy/model.ts";
+import { type Direction, type PolicyId, type PolicyKind, policyKey } from "../../policy/model.ts";
+import type { Packet } from "../../policy/packet.ts";
 import { resolvePolicy, resolveProfile, resolveTier } from "../../policy/resolve.ts";
+import { resolveStagedKubernetesPolicy } from "../../policy/staged.ts";
 import { ActivePolicies } from "./active-policies.ts";
 import { ANY_INTERFACE, type Changes, type LocalEndpoint, NO_CHANGES } from "./changes.ts";
 import type { FelixConfig } from "./config.ts";
@@ -47,6 +50,7 @@ import type { GraphPart } from "./part.ts";
 import { Pools } from "./pools.ts";
 import { ServiceCidrs } from "./service-cidrs.ts";
 import { SetIndex } from "./set-index.ts";
+import { type StagedDecision, StagedJudge } from "./staged-judge.ts";
 import { WorkloadPeers } from "./workload-peers.ts";
 
 const OWN_KINDS: readonly Kind[] = [
@@ -54,6 +58,9 @@ const OWN_KINDS: readonly Kind[] = [
   "Profile",
   "NetworkPolicy",
   "GlobalNetworkPolicy",
+  "StagedNetworkPolicy",
+  "StagedGlobalNetworkPolicy",
+  "StagedKubernetesNetworkPolicy",
   "NetworkSet",
   "GlobalNetworkSet",
   "HostEndpoint",
@@ -77,6 +84,12 @@ export class CalcGraph {
   readonly #options: CalcOptions;
   readonly #sets = new SetIndex();
   readonly #active = new ActivePolicies(this.#sets);
+  /** Undefined where nobody is going to ask. */
+  #staged: StagedJudge | undefined = new StagedJudge({
+    inForce: this.#active,
+    sets: this.#sets.aside,
+    membership: this.#sets,
+  });
   readonly #parts: readonly GraphPart[];
   readonly #peers: WorkloadPeers;
   #floatingIps = false;
@@ -108,6 +121,7 @@ export class CalcGraph {
   /** Once, before the first `drain`. */
   configure(config: FelixConfig): void {
     this.#floatingIps = config.floatingIPs === "Enabled";
+    if (!config.flowLogsLocalReporter) this.#staged = undefined;
     for (const part of this.#parts) part.configure?.(config);
   }
 
@@ -137,14 +151,22 @@ export class CalcGraph {
     this.#hosts.settle();
     // Active policies first: they decide which sets there are.
     const { policies, profiles, endpoints } = this.#active.drain();
+    this.#staged?.settle();
     const parts = this.#parts.map(part => part.drain());
-    return Object.assign({}, NO_CHANGES, ...parts, {
+    const changes: Changes = Object.assign({}, NO_CHANGES, ...parts, {
       sets: new Map([...this.#sets.drain(), ...parts.flatMap(({ sets }) => [...(sets ?? [])])]),
       policies,
       profiles,
       endpoints: this.#claims.resolve(this.#judged([...endpoints, ...this.#peers.drain()])),
       hostEndpoints: this.#hosts.drain(endpoints),
     } satisfies Partial<Changes>);
+    this.#staged?.update(changes);
+    return changes;
+  }
+
+  /** What staged policies would make of a packet (staged-judge.ts); of nothing unless flows are logged. */
+  judgeStaged(direction: Direction, packet: Packet): StagedDecision | undefined {
+    return this.#staged?.judge(direction, packet);
   }
 
   /** Who is in the sets now; of those that no active rule uses, nobody. */
@@ -198,21 +220,23 @@ export class CalcGraph {
         this.#sets.setSlice(keyText(key), value && serviceSlice(key.namespace as string, value));
         break;
       case "NetworkPolicy":
-      case "GlobalNetworkPolicy": {
-        const id = {
-          kind: key.kind,
-          name: key.name,
-          ...(key.namespace !== undefined && { namespace: key.namespace }),
-        };
-        this.#active.setPolicy(policyKey(id), value && resolvePolicy(value));
+      case "GlobalNetworkPolicy":
+        this.#active.setPolicy(policyKey(policyId(key, key.kind)), value && resolvePolicy(value));
         break;
-      }
+      case "StagedNetworkPolicy":
+      case "StagedGlobalNetworkPolicy":
+        this.#staged?.setPolicy(policyId(key, key.kind), value && resolvePolicy(value));
+        break;
+      case "StagedKubernetesNetworkPolicy":
+        this.#staged?.setPolicy(policyId(key, key.kind), value && resolveStagedKubernetesPolicy(value));
+        break;
       case "BGPPeer":
       case "Node":
         this.#peers.set(key, value);
         break;
       case "Tier":
         this.#active.setTier(key.name, value && resolveTier(value));
+        this.#staged?.noteTier();
         break;
       case "Profile": {
         const profile = value && resolveProfile(value);
@@ -220,6 +244,7 @@ export class CalcGraph {
         this.#sets.setParent(key.name, labels);
         this.#peers.setProfile(key.name, labels);
         this.#active.setProfile(key.name, profile);
+        this.#staged?.setProfile(key.name, labels);
         break;
       }
     }
@@ -233,6 +258,7 @@ export class CalcGraph {
     if (local) this.#workloads.set(id, { ...local, key });
     else if (!this.#workloads.delete(id)) return;
     this.#active.setEndpoint(id, local?.subject);
+    this.#staged?.setEndpoint(id, local?.subject);
     this.#peers.setWorkload(id, local?.subject);
   }
 
@@ -256,4 +282,8 @@ export class CalcGraph {
     if (item) this.#sets.setItem(id, item);
     else this.#sets.deleteItem(id);
   }
+}
+
+function policyId({ name, namespace }: Key, kind: PolicyKind): PolicyId {
+  return { kind, name, ...(namespace !== undefined && { namespace }) };
 }

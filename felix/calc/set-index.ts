@@ -11,6 +11,7 @@ import type { Ip } from "../../net/ip.ts";
 import type { Membership } from "../../policy/match.ts";
 import type { NamedPortRef, SetRef } from "../../policy/model.ts";
 import { LabelIndex, type LabelRecord } from "../../policy/selector/label-index.ts";
+import type { SetUser } from "./active-policies.ts";
 import type { SetChange, SetMember } from "./changes.ts";
 import { CountedMembers } from "./counted-members.ts";
 import { ServiceSets, type ServiceSlice } from "./service-sets.ts";
@@ -39,6 +40,8 @@ const PORT_LISTS = 1000;
 interface UsedSet {
   readonly ref: SetRef;
   uses: number;
+  /** Those of them that are only asked about it. */
+  asides: number;
 }
 
 export class SetIndex implements Membership {
@@ -52,24 +55,47 @@ export class SetIndex implements Membership {
     matchStopped: (set, item) => this.#contribute(set, item, "remove"),
   });
 
+  /** For rules that are in force nowhere: a set that only they use is known here, and not handed over. */
+  readonly aside: SetUser = {
+    use: ref => this.#use(ref, 1),
+    release: ref => this.#release(ref, 1),
+  };
+
   use(ref: SetRef): void {
+    this.#use(ref, 0);
+  }
+
+  release(ref: SetRef): void {
+    this.#release(ref, 0);
+  }
+
+  #use(ref: SetRef, asides: 0 | 1): void {
     const used = this.#sets.get(ref.id);
     if (used) {
       used.uses++;
+      used.asides += asides;
+      this.#members.setShown(ref.id, used.uses > used.asides);
       return;
     }
-    this.#sets.set(ref.id, { ref, uses: 1 });
+    this.#sets.set(ref.id, { ref, uses: 1, asides });
     this.#members.create(
       ref.id,
       ref.kind === "named-port" || (ref.kind === "service" && ref.withPorts) ? "ip-port" : "net",
+      asides === 0,
     );
     if (ref.kind === "service") this.#services.use(ref);
     else this.#index.setSelector(ref.id, ref.selector);
   }
 
-  release(ref: SetRef): void {
+  #release(ref: SetRef, asides: 0 | 1): void {
     const used = this.#sets.get(ref.id);
-    if (!used || --used.uses > 0) return;
+    if (!used) return;
+    used.uses--;
+    used.asides -= asides;
+    if (used.uses > 0) {
+      this.#members.setShown(ref.id, used.uses > used.asides);
+      return;
+    }
     this.#members.delete(ref.id);
     this.#sets.delete(ref.id);
     if (ref.kind === "service") this.#services.release(ref);

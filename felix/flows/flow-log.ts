@@ -4,15 +4,19 @@
  * for them and says so.
  */
 
+import { isDeepStrictEqual } from "node:util";
 import { jitteredBackoff } from "../../daemon/backoff.ts";
 import type { Clock } from "../../daemon/clock.ts";
 import type { Logger } from "../../daemon/log.ts";
 import type { LogBatch, LoggedFlow, NflogOptions } from "../../linux/nflog/nflog.ts";
 import type { Ip } from "../../net/ip.ts";
-import { canonicalProtocol } from "../../policy/model.ts";
+import { canonicalProtocol, type Direction } from "../../policy/model.ts";
+import type { Packet } from "../../policy/packet.ts";
+import type { Reason } from "../../policy/verdict.ts";
 import type { Changes } from "../calc/changes.ts";
-import { FLOW_GROUP } from "../dataplane/flow-prefix.ts";
-import type { Flow, FlowEnd } from "./flow.ts";
+import type { StagedDecision } from "../calc/staged-judge.ts";
+import { FLOW_GROUP, type FlowDecision, type FlowReason } from "../dataplane/flow-prefix.ts";
+import type { Flow, FlowEnd, StagedVerdict } from "./flow.ts";
 import { FlowTable } from "./flow-table.ts";
 import { RuleNames } from "./rule-names.ts";
 
@@ -24,6 +28,8 @@ export interface FlowLogOptions {
   readonly windowMs: number;
   /** What is known of an address. */
   readonly end: (address: Ip) => FlowEnd;
+  /** CalcGraph.judgeStaged */
+  readonly judgeStaged: (direction: Direction, packet: Packet) => StagedDecision | undefined;
   readonly metrics: {
     flow(flow: Flow): void;
     flowPacketsLost(packets: number): void;
@@ -110,6 +116,7 @@ export class FlowLog {
     const decision = this.#rules.read(logged.prefix);
     if (decision === undefined || decision.action === "pass") return undefined;
     const { destinationPort, icmp, packets, bytes, first, last } = logged;
+    const staged = this.#staged(logged, decision);
     return {
       source: this.#options.end(logged.source),
       destination: this.#options.end(logged.destination),
@@ -119,10 +126,39 @@ export class FlowLog {
       direction: decision.direction,
       verdict: decision.action,
       decidedBy: decision.reason,
+      ...(staged && { staged }),
       packets,
       bytes,
       first,
       last,
     };
+  }
+  /**
+   * Only where the judge finds in force what the rule has said. Else it speaks of something else: of a workload whose
+   * packet a host endpoint logged, or of policies that have changed since.
+   */
+  #staged(logged: LoggedFlow, { action, direction, reason }: FlowDecision): StagedVerdict | undefined {
+    const decision = this.#options.judgeStaged(direction, logged);
+    if (decision === undefined) return undefined;
+    const { inForce, staged } = decision;
+    if (inForce.verdict !== action || !isDeepStrictEqual(flowReason(inForce.reason), reason))
+      return undefined;
+    const decidedBy = flowReason(staged.reason);
+    return decidedBy && { verdict: staged.verdict, decidedBy };
+  }
+}
+
+/** Undefined for what no rule logs. */
+function flowReason(reason: Reason): FlowReason | undefined {
+  switch (reason.kind) {
+    case "policy":
+      return { kind: "policy", name: reason.policy, rule: reason.rule };
+    case "profile":
+      return { kind: "profile", name: reason.profile, rule: reason.rule };
+    case "tier-default":
+    case "no-profile":
+      return reason;
+    default:
+      return undefined;
   }
 }

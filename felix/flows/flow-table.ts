@@ -34,6 +34,8 @@ export class FlowTable {
     // Names may have become known meanwhile.
     known.source = flow.source;
     known.destination = flow.destination;
+    if (flow.staged) known.staged = flow.staged;
+    else delete known.staged;
     this.#flows.delete(key);
     this.#flows.set(key, known);
   }

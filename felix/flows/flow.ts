@@ -13,6 +13,12 @@ export interface FlowEnd {
   readonly name?: string;
 }
 
+export interface StagedVerdict {
+  readonly verdict: "allow" | "deny";
+  /** A staged policy by its own key: `snp/shop/web`. */
+  readonly decidedBy: FlowReason;
+}
+
 /**
  * A connection between two workloads of one host is decided twice, on its way out and on its way in: two flows.
  * Connections that policy allowed are counted when they begin, packets that it denied one by one.
@@ -28,6 +34,8 @@ export interface Flow {
   readonly direction: Direction;
   readonly verdict: "allow" | "deny";
   readonly decidedBy: FlowReason;
+  /** What it would be if staged policies were in force; only where one has a part in what applies there. */
+  readonly staged?: StagedVerdict;
   readonly packets: number;
   readonly bytes: number;
   /** Milliseconds since the epoch. */
@@ -38,7 +46,7 @@ export interface Flow {
 export interface FlowFilter {
   /** Of either end. */
   readonly namespace?: string | undefined;
-  /** What decided: a policy's key or its last part, a profile, a tier. */
+  /** What decided, or would if staged policies were in force: a policy's key or its last part, a profile, a tier. */
   readonly policy?: string | undefined;
   readonly verdict?: "allow" | "deny" | undefined;
 }
@@ -48,8 +56,10 @@ export function isWanted(flow: Flow, { namespace, policy, verdict }: FlowFilter)
   if (namespace !== undefined && ![flow.source.namespace, flow.destination.namespace].includes(namespace))
     return false;
   if (policy === undefined) return true;
-  const name = reasonName(flow.decidedBy);
-  return name === policy || name?.split("/").at(-1) === policy;
+  return [flow.decidedBy, flow.staged?.decidedBy].some(reason => {
+    const name = reason && reasonName(reason);
+    return name === policy || name?.split("/").at(-1) === policy;
+  });
 }
 
 function reasonName(reason: FlowReason): string | undefined {

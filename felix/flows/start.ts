@@ -18,10 +18,11 @@ export function startFlowLog(options: {
   readonly datastore: Datastore;
   readonly windowMs: number;
   readonly metrics: FlowLogOptions["metrics"];
+  readonly judgeStaged: FlowLogOptions["judgeStaged"];
   readonly clock: Clock;
   readonly logger: Logger;
 }): RunningFlowLog {
-  const { datastore, windowMs, metrics, clock, logger } = options;
+  const { datastore, windowMs, metrics, judgeStaged, clock, logger } = options;
   const names = new EndpointNames();
   const reflector = new Reflector({
     datastore,
@@ -34,6 +35,7 @@ export function startFlowLog(options: {
     windowMs,
     end: address => names.end(address),
     metrics,
+    judgeStaged,
     clock,
     logger,
     open: Nflog.open,

@@ -39,3 +39,14 @@ export interface Wall {
   /** In the endpoint's order; those that do not exist allow nothing. */
   readonly profiles: readonly Profile[];
 }
+
+/** The tiers are those of this direction. */
+export function workloadWall(
+  endpoint: string,
+  direction: Direction,
+  tiers: readonly AppliedTier[],
+  profiles: readonly Profile[],
+): Wall {
+  const stage: Stage = { category: undefined, failsafes: [], tiers, tiersPass: false, end: "profiles" };
+  return { endpoint, kind: "workload", direction, profiles, stages: [stage] };
+}

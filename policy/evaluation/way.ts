@@ -34,7 +34,7 @@ import type {
 import type { Category, DirectionVerdict, Reason } from "../verdict.ts";
 import type { AppliedPolicies } from "./applied.ts";
 import { isNeighborDiscovery, type Seen } from "./walk.ts";
-import type { Stage, Wall } from "./wall.ts";
+import { type Stage, type Wall, workloadWall } from "./wall.ts";
 
 /** What a packet does not say about its way. */
 export interface Route {
@@ -164,21 +164,14 @@ export class Ways {
   }
 
   workloadWall(endpoint: EvaluatedEndpoint, direction: Direction): Wall {
-    return this.#wall(`workload ${direction}`, endpoint, () => ({
-      endpoint: endpoint.id,
-      kind: "workload",
-      direction,
-      profiles: this.#profilesOf(endpoint.profiles),
-      stages: [
-        {
-          category: undefined,
-          failsafes: [],
-          tiers: this.#applied.tiers(endpoint, "normal", direction),
-          tiersPass: false,
-          end: "profiles",
-        },
-      ],
-    }));
+    return this.#wall(`workload ${direction}`, endpoint, () =>
+      workloadWall(
+        endpoint.id,
+        direction,
+        this.#applied.tiers(endpoint, "normal", direction),
+        this.#profilesOf(endpoint.profiles),
+      ),
+    );
   }
 
   hostWall(endpoint: EvaluatedHostEndpoint, direction: Direction, way: "local" | "forward"): Wall {

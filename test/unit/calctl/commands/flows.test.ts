@@ -82,13 +82,30 @@ describe("calctl flows", () => {
 
   it("says who talked to whom, and which rule decided", async () => {
     assert.deepEqual(await rows(), [
-      "LAST SEEN VERDICT SOURCE DESTINATION PROTOCOL PORT DIRECTION DECIDED BY PACKETS",
+      "LAST SEEN VERDICT STAGED SOURCE DESTINATION PROTOCOL PORT DIRECTION DECIDED BY PACKETS",
       "03:04:05 allow 10.0.0.1 shop/web TCP 80 ingress np/default/web rule 0 1",
       "03:04:06 deny shop/web node host1 ICMP 8/0 egress tier security 12",
     ]);
     const [heading, first] = await rows("-o", "wide");
     assert.match(heading!, /BYTES SOURCE ADDRESS DESTINATION ADDRESS FIRST SEEN$/);
     assert.match(first!, / 60 10\.0\.0\.1 10\.0\.0\.2 /);
+  });
+
+  it("marks what staged policies would decide otherwise", async () => {
+    const by = { kind: "policy", name: "snp/shop/strict", rule: 1 } as const;
+    flows = [
+      { ...flows[0]!, staged: { verdict: "deny", decidedBy: by } },
+      { ...flows[1]!, staged: { verdict: "deny", decidedBy: by } },
+    ];
+    const [, other, same] = await rows();
+    assert.match(other!, /^03:04:05 allow deny 10\.0\.0\.1 /);
+    assert.match(same!, /^03:04:06 deny shop\/web /);
+    const [heading, ...wide] = await rows("-o", "wide");
+    assert.match(heading!, / STAGED DECIDED BY /);
+    for (const row of wide) assert.match(row, / snp\/shop\/strict rule 1 /);
+    assert.equal((await rows("--policy", "strict")).length, 3);
+    const { stdout } = await calctl("-o", "json");
+    assert.deepEqual(JSON.parse(stdout.split("\n")[0]!).staged, flows[0]!.staged);
   });
 
   it("shows what is asked for", async () => {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { CountedMembers } from "../../../../felix/calc/counted-members.ts";
+import { ip } from "../../../../net/ip.ts";
 
 describe("felix/calc/counted-members", () => {
   it("hands over a new set whole, then differences", () => {
@@ -29,6 +30,23 @@ describe("felix/calc/counted-members", () => {
     assert.equal(sets.drain().size, 0);
     sets.remove("s", "10.0.0.1");
     assert.equal(sets.drain().size, 1);
+  });
+
+  it("counts a set that is not shown, and hands it over whole when it is", () => {
+    const sets = new CountedMembers();
+    sets.create("s", "net", false);
+    sets.add("s", "10.0.0.1");
+    assert.equal(sets.covers("s", ip("10.0.0.1")), true);
+    assert.equal(sets.drain().size, 0);
+    const whole = { kind: "whole", type: "net", members: new Set(["10.0.0.1", "10.0.0.2"]) };
+    sets.setShown("s", true);
+    sets.add("s", "10.0.0.2");
+    assert.deepEqual([...sets.drain()], [["s", whole]]);
+    sets.add("s", "10.0.0.3");
+    sets.setShown("s", false);
+    assert.deepEqual([...sets.drain()], [["s", undefined]]);
+    sets.delete("s");
+    assert.equal(sets.drain().size, 0);
   });
 
   it("adds up to the truth whatever the order of changes and hand-overs", () => {

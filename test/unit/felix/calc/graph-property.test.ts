@@ -4,6 +4,8 @@ import { keyText } from "../../../../datastore/key.ts";
 import type { Update } from "../../../../datastore/reflector.ts";
 import type { HostInterface } from "../../../../felix/calc/host-endpoints.ts";
 import { ip } from "../../../../net/ip.ts";
+import { PolicyEvaluator } from "../../../../policy/evaluate.ts";
+import { policyState } from "../../../../policy/state.ts";
 import {
   Calculation,
   endpointSlice,
@@ -16,6 +18,8 @@ import {
   networkSet,
   pool,
   profile,
+  stagedGlobalPolicy,
+  stagedPolicy,
   tier,
   workload,
 } from "./resources.ts";
@@ -47,6 +51,72 @@ describe("felix/calc/graph, at random", () => {
       }),
       { numRuns: 150 },
     );
+  });
+
+  it("whatever is staged, hands over what it would without", () => {
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 1, maxLength: 60 }), steps => {
+        const [plain, withStaged] = [new Calculation(), new Calculation()];
+        for (const { what, drain } of steps) {
+          if ("interfaces" in what) {
+            for (const { graph } of [plain, withStaged]) graph.setHostInterfaces(what.interfaces);
+          } else {
+            withStaged.graph.apply([what]);
+            if (!what.key.kind.startsWith("Staged")) plain.graph.apply([what]);
+          }
+          if (drain) assert.deepEqual(withStaged.apply(), plain.apply());
+        }
+        assert.deepEqual(withStaged.apply(), plain.apply());
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  it("says of what is staged what the evaluator says", () => {
+    const open = profile("open", { ingress: [{ action: "Allow" }], egress: [{ action: "Allow" }] });
+    let told = 0;
+    const tierOrPolicy = fc.oneof(policy, { weight: 2, arbitrary: staged }, tiers);
+    const around = fc.record({ labels: fc.tuple(labels, labels), updates: fc.array(tierOrPolicy) });
+    fc.assert(
+      fc.property(around, ({ labels, updates }) => {
+        const workloads = ["a", "b"].map((name, i) =>
+          workload(name, {
+            address: `10.0.0.${i + 1}`,
+            namespace: "one",
+            labels: labels[i] as never,
+            profiles: ["open"],
+          }),
+        );
+        const all = new Map(
+          [open, tier("default", 1_000_000), ...workloads, ...updates].map(update => [
+            keyText(update.key),
+            update,
+          ]),
+        );
+        const { graph } = new Calculation(...all.values());
+        const documents = [...all.values()].map(update => update.type === "put" && update.value);
+        const { state } = policyState(documents);
+        const packet = {
+          source: ip("10.0.0.1"),
+          destination: ip("10.0.0.2"),
+          protocol: "TCP",
+          destinationPort: 80,
+        } as const;
+        const [now, then] = (["ignore", "set"] as const).map(
+          way => new PolicyEvaluator(state, { staged: way, askAll: true }).verdict(packet).directions,
+        );
+        for (const [i, { direction, verdict, trace }] of now!.entries()) {
+          const decision = graph.judgeStaged(direction, packet);
+          const would = then![i]!;
+          if (decision) told++;
+          assert.equal(decision?.staged.verdict ?? verdict, would.verdict);
+          if (decision) assert.deepEqual(decision.inForce, { verdict, reason: trace.at(-1)!.reason });
+          else assert.deepEqual(trace, would.trace);
+        }
+      }),
+      { numRuns: 300 },
+    );
+    assert.ok(told > 0);
   });
 });
 
@@ -109,6 +179,16 @@ const ports = fc.uniqueArray(
   ),
   { maxLength: 2 },
 );
+const policy = fc.tuple(few("p1", "p2", "p3"), policySpec).map(args => globalPolicy(...args));
+const staged = fc.oneof(
+  fc
+    .tuple(few("p1", "p2", "p3"), policySpec, few("Set", "Set", "Delete", "Learn"))
+    .map(([name, spec, stagedAction]) => stagedGlobalPolicy(name, { ...spec, stagedAction })),
+  fc
+    .tuple(namespace, few("p1", "p2"), policySpec)
+    .map(([ns, name, spec]) => stagedPolicy(ns, name, spec as never)),
+);
+const tiers = fc.tuple(few("t1", "t2"), few(1, 2, undefined), few("Deny", "Pass")).map(args => tier(...args));
 const put: fc.Arbitrary<Update> = fc.oneof(
   {
     weight: 4,
@@ -146,7 +226,8 @@ const put: fc.Arbitrary<Update> = fc.oneof(
   fc
     .record({ name: few("kns.one", "kns.two", "p"), labelsToApply: labels, ingress: rules, egress: rules })
     .map(({ name, ...spec }) => profile(name, spec as never)),
-  { weight: 3, arbitrary: fc.tuple(few("p1", "p2", "p3"), policySpec).map(args => globalPolicy(...args)) },
+  { weight: 3, arbitrary: policy },
+  { weight: 2, arbitrary: staged },
   fc
     .tuple(few("p1", "p2", "g"), policySpec, few("applyOnForward", "doNotTrack", "preDNAT"))
     .map(([name, { egress, types, ...spec }, where]) =>
@@ -168,7 +249,7 @@ const put: fc.Arbitrary<Update> = fc.oneof(
     .map(([name, service, ips, numbers]) =>
       endpointSlice("one", name, { service, addresses: ips, ports: numbers }),
     ),
-  fc.tuple(few("t1", "t2"), few(1, 2, undefined), few("Deny", "Pass")).map(args => tier(...args)),
+  tiers,
   fc.tuple(few("i1", "i2"), few("10.65.0.0/16", "10.66.0.0/16"), fc.boolean()).map(args => pool(...args)),
 );
 const interfaces = fc.record({

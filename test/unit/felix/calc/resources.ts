@@ -5,6 +5,7 @@ import type {
   NetworkPolicy,
   Protocol,
   Rule as RuleResource,
+  StagedNetworkPolicy,
   WorkloadEndpoint,
 } from "../../../../crd-schemas/index.ts";
 import { type Key, key, type ResourceKind } from "../../../../datastore/key.ts";
@@ -88,6 +89,12 @@ export const networkPolicy = (namespace: string, name: string, spec: NetworkPoli
 
 // biome-ignore lint/suspicious/noExplicitAny: a test also stores what makes no sense
 export const globalPolicy = (name: string, spec: any) => put("GlobalNetworkPolicy", name, spec);
+
+export const stagedPolicy = (namespace: string, name: string, spec: StagedNetworkPolicy["spec"]) =>
+  put("StagedNetworkPolicy", name, spec, { namespace });
+
+export const stagedGlobalPolicy = (name: string, spec: unknown) =>
+  put("StagedGlobalNetworkPolicy", name, spec);
 
 export const networkSet = (namespace: string, name: string, nets: readonly string[], labels = {}) =>
   put("NetworkSet", name, { nets }, { namespace, labels });

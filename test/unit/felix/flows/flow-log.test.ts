@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import { pino } from "pino";
 import { NO_CHANGES } from "../../../../felix/calc/changes.ts";
+import type { StagedDecision } from "../../../../felix/calc/staged-judge.ts";
 import { flowPrefix } from "../../../../felix/dataplane/flow-prefix.ts";
 import type { Flow } from "../../../../felix/flows/flow.ts";
 import { FlowLog } from "../../../../felix/flows/flow-log.ts";
-import type { NflogOptions } from "../../../../linux/nflog/nflog.ts";
-import type { Policy } from "../../../../policy/model.ts";
+import type { LoggedFlow, NflogOptions } from "../../../../linux/nflog/nflog.ts";
+import { type Ip, ip } from "../../../../net/ip.ts";
+import type { Direction, Policy } from "../../../../policy/model.ts";
 import { SimClock } from "../dataplane/sim-clock.ts";
 import { flow, logged } from "./flows.ts";
 
@@ -18,6 +20,7 @@ class Running {
   readonly opened: NflogOptions[] = [];
   closed = 0;
   refuse = false;
+  judgeStaged: (direction: Direction, destination: Ip) => StagedDecision | undefined = () => undefined;
   readonly #stop = new AbortController();
   readonly log = new FlowLog({
     windowMs: 60_000,
@@ -25,6 +28,7 @@ class Running {
       address === "10.0.0.1"
         ? { address, kind: "workload", namespace: "default", name: "client" }
         : { address },
+    judgeStaged: (direction, { destination }) => this.judgeStaged(direction, destination),
     metrics: {
       flow: each => this.counted.push(each),
       flowPacketsLost: packets => {
@@ -98,6 +102,29 @@ describe("felix/flows/flow-log", () => {
     running.log.noteChanges({ ...NO_CHANGES, policies: new Map([[name, {} as Policy]]) });
     running.nflog.onBatch({ flows: [logged(prefix)], lost: 0 });
     assert.deepEqual(running.log.flows()[0]?.decidedBy, { kind: "policy", name, rule: 2 });
+  });
+
+  it("says what staged policies would make of it, where they have a part in it", () => {
+    const reason = { kind: "policy", tier: "default", policy: "np/default/web", rule: 0 } as const;
+    const denies = { verdict: "deny", reason: { ...reason, policy: "snp/default/web" } } as const;
+    running.judgeStaged = (direction, destination) =>
+      direction === "ingress" && destination === "10.0.0.2"
+        ? { inForce: { verdict: "allow", reason }, staged: denies }
+        : undefined;
+    const shown = (prefix: string, changes: Partial<LoggedFlow> = {}) => {
+      running.nflog.onBatch({ flows: [logged(prefix, changes)], lost: 0 });
+      return running.counted.at(-1)?.staged;
+    };
+    assert.deepEqual(shown("API0|np/default/web"), {
+      verdict: "deny",
+      decidedBy: { kind: "policy", name: "snp/default/web", rule: 0 },
+    });
+    assert.equal(shown("APE0|np/default/web"), undefined);
+    assert.equal(shown("API0|np/default/web", { destination: ip("10.0.0.3") }), undefined);
+    // Another place in the packet's way, or policies that are not those of now.
+    assert.equal(shown("API1|np/default/web"), undefined);
+    assert.equal(shown("API0|gnp/host"), undefined);
+    assert.equal(shown("DPI|default"), undefined);
   });
 
   it("tells followers what was seen since, until they go", () => {

@@ -14,6 +14,16 @@ describe("felix/flows/flow-table", () => {
     assert.deepEqual(flows.list(1_000_600), [flow({ packets: 3, bytes: 160, last: 1_000_600 })]);
   });
 
+  it("knows of the last packet what staged policies would make of it", () => {
+    const flows = table();
+    const staged = { verdict: "deny", decidedBy: { kind: "no-profile" } } as const;
+    flows.add(flow());
+    flows.add(flow({ staged }));
+    assert.deepEqual(flows.list(1_000_000), [flow({ packets: 2, bytes: 120, staged })]);
+    flows.add(flow());
+    assert.deepEqual(flows.list(1_000_000), [flow({ packets: 3, bytes: 180 })]);
+  });
+
   it("keeps apart what differs in an end, the port, the direction, the verdict or the rule", () => {
     const flows = new FlowTable({ maxFlows: 100, windowMs: 1000 });
     const different = [
