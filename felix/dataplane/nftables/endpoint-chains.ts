@@ -14,7 +14,13 @@ import type { EndpointTier, LocalHostEndpoint } from "../../calc/changes.ts";
 import { denyRules } from "./actions.ts";
 import type { RenderContext } from "./context.ts";
 import { clearMark, connectionState, markClear, markSet, setMark } from "./match.ts";
-import { CONNECTION_STATES, failsafeChain, policyChain, profileChain } from "./names.ts";
+import {
+  CONNECTION_STATES,
+  failsafeChain,
+  policyChain,
+  profileChain,
+  SENT_CONNECTION_STATES,
+} from "./names.ts";
 import { doing, jump, plain, type TableRule } from "./rule.ts";
 
 /** Policies of a tier after which an allowed packet leaves the chain at once. */
@@ -23,6 +29,9 @@ const POLICIES_BETWEEN_EXITS = 8;
 /** Allowed connections go on, what belongs to none ends: one question to one map. */
 const knownConnections: TableRule = doing([ct("state"), verdictMap(CONNECTION_STATES)]);
 
+/** Of what a workload sends: the workload it goes to, with its limits, or the host has a say yet. */
+const sentConnections: TableRule = doing([ct("state"), verdictMap(SENT_CONNECTION_STATES)]);
+
 /** What goes to a workload, or comes from it. */
 export function workloadRules(
   endpoint: { readonly tiers: readonly EndpointTier[]; readonly profiles: readonly string[] },
@@ -30,7 +39,7 @@ export function workloadRules(
   context: RenderContext,
 ): TableRule[] {
   return [
-    knownConnections,
+    direction === "ingress" ? knownConnections : sentConnections,
     ...tierRules(endpoint.tiers, direction, true, context),
     ...profileRules(endpoint.profiles, direction, context),
   ];

@@ -4,6 +4,7 @@
  */
 
 import { addressData, concatenation, hostU32, interfaceData } from "../../../linux/nf-tables/data.ts";
+import type { Verdict } from "../../../linux/nf-tables/expression.ts";
 import type { Element } from "../../../linux/nf-tables/model.ts";
 import { type Cidr, cidrVersion } from "../../../net/cidr.ts";
 import { type IpVersion, ipVersion } from "../../../net/ip.ts";
@@ -29,6 +30,7 @@ import { ConnectionState, inAddressSet } from "./match.ts";
 import {
   ALL_HOSTS,
   ALL_POOLS,
+  ALLOW_CHAIN,
   BGP_PEERS,
   CONNECTION_STATES,
   chainName,
@@ -40,6 +42,7 @@ import {
   MASQUERADED_POOLS,
   policyChain,
   profileChain,
+  SENT_CONNECTION_STATES,
   setName,
   VXLAN_HOSTS,
 } from "./names.ts";
@@ -84,7 +87,8 @@ export class Family {
     this.#workloads = new WorkloadChains(this.#chains, this.#context);
     this.#hosts = new HostChains(this.#chains, this.#context);
     for (const map of [...Object.values(this.#workloads.maps), ...this.#hosts.maps]) this.#table.addSet(map);
-    this.#table.addSet(connectionStates(config));
+    this.#table.addSet(connectionStates(CONNECTION_STATES, "accept", config));
+    this.#table.addSet(connectionStates(SENT_CONNECTION_STATES, { goto: ALLOW_CHAIN }, config));
     this.#table.addSet(this.#bgpPeers);
     for (const id of [MASQUERADED_POOLS, ALL_POOLS, ALL_HOSTS, VXLAN_HOSTS]) this.#addressSet(id);
     this.#floating = config.floatingIPs === "Enabled" ? this.#floatingMaps() : undefined;
@@ -297,11 +301,11 @@ function layersOf({ doNotTrack, preDNAT }: Policy): readonly Layer[] {
   return preDNAT ? ["mangle"] : ["mangle", "filter"];
 }
 
-function connectionStates(config: FelixConfig): ElementSet {
+function connectionStates(name: string, known: Verdict, config: FelixConfig): ElementSet {
   const { ESTABLISHED, RELATED, INVALID } = ConnectionState;
-  return new ElementSet({ name: CONNECTION_STATES, key: ["ct_state"], data: "verdict" }, [
-    { key: hostU32(ESTABLISHED), verdict: "accept" },
-    { key: hostU32(RELATED), verdict: "accept" },
+  return new ElementSet({ name, key: ["ct_state"], data: "verdict" }, [
+    { key: hostU32(ESTABLISHED), verdict: known },
+    { key: hostU32(RELATED), verdict: known },
     ...(config.disableConntrackInvalidCheck
       ? []
       : [{ key: hostU32(INVALID), verdict: { goto: INVALID_CHAIN } }]),

@@ -92,5 +92,7 @@ export const setName = (version: IpVersion, id: string) => named(`cali${version}
 /** Interfaces of workloads that speak BGP with this host. */
 export const BGP_PEERS = "cali-bgp-peers";
 export const CONNECTION_STATES = "cali-ct-state";
+/** The same for what workloads send, which may have somebody's way in before it yet. */
+export const SENT_CONNECTION_STATES = "cali-ct-state-sent";
 export const FLOATING_DNAT = "cali-fip-dnat";
 export const FLOATING_SNAT = "cali-fip-snat";

@@ -14,6 +14,7 @@ import type { RenderContext } from "./context.ts";
 import {
   byInterfacePrefix,
   clearMark,
+  connectionState,
   destinationTranslated,
   fromThisHost,
   icmp,
@@ -99,6 +100,8 @@ export function filterChains(encapsulation: Encapsulation, context: RenderContex
           to(hostForwardDispatch("ingress"), markClear(marks.accept)),
           ...workloads("in").map(match => to(workloadDispatch("egress"), match)),
           ...workloads("out").map(match => to(workloadDispatch("ingress"), match)),
+          // A workload's known connections, once its chain and that of the workload they go to have let them pass.
+          ...workloads("in").map(match => plain([...match, ...knownConnection], "accept")),
           to(hostForwardDispatch("egress")),
           to("cidr-block"),
         ],
@@ -125,6 +128,7 @@ export function filterChains(encapsulation: Encapsulation, context: RenderContex
             ? NEIGHBOUR_DISCOVERY.map(type => plain([...protocol(ICMPV6), ...icmp({ type })], "accept"))
             : []),
           to(workloadDispatch("egress")),
+          plain(knownConnection, "accept"),
           // Its policies have let it pass: what remains is whether a workload may speak to the host at all.
           plain(bgpOfPeers, "accept", "BGP peer"),
           ...defaultToHost(context),
@@ -146,6 +150,8 @@ export function filterChains(encapsulation: Encapsulation, context: RenderContex
     ],
   ]);
 }
+
+const knownConnection: Match = connectionState("ESTABLISHED", "RELATED");
 
 const bgpOfPeers: Match = [
   loadInterface("in"),
