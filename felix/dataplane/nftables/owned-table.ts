@@ -3,7 +3,8 @@
  * No packet sees half of it.
  *
  * The first commit, and any after a failure or where the kernel turned out to be different, says everything: it removes the
- * table and makes it anew, which for packets is one step as well. Where the kernel can, the table is owned: nobody else
+ * table and makes it anew. That is not one step for a packet on its way: it may meet the new hook still empty and the old
+ * one already without rules (docs/conformance.md). Where the kernel can, the table is owned: nobody else
  * may change it while we live, it stays when we are gone, and whoever comes next takes it over. Elsewhere resync
  * compares it with what we want.
  */
