@@ -9,6 +9,7 @@ import { keyText, type Query } from "../datastore/key.ts";
 import type { Update } from "../datastore/reflector.ts";
 import { networkAddress, parseCidr } from "../net/cidr.ts";
 import type { Ip } from "../net/ip.ts";
+import { ownLabels } from "../policy/resource-labels.ts";
 
 export interface LocalWorkload {
   /** Of the host's end. */
@@ -16,9 +17,6 @@ export interface LocalWorkload {
   readonly addresses: readonly Ip[];
   readonly labels: Readonly<Record<string, string>>;
 }
-
-/** Labels that only profiles may give: among a workload's own they would be a forgery. */
-const RESERVED = /^pc(ns|sa)\./;
 
 export class LocalWorkloads {
   readonly #nodeName: string;
@@ -58,12 +56,11 @@ export class LocalWorkloads {
     return [...this.#endpoints.values()].flatMap(({ metadata, spec }) => {
       const networks = (spec.ipNetworks ?? []).map(parseCidr).filter(network => network !== undefined);
       if (!spec.interfaceName || networks.length === 0) return [];
-      const own = Object.entries(metadata.labels ?? {}).filter(([name]) => !RESERVED.test(name));
       const inherited = (spec.profiles ?? []).map(name => this.#profiles.get(name) ?? {});
       return {
         interfaceName: spec.interfaceName,
         addresses: networks.map(networkAddress),
-        labels: Object.assign({}, ...inherited.reverse(), Object.fromEntries(own)),
+        labels: Object.assign({}, ...inherited.reverse(), ownLabels(metadata.labels)),
       };
     });
   }

@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 import { type Profile, type WorkloadEndpoint, workloadEndpointName } from "../crd-schemas/index.ts";
 import { hostCidr } from "../net/cidr.ts";
+import { namespaceProfileName } from "../policy/convert/kubernetes-namespaces.ts";
 import { v1ProfileName } from "../policy/convert/v1-names.ts";
 import type { NetworkRecord, WorkloadRecord } from "./state.ts";
 import { WORKLOAD_INTERFACE } from "./wiring.ts";
@@ -54,7 +55,7 @@ export function endpointOf(
       ...identityOf(workload.host, workload.name, workload.pod),
       interfaceName: workload.interfaceName,
       ipNetworks: workload.addresses.map(hostCidr),
-      profiles: network ? [network.profile] : [`kns.${workload.resourceNamespace}`],
+      profiles: network ? [network.profile] : [namespaceProfileName(workload.resourceNamespace)],
       ...more,
     },
   };

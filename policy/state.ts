@@ -27,7 +27,6 @@ import {
   type HostPod,
 } from "./convert/documents.ts";
 import type { RuleOrigins } from "./convert/kubernetes.ts";
-import { namespaceProfileName } from "./convert/kubernetes-namespaces.ts";
 import { DEFAULT_SETTINGS, hostSettings } from "./host-settings.ts";
 import { type Policy, type Profile, policyKey, type Tier } from "./model.ts";
 import type {
@@ -38,8 +37,8 @@ import type {
   HostSettings,
   PolicyState,
 } from "./policy-state.ts";
-import { NAMESPACE_LABEL, resolvePolicy, resolveProfile, resolveTier } from "./resolve.ts";
-import type { LabelRecord } from "./selector/label-index.ts";
+import { resolvePolicy, resolveProfile, resolveTier } from "./resolve.ts";
+import { networkSetLabels, ownLabels } from "./resource-labels.ts";
 import { resolveStagedKubernetesPolicy } from "./staged.ts";
 
 export type { DocumentProblem, HostPod } from "./convert/documents.ts";
@@ -196,16 +195,8 @@ function hostEndpoint({ metadata, spec }: HostEndpoint): EvaluatedHostEndpoint {
   };
 }
 
-/** A namespaced one has its namespace's label and inherits the namespace's own. */
-function networkSet({ metadata, spec }: NetworkSet | GlobalNetworkSet): EvaluatedSet {
-  const { namespace } = metadata;
-  const nets = (spec.nets ?? []).map(cidr);
-  if (!namespace) return { labels: metadata.labels ?? {}, nets };
-  return {
-    labels: { ...ownLabels(metadata.labels), [NAMESPACE_LABEL]: namespace },
-    profiles: [namespaceProfileName(namespace)],
-    nets,
-  };
+function networkSet(resource: NetworkSet | GlobalNetworkSet): EvaluatedSet {
+  return { ...networkSetLabels(resource), nets: (resource.spec.nets ?? []).map(cidr) };
 }
 
 /** BGP's address first: by that one a host is known to the others. */
@@ -226,11 +217,6 @@ function host({ metadata, spec }: Node): EvaluatedHost {
 
 function addressOf(text: string | undefined): Ip | undefined {
   return text ? (parseIp(text) ?? parseInterfaceAddress(text)?.ip) : undefined;
-}
-
-/** Labels that only profiles may give: among an endpoint's own they would be a forgery. */
-function ownLabels(labels: LabelRecord | undefined): LabelRecord {
-  return Object.fromEntries(Object.entries(labels ?? {}).filter(([name]) => !/^pc(ns|sa)\./.test(name)));
 }
 
 function withProtected(tiers: readonly Tier[]): Tier[] {

@@ -19,16 +19,12 @@ import { type Cidr, cidr, isHostCidr, networkAddress } from "../../net/cidr.ts";
 import { type Ip, ip } from "../../net/ip.ts";
 import { mac } from "../../net/mac.ts";
 import { canonicalProtocol } from "../../policy/model.ts";
-import { NAMESPACE_LABEL } from "../../policy/resolve.ts";
-import type { LabelRecord } from "../../policy/selector/label-index.ts";
+import { networkSetLabels, ownLabels } from "../../policy/resource-labels.ts";
 import type { PolicySubject } from "./active-policies.ts";
 import type { LocalEndpoint } from "./changes.ts";
 import type { HostEndpointInput } from "./host-endpoints.ts";
 import { qosControls } from "./qos.ts";
 import type { NamedPort, SetItem } from "./set-index.ts";
-
-/** Labels that only profiles may give: among a resource's own they would be a forgery. */
-const RESERVED = /^pc(ns|sa)\./;
 
 const DSCP_ANNOTATION = "qos.projectcalico.org/dscp";
 
@@ -61,16 +57,10 @@ export function hostEndpointItem({ spec, metadata }: HostEndpoint): SetItem {
   };
 }
 
-/**
- * A namespaced network set has the label of its namespace, which selectors of that namespace's policies demand, and
- * inherits the namespace's own labels, which are those of profile `kns.<namespace>`.
- */
-export function networkSetItem({ metadata, spec }: NetworkSet | GlobalNetworkSet): SetItem {
-  const { namespace } = metadata;
-  const nets = (spec.nets ?? []).map(net => member(cidr(net)));
-  if (!namespace) return { labels: metadata.labels ?? {}, parents: [], nets, ports: [] };
-  const labels = { ...ownLabels(metadata.labels), [NAMESPACE_LABEL]: namespace };
-  return { labels, parents: [`kns.${namespace}`], nets, ports: [] };
+export function networkSetItem(resource: NetworkSet | GlobalNetworkSet): SetItem {
+  const { labels, profiles } = networkSetLabels(resource);
+  const nets = (resource.spec.nets ?? []).map(net => member(cidr(net)));
+  return { labels, parents: profiles, nets, ports: NO_PORTS };
 }
 
 /** A local workload before it is known which policies apply to it. */
@@ -124,13 +114,6 @@ export function endpointId(namespace: string, name: string): string {
 /** `10.0.0.1/32` as the address; validation refuses larger blocks. */
 function workloadAddress(network: string): Ip {
   return networkAddress(cidr(network));
-}
-
-function ownLabels(labels: LabelRecord | undefined): LabelRecord {
-  if (!labels) return {};
-  const names = Object.keys(labels);
-  if (!names.some(name => RESERVED.test(name))) return labels;
-  return Object.fromEntries(Object.entries(labels).filter(([name]) => !RESERVED.test(name)));
 }
 
 function namedPorts(
