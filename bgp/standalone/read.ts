@@ -12,7 +12,8 @@ import type { Located, Source } from "../../input/parse.ts";
 import { type Problem, problemText } from "../../input/problem.ts";
 import type { Configuration } from "./configuration.ts";
 import { type Plan, type PlanTools, planOf } from "./plan.ts";
-import { SCHEMA, type SchemaNode } from "./schema.ts";
+import { SCHEMA } from "./schema.ts";
+import type { SchemaNode } from "./schema-node.ts";
 import { validator } from "./validator.ts";
 
 /** All that is wrong with a configuration file; nothing of it is in force. */

@@ -5,7 +5,8 @@
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { SCHEMA, type SchemaNode } from "./schema.ts";
+import { SCHEMA } from "./schema.ts";
+import type { SchemaNode } from "./schema-node.ts";
 
 export const DOCUMENT = join(import.meta.dirname, "../../docs/bgp-standalone.md");
 const [BEGIN, END] = ["<!-- fields: made by bgp/standalone/reference.ts -->", "<!-- end of fields -->"];
