@@ -160,7 +160,10 @@ export class Agent implements StatusSource {
     const kind = await choosePacketFilter(config);
     this.#filterKind = kind;
     logger.info(`filtering packets with ${kind}`);
-    const filter = await createPacketFilter(kind, config, { logger });
+    const filter = await createPacketFilter(kind, config, { logger, clock });
+    await using ending = new AsyncDisposableStack();
+    // However this ends: the next agent may write the rules that this one is removing.
+    ending.defer(() => filter.close?.());
     this.#filter = filter;
     const dataplane = new Dataplane({
       filter,
@@ -236,7 +239,6 @@ export class Agent implements StatusSource {
     } finally {
       events?.stop();
       await this.#flows?.stop();
-      filter.close?.();
     }
   }
 

@@ -7,6 +7,7 @@
  */
 
 import { detectBackend, IpSetError, IptablesError, type Run } from "iptables-ts";
+import type { Clock } from "../../daemon/clock.ts";
 import type { Logger } from "../../daemon/log.ts";
 import type { NamespaceRef } from "../../linux/namespace.ts";
 import { NfTables } from "../../linux/nf-tables/nf-tables.ts";
@@ -42,24 +43,25 @@ export async function choosePacketFilter(
 
 /**
  * The packet filter of that kind. Once its rules are in force, and not before, what the other kind has left behind is removed,
- * be it ours or Calico's: there is no moment without rules.
+ * be it ours or Calico's: there is no moment without rules. To be closed before there is another one.
  *
  * @throws where the kernel or its programs are missing
  */
 export async function createPacketFilter(
   kind: PacketFilterKind,
   config: FelixConfig,
-  options: ChooseOptions & { readonly logger: Logger },
+  options: ChooseOptions & { readonly logger: Logger; readonly clock: Clock },
 ): Promise<PacketFilter> {
-  const { run, namespace, logger } = options;
+  const { run, namespace, logger, clock } = options;
   const place = namespace === undefined ? {} : { namespace };
   const programs = run === undefined ? {} : { run };
   if (kind === "nftables") {
     const former = { name: "iptables", remove: () => removeIptables(programs).catch(ifNotInstalled) };
-    return new Takeover(createNftablesFilter(config, place), former, logger);
+    return new Takeover({ filter: createNftablesFilter(config, place), former, logger, clock });
   }
   const former = { name: "nftables", remove: async () => removeNftables(place) };
-  return new Takeover(await createIptablesFilter(config, { ...programs, ...place }), former, logger);
+  const filter = await createIptablesFilter(config, { ...programs, ...place });
+  return new Takeover({ filter, former, logger, clock });
 }
 
 /** What is not installed has left nothing. */

@@ -20,8 +20,8 @@ export interface PacketFilter {
   resync(what: "rules" | "sets"): Promise<void>;
   /** How often each rule of a policy or profile has matched since it was last written, over both IP versions. */
   counters(): Promise<readonly RuleCounter[]>;
-  /** Lets go of what was opened or started; what is in the kernel stays. */
-  close?(): void;
+  /** Lets go of what was opened or started; what is in the kernel stays. Nothing of it writes to the kernel afterwards. */
+  close?(): void | Promise<void>;
 }
 
 /** A rule of the model by where it stands, as the evaluator's reasons name it. */

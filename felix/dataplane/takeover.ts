@@ -1,8 +1,11 @@
 /**
- * A packet filter that comes after another kind of packet filter: after its first commit, what the other has left behind
- * is removed. What cannot be removed is tried again; it is stricter than need be, never weaker.
+ * A packet filter that comes after another kind of packet filter: once its rules are in force, what the other has left behind
+ * is removed. Nobody waits for that: it takes many programs, and until they are through the host is stricter than need be,
+ * never weaker. Only `close` waits, because whoever comes next may be the other kind and write what is being removed.
  */
 
+import { jitteredBackoff } from "../../daemon/backoff.ts";
+import type { Clock } from "../../daemon/clock.ts";
 import type { Logger } from "../../daemon/log.ts";
 import type { Changes } from "../calc/changes.ts";
 import type { PacketFilter, RuleCounter } from "./packet-filter.ts";
@@ -13,16 +16,23 @@ export interface Former {
   remove(): Promise<readonly string[]>;
 }
 
-export class Takeover implements PacketFilter {
-  readonly #filter: PacketFilter;
-  readonly #former: Former;
-  readonly #logger: Logger;
-  #taken = false;
+export interface TakeoverOptions {
+  readonly filter: PacketFilter;
+  readonly former: Former;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
 
-  constructor(filter: PacketFilter, former: Former, logger: Logger) {
-    this.#filter = filter;
-    this.#former = former;
-    this.#logger = logger;
+export class Takeover implements PacketFilter {
+  readonly #options: TakeoverOptions;
+  readonly #filter: PacketFilter;
+  readonly #closing = new AbortController();
+  /** From the first commit that went through, until everything is gone. */
+  #removal: Promise<void> | undefined;
+
+  constructor(options: TakeoverOptions) {
+    this.#options = options;
+    this.#filter = options.filter;
   }
 
   update(changes: Changes): void {
@@ -30,19 +40,28 @@ export class Takeover implements PacketFilter {
   }
 
   get pending(): boolean {
-    return this.#filter.pending || !this.#taken;
+    return this.#filter.pending || this.#removal === undefined;
   }
 
   async commit(): Promise<void> {
     if (this.#filter.pending) await this.#filter.commit();
-    if (this.#taken) return;
-    const { name } = this.#former;
-    try {
-      const removed = await this.#former.remove();
-      this.#taken = true;
-      if (removed.length > 0) this.#logger.info({ removed: removed.length }, `removed what ${name} had left`);
-    } catch (error) {
-      this.#logger.warn({ err: error }, `could not remove what ${name} has left, trying again`);
+    this.#removal ??= this.#remove();
+  }
+
+  async #remove(): Promise<void> {
+    const { former, logger, clock } = this.#options;
+    const { signal } = this.#closing;
+    const backoff = jitteredBackoff({ firstMs: 1000, maxMs: 60_000 });
+    while (!signal.aborted) {
+      try {
+        const removed = await former.remove();
+        if (removed.length > 0)
+          logger.info({ removed: removed.length }, `removed what ${former.name} had left`);
+        return;
+      } catch (error) {
+        logger.warn({ err: error }, `could not remove what ${former.name} has left, trying again`);
+      }
+      await clock.sleep(backoff.next(), signal).catch(() => {});
     }
   }
 
@@ -54,7 +73,9 @@ export class Takeover implements PacketFilter {
     return this.#filter.counters();
   }
 
-  close(): void {
-    this.#filter.close?.();
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await this.#removal;
+    await this.#filter.close?.();
   }
 }

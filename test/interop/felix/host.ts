@@ -116,7 +116,7 @@ export class FelixHost {
       const run = createRunner({ prefix: ["ip", "netns", "exec", namespace] });
       const logger = pino({ level: "silent" });
       const name = kind === "nftables" ? kind : "iptables";
-      const filter = await createPacketFilter(name, config, { run, namespace, logger });
+      const filter = await createPacketFilter(name, config, { run, namespace, logger, clock: systemClock });
       return new FelixHost(namespace, filter, config, restores);
     }
     if (kind === "nftables") {
@@ -170,7 +170,7 @@ export class FelixHost {
     await this.#events?.close();
     this.#rtnetlink.close();
     this.#conntrack.close();
-    this.filter.close?.();
+    await this.filter.close?.();
   }
 
   /** A pass that was on its way already does not count. */

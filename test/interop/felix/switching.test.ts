@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { choosePacketFilter } from "../../../felix/dataplane/choose.ts";
 import { createRunner } from "../../../felix/iptables-ts/index.ts";
+import { eventually } from "../../system/test-lab.ts";
 import { profile, workload } from "../../unit/felix/calc/resources.ts";
 import { run, ScratchNamespaces } from "../linux/scratch-namespace.ts";
 import { type DataplaneKind, FelixHost, Pod } from "./host.ts";
@@ -39,14 +40,22 @@ describe("felix on a real kernel: from one dataplane to the other", function () 
     const never = pinging(pods.c.namespace, "10.65.0.1");
     const always = pinging(pods.b.namespace, "10.65.0.1");
 
+    const nothingOfIptables = () => eventually(() => leftOfIptables(namespace), [] as string[]);
+    const hasTables = () => /calico/.test(run(namespace, "nft", "list", "tables"));
     await start("nftables");
-    assert.deepEqual(leftOfIptables(namespace), []);
-    assert.match(run(namespace, "nft", "list", "tables"), /table ip calico/);
+    await nothingOfIptables();
+    assert.equal(hasTables(), true);
     await start("legacy");
-    assert.doesNotMatch(run(namespace, "nft", "list", "tables"), /calico/);
-    assert.notDeepEqual(leftOfIptables(namespace), []);
+    await eventually(hasTables, false);
+    const whole = leftOfIptables(namespace);
+    assert.notDeepEqual(whole, []);
+    // And back while iptables' rules are still being removed.
     await start("nftables");
-    assert.deepEqual(leftOfIptables(namespace), []);
+    await start("legacy");
+    await eventually(hasTables, false);
+    assert.deepEqual(leftOfIptables(namespace), whole);
+    await start("nftables");
+    await nothingOfIptables();
 
     const [forbidden, allowed] = [await never.stop(), await always.stop()];
     assert.ok(forbidden.sent > 10 && allowed.sent > 10, "else it says nothing");
@@ -78,9 +87,8 @@ function leftOfIptables(namespace: string): string[] {
     "ip6tables-legacy-save",
   ];
   const lines = programs.flatMap(program => run(namespace, program).split("\n"));
-  return [...lines, ...run(namespace, "ipset", "list", "-n").split("\n")].filter(line =>
-    line.includes("cali"),
-  );
+  lines.push(...run(namespace, "ipset", "list", "-n").split("\n"));
+  return lines.filter(line => line.includes("cali")).sort();
 }
 
 /** Every 20 ms, until told to stop. */
