@@ -1,19 +1,20 @@
 /**
- * The daemon's side of the kernel: what BGP learned goes in as routes of protocol 186, own blocks as blackholes; what others
- * have there comes out (local-routes.ts, next-hops.ts), because origination and next hops depend on it.
+ * The daemon's side of the kernel: what BGP learned goes in as routes of protocol 186, own blocks as blackholes
+ * (route-installer.ts); what others have there comes out (local-routes.ts, next-hops.ts), because origination and next hops
+ * depend on it.
  *
  * Routes are never taken away because we stop: they carry traffic until the next start has read them back and
  * compared (graceful restart). Nothing of other protocols is ever changed.
  *
- * Cost: an event costs what it touches. A full table does not come in one turn of the event loop: prefixes queue and
- * are written a portion per turn, and everything is read again, a portion per turn, every half a minute and when events were
- * lost (test/bench/bgp-kernel.ts). The kernel does not tell us what we have written ourselves.
+ * Cost: an event costs what it touches. A full table does not come in one turn of the event loop: it is written a portion per
+ * turn, and everything is read again, a portion per turn, every half a minute and when events were lost
+ * (test/bench/bgp-kernel.ts). The kernel does not tell us what we have written ourselves.
  */
 
 import type { Clock } from "../daemon/clock.ts";
 import type { Logger } from "../daemon/log.ts";
 import type { KernelEvent, SubscriptionOptions } from "../linux/events.ts";
-import { OwnedRoutes, type RouteFailure, type RouteScan } from "../linux/owned-routes.ts";
+import { OwnedRoutes, type RouteScan } from "../linux/owned-routes.ts";
 import {
   type Link,
   type LinkAddress,
@@ -23,23 +24,19 @@ import {
   type Rtnetlink,
   routeKey,
 } from "../linux/rtnetlink.ts";
-import { type Cidr, hostCidr } from "../net/cidr.ts";
+import type { Cidr } from "../net/cidr.ts";
 import { type Ip, ipVersion } from "../net/ip.ts";
 import type { ForwardingRoute } from "./forwarding.ts";
 import { LinkAddresses } from "./link-addresses.ts";
 import { type LocalRoute, LocalRoutes } from "./local-routes.ts";
 import { type NextHop, NextHops, type UnderlayRoute } from "./next-hops.ts";
+import { RouteInstaller } from "./route-installer.ts";
 
 const RESYNC_INTERVAL_MS = 30_000;
 const RETRY_INTERVAL_MS = 1_000;
 
-/** Prefixes per turn: 2 to 4 ms. */
-const WRITE_PORTION = 400;
 /** Portions of the kernel's, some 500 routes each, read per turn. */
 const READ_PORTIONS = 3;
-
-/** Of blackholes and of routes to peers: everything that is not learned. */
-const OWN_METRIC = 1024;
 
 export interface KernelOptions {
   /** Interfaces of workloads begin with one of these, until there are others. */
@@ -76,6 +73,7 @@ export class Kernel {
   readonly #options: KernelOptions;
   readonly #table: number;
   readonly #routes: OwnedRoutes;
+  readonly #installer: RouteInstaller;
   readonly #local: LocalRoutes;
   readonly #nextHops = new NextHops();
   #events: { stop(): void } | undefined;
@@ -83,21 +81,9 @@ export class Kernel {
   readonly #stop = new AbortController();
 
   readonly #linkAddresses: LinkAddresses;
-  readonly #blackholes = new Set<Cidr>();
-  /** Peers that are reached through a gateway we were told. */
-  #peerGateways: ReadonlyMap<Cidr, Ip> = new Map();
-  /** Whatever is wanted for a prefix; those without a wish left are not in here. */
-  readonly #wishes = new Map<Cidr, Wish>();
-  /** Those whose routes are to be looked at, and how far that has got. */
-  #queue: Wish[] = [];
-  #queueHead = 0;
-  #scheduled = false;
-  #sweepAfterQueue = false;
   /** Reading under way, and what was heard meanwhile. */
   #reading: { readonly steps: Iterator<void>; readonly heard: ForeignChange[] } | undefined;
   #readAgain = false;
-  /** Failures already reported, so that a retry every second does not fill the log. */
-  readonly #reported = new Set<string>();
 
   constructor(options: KernelOptions) {
     this.#options = options;
@@ -108,6 +94,16 @@ export class Kernel {
       rtnetlink: options.rtnetlink,
       owns: route => this.#isOurs(route),
       table: this.#table,
+    });
+    this.#installer = new RouteInstaller({
+      routes: this.#routes,
+      nextHops: this.#nextHops,
+      table: this.#table,
+      logger: options.logger,
+      signal: this.#stop.signal,
+      onNoAnswer: () => {
+        this.#readAgain = true;
+      },
     });
   }
 
@@ -138,7 +134,7 @@ export class Kernel {
 
   /** Whether everything that was set has been given to the kernel, whatever it said. */
   get isIdle(): boolean {
-    return this.#queue.length === 0 && !this.#routes.dirty;
+    return this.#installer.isIdle;
   }
 
   /** How often a next hop was looked up: what a flood of events costs beyond reading it. */
@@ -169,49 +165,21 @@ export class Kernel {
   }
 
   setLearned(changes: Iterable<readonly [Cidr, ForwardingRoute | undefined]>): void {
-    for (const [prefix, route] of changes) {
-      const wish = this.#wish(prefix);
-      wish.learned = route;
-      this.#enqueue(wish);
-    }
-    this.#workOff();
+    this.#installer.setLearned(changes);
   }
 
   /** Every learned prefix there is: those that are not among them are no longer wanted. */
   replaceLearned(routes: ReadonlyMap<Cidr, ForwardingRoute | undefined>): void {
-    for (const wish of this.#wishes.values()) {
-      if (!wish.learned || routes.has(wish.prefix)) continue;
-      wish.learned = undefined;
-      this.#enqueue(wish);
-    }
-    this.setLearned(routes);
+    this.#installer.replaceLearned(routes);
   }
 
   setBlackholes(blocks: ReadonlySet<Cidr>): void {
-    for (const block of this.#blackholes) {
-      if (blocks.has(block)) continue;
-      this.#blackholes.delete(block);
-      this.#nextHops.deleteRoute(holeKey(block));
-      this.#enqueue(this.#wish(block));
-    }
-    for (const block of blocks) {
-      if (this.#blackholes.has(block)) continue;
-      this.#blackholes.add(block);
-      this.#nextHops.setRoute(...holeRoute(block));
-      this.#enqueue(this.#wish(block));
-    }
-    this.#waysChanged();
-    this.#workOff();
+    this.#installer.setBlackholes(blocks);
   }
 
   /** Routes to peers that are reached through a gateway (BGPPeer reachableBy). */
   setPeerGateways(gateways: ReadonlyMap<Ip, Ip>): void {
-    const wanted = new Map([...gateways].map(([peer, gateway]) => [hostCidr(peer), gateway]));
-    for (const peer of new Set([...this.#peerGateways.keys(), ...wanted.keys()])) {
-      if (this.#peerGateways.get(peer) !== wanted.get(peer)) this.#enqueue(this.#wish(peer));
-    }
-    this.#peerGateways = wanted;
-    this.#workOff();
+    this.#installer.setPeerGateways(gateways);
   }
 
   /** Addresses of ours on interfaces of workloads, by their names; set as soon as such an interface is there. */
@@ -222,13 +190,12 @@ export class Kernel {
 
   /** What was set is complete: stale routes of an earlier run go, once what was set is in. */
   sweep(): void {
-    this.#sweepAfterQueue = true;
-    this.#workOff();
+    this.#installer.sweep();
   }
 
   /** Gives the kernel everything now, however long that takes. */
   flush(): void {
-    while (!this.isIdle && !this.#stop.signal.aborted && !this.#readAgain) this.#writePortion();
+    while (!this.isIdle && !this.#stop.signal.aborted && !this.#readAgain) this.#installer.writePortion();
   }
 
   #applyLinkAddresses(): boolean {
@@ -236,47 +203,6 @@ export class Kernel {
     // The kernel does not tell us what we have done ourselves.
     if (written) this.#readAddresses();
     return written;
-  }
-
-  #wish(prefix: Cidr): Wish {
-    let wish = this.#wishes.get(prefix);
-    if (!wish) {
-      wish = { prefix, learned: undefined, isQueued: false };
-      this.#wishes.set(prefix, wish);
-    }
-    return wish;
-  }
-
-  #enqueue(wish: Wish): void {
-    if (wish.isQueued) return;
-    wish.isQueued = true;
-    this.#queue.push(wish);
-  }
-
-  /** Tells the route table what a prefix should look like now: our own block first, then what was learned. */
-  #fulfil({ prefix, learned }: Wish): void {
-    if (this.#blackholes.has(prefix)) {
-      this.#nextHops.release(prefix);
-      this.#routes.want(prefix, { ...this.#routeTo(prefix, OWN_METRIC), type: "blackhole" });
-      return;
-    }
-    const peerGateway = this.#peerGateways.get(prefix);
-    const metric = peerGateway ? OWN_METRIC : (learned?.metric ?? OWN_METRIC);
-    const nextHops = peerGateway ? [peerGateway] : (learned?.nextHops ?? []);
-    if (!peerGateway && !learned) this.#wishes.delete(prefix);
-    const ways = this.#nextHops.resolve(prefix, nextHops, metric);
-    const [only] = ways;
-    if (!only) {
-      this.#routes.unwant(prefix);
-      return;
-    }
-    const route = this.#routeTo(prefix, metric);
-    this.#routes.want(prefix, ways.length === 1 ? { ...route, ...only } : { ...route, nextHops: ways });
-  }
-
-  #routeTo(destination: Cidr, metric: number): Route {
-    const route = { destination, protocol: RouteProtocol.BGP, type: "unicast", metric } as const;
-    return this.#table === RouteTable.MAIN ? route : { ...route, table: this.#table };
   }
 
   #isOurs({ protocol, table = RouteTable.MAIN }: Route): boolean {
@@ -288,77 +214,13 @@ export class Kernel {
     return (route.table ?? RouteTable.MAIN) === RouteTable.MAIN && !this.#isOurs(route);
   }
 
-  /** Writes a portion now, unless portions are under way already, and the rest in turns to come. */
-  #workOff(): void {
-    if (!this.#scheduled) this.#writePortion();
-  }
-
-  #writePortion(): void {
-    if (this.#stop.signal.aborted) return;
-    let left = WRITE_PORTION;
-    while (left > 0 && this.#queueHead < this.#queue.length) {
-      for (; left > 0 && this.#queueHead < this.#queue.length; left--) {
-        const wish = this.#queue[this.#queueHead++] as Wish;
-        wish.isQueued = false;
-        this.#fulfil(wish);
-      }
-      // A route may be what others lead over.
-      this.#waysChanged();
-    }
-    if (this.#queueHead === this.#queue.length) {
-      this.#queue = [];
-      this.#queueHead = 0;
-      if (this.#sweepAfterQueue) this.#routes.sweep();
-      this.#sweepAfterQueue = false;
-    }
-    try {
-      // In this order: a route that takes another metric is there twice for a moment, not never.
-      this.#report(this.#routes.applyAdditions(WRITE_PORTION));
-      this.#report(this.#routes.applyDeletions(WRITE_PORTION));
-    } catch (error) {
-      this.#options.logger.warn({ err: error }, "the kernel did not answer, reading again what it has");
-      this.#readAgain = true;
-      return;
-    }
-    if (!this.isIdle) this.#schedule();
-  }
-
-  #schedule(): void {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    setImmediate(() => {
-      this.#scheduled = false;
-      this.#writePortion();
-    });
-  }
-
-  #waysChanged(): void {
-    for (const prefix of this.#nextHops.takeChanged()) this.#enqueue(this.#wish(prefix));
-  }
-
   #retry(): void {
     if (this.#readAgain) {
       this.#read();
       return;
     }
     if (this.#applyLinkAddresses()) this.#follow(true);
-    const before = this.#routes.failing;
-    if (before === 0 || this.#scheduled) return;
-    this.#routes.retry(WRITE_PORTION);
-    this.#writePortion();
-    // Whatever was in the way is gone: the others need not wait.
-    if (this.#routes.failing > 0 && this.#routes.failing < before) setImmediate(() => this.#retry());
-  }
-
-  #report(failures: readonly RouteFailure[]): void {
-    if (this.#routes.failing === 0) this.#reported.clear();
-    for (const { route, error } of failures) {
-      const text = `${routeKey(route)} ${error?.code}`;
-      if (this.#reported.has(text)) continue;
-      this.#reported.add(text);
-      const reason = error?.message ?? "another program's route holds the place";
-      this.#options.logger.warn({ prefix: route.destination, reason }, "route not installed, trying again");
-    }
+    if (this.#installer.retry()) setImmediate(() => this.#retry());
   }
 
   #subscribe(): void {
@@ -409,10 +271,10 @@ export class Kernel {
 
   /** What was heard or read has its consequences. */
   #follow(localChanged: boolean): void {
-    this.#waysChanged();
+    this.#installer.noteWays();
     if (this.#nextHops.takeWatchedChanged()) this.#listener.onWaysChange?.();
     if (localChanged) this.#listener.onLocalChange?.();
-    this.#workOff();
+    this.#installer.workOff();
   }
 
   #noteLink(link: Link, present: boolean): boolean {
@@ -504,7 +366,7 @@ export class Kernel {
     const underlay = new Map<string, UnderlayRoute>();
     for (const route of foreign)
       if (route.type !== "throw") underlay.set(routeKey(route), underlayRoute(route));
-    for (const block of this.#blackholes) underlay.set(...holeRoute(block));
+    for (const hole of this.#installer.holes()) underlay.set(...hole);
     this.#nextHops.replaceRoutes(underlay);
     // Newer than what was read.
     for (const change of heard) this.#noteForeign(change);
@@ -520,13 +382,6 @@ export class Kernel {
       if (!signal.aborted) action();
     }
   }
-}
-
-/** What is wanted for a prefix, besides being an own block or a peer behind a gateway. */
-interface Wish {
-  readonly prefix: Cidr;
-  learned: ForwardingRoute | undefined;
-  isQueued: boolean;
 }
 
 /** A route that is not ours. */
@@ -547,10 +402,4 @@ function underlayRoute(route: Route): UnderlayRoute {
       ...(onlink && { onlink }),
     })),
   };
-}
-
-const holeKey = (block: Cidr) => `hole ${block}`;
-
-function holeRoute(block: Cidr): readonly [string, UnderlayRoute] {
-  return [holeKey(block), { destination: block, metric: OWN_METRIC, hops: [] }];
 }
