@@ -29,8 +29,9 @@ import { type Ip, ipVersion } from "../net/ip.ts";
 import type { ForwardingRoute } from "./forwarding.ts";
 import { LinkAddresses } from "./link-addresses.ts";
 import { type LocalRoute, LocalRoutes } from "./local-routes.ts";
-import { type NextHop, NextHops, type UnderlayRoute } from "./next-hops.ts";
+import { type NextHop, NextHops } from "./next-hops.ts";
 import { RouteInstaller } from "./route-installer.ts";
+import { type UnderlayRoute, underlayRoute } from "./underlay.ts";
 
 const RESYNC_INTERVAL_MS = 30_000;
 const RETRY_INTERVAL_MS = 1_000;
@@ -388,18 +389,4 @@ export class Kernel {
 interface ForeignChange {
   readonly action: "new" | "delete";
   readonly route: Route;
-}
-
-function underlayRoute(route: Route): UnderlayRoute {
-  const { destination, metric = 0, type, nextHops = [route] } = route;
-  const hops = type === "unicast" ? nextHops : [];
-  return {
-    destination,
-    metric,
-    hops: hops.map(({ gateway, interfaceIndex, onlink }) => ({
-      ...(gateway !== undefined && { gateway }),
-      ...(interfaceIndex !== undefined && { interfaceIndex }),
-      ...(onlink && { onlink }),
-    })),
-  };
 }

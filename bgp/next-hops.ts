@@ -13,26 +13,13 @@
 
 import { type Cidr, cidrOf, cidrVersion, networkAddress, prefixLength } from "../net/cidr.ts";
 import { addressBits, type Ip, type IpVersion, ipToBigInt, ipVersion, ipv4ToNumber } from "../net/ip.ts";
+import { PrefixLengths } from "./prefix-lengths.ts";
+import { Underlay, type UnderlayRoute } from "./underlay.ts";
 
 export interface Gateway {
   readonly gateway: Ip;
   readonly interfaceIndex?: number;
   readonly onlink?: boolean;
-}
-
-/** One way of a route of somebody else's. Without a gateway it is connected. */
-export interface UnderlayHop {
-  readonly gateway?: Ip;
-  readonly interfaceIndex?: number;
-  readonly onlink?: boolean;
-}
-
-export interface UnderlayRoute {
-  readonly destination: Cidr;
-  /** Lower wins. */
-  readonly metric: number;
-  /** None: what it covers cannot be reached (blackhole, unreachable). */
-  readonly hops: readonly UnderlayHop[];
 }
 
 /** An address, or one on a named link: `10.0.0.2%tunl0`. */
@@ -82,13 +69,9 @@ const NO_GATEWAYS: readonly Gateway[] = [];
 const NO_HOPS: ReadonlySet<Hop> = new Set();
 
 export class NextHops {
-  readonly #routes = new Map<string, UnderlayRoute>();
-  readonly #keysByDestination = new Map<Cidr, Set<string>>();
-  readonly #keysByInterface = new Map<number, Set<string>>();
-  /** How many destinations there are of each length, learned ones included. */
-  readonly #counts: Record<IpVersion, Map<number, number>> = { 4: new Map(), 6: new Map() };
-  /** Those lengths, the longest first. */
-  readonly #lengths: Record<IpVersion, number[]> = { 4: [], 6: [] };
+  /** Of destinations, learned ones included. */
+  readonly #lengths = new PrefixLengths();
+  readonly #underlay = new Underlay(this.#lengths);
   readonly #hops = new Map<NextHop, Hop>();
   readonly #groups = new Map<string, Group>();
   readonly #learned = new Map<Cidr, Member>();
@@ -125,7 +108,7 @@ export class NextHops {
       else this.#add(prefix, group);
     } else if (member) {
       this.#learned.delete(prefix);
-      this.#count(prefix, -1);
+      this.#lengths.count(prefix, -1);
       this.#leave(member);
     } else return NO_GATEWAYS;
     this.#updateWithin(prefix);
@@ -171,38 +154,21 @@ export class NextHops {
   }
 
   setRoute(key: string, route: UnderlayRoute): void {
-    const { destination, hops } = route;
-    const former = this.#routes.get(key);
-    if (former) this.#remove(key, former);
-    this.#routes.set(key, route);
-    let keys = this.#keysByDestination.get(destination);
-    if (!keys) {
-      keys = new Set();
-      this.#keysByDestination.set(destination, keys);
-      this.#count(destination, 1);
-    }
-    keys.add(key);
-    for (const { interfaceIndex } of hops) {
-      if (interfaceIndex === undefined) continue;
-      const onInterface = this.#keysByInterface.get(interfaceIndex);
-      if (onInterface) onInterface.add(key);
-      else this.#keysByInterface.set(interfaceIndex, new Set([key]));
-    }
+    const { destination } = route;
+    const former = this.#underlay.set(key, route);
     if (former && former.destination !== destination) this.#updateWithin(former.destination);
     this.#updateWithin(destination);
   }
 
   deleteRoute(key: string): void {
-    const route = this.#routes.get(key);
-    if (!route) return;
-    this.#remove(key, route);
-    this.#updateWithin(route.destination);
+    const route = this.#underlay.delete(key);
+    if (route) this.#updateWithin(route.destination);
   }
 
   /** The interface went down or away: IPv4 routes over it are gone without an event of their own. */
   forgetInterface(index: number): void {
-    for (const key of [...(this.#keysByInterface.get(index) ?? [])]) {
-      const route = this.#routes.get(key) as UnderlayRoute;
+    for (const key of this.#underlay.keysOver(index)) {
+      const route = this.#underlay.get(key) as UnderlayRoute;
       const hops = route.hops.filter(hop => hop.interfaceIndex !== index);
       if (hops.length === 0) this.deleteRoute(key);
       else this.setRoute(key, { ...route, hops });
@@ -217,36 +183,9 @@ export class NextHops {
       present.add(key);
       this.setRoute(key, route);
     }
-    for (const [key, route] of [...this.#routes]) if (!present.has(key)) this.#remove(key, route);
+    for (const key of this.#underlay.keys()) if (!present.has(key)) this.#underlay.delete(key);
     this.#sorted = undefined;
     for (const hop of this.#hops.values()) this.#update(hop);
-  }
-
-  #remove(key: string, { destination, hops }: UnderlayRoute): void {
-    this.#routes.delete(key);
-    const keys = this.#keysByDestination.get(destination);
-    keys?.delete(key);
-    if (keys?.size === 0) {
-      this.#keysByDestination.delete(destination);
-      this.#count(destination, -1);
-    }
-    for (const { interfaceIndex } of hops) {
-      if (interfaceIndex === undefined) continue;
-      const onInterface = this.#keysByInterface.get(interfaceIndex);
-      onInterface?.delete(key);
-      if (onInterface?.size === 0) this.#keysByInterface.delete(interfaceIndex);
-    }
-  }
-
-  #count(destination: Cidr, change: 1 | -1): void {
-    const version = cidrVersion(destination);
-    const counts = this.#counts[version];
-    const length = prefixLength(destination);
-    const before = counts.get(length) ?? 0;
-    if (before + change === 0) counts.delete(length);
-    else counts.set(length, before + change);
-    if (before === 0 || before + change === 0)
-      this.#lengths[version] = [...counts.keys()].sort((a, b) => b - a);
   }
 
   #addGroup(name: string, nextHops: readonly NextHop[], metric: number): Group {
@@ -278,7 +217,7 @@ export class NextHops {
     const member: Member = { prefix, group, at: group.members.length };
     this.#learned.set(prefix, member);
     group.members.push(member);
-    this.#count(prefix, 1);
+    this.#lengths.count(prefix, 1);
   }
 
   #move(member: Member, group: Group): void {
@@ -379,9 +318,9 @@ export class NextHops {
     const { address } = hop;
     if (hop.zone !== undefined) return this.#onLink(hop);
     if (this.#own.has(address)) return [];
-    for (const length of this.#lengths[ipVersion(address)]) {
+    for (const length of this.#lengths.longestFirst[ipVersion(address)]) {
       const block = cidrOf(address, length);
-      const route = this.#bestRoute(block);
+      const route = this.#underlay.best(block);
       const learned = this.#learned.get(block)?.group;
       if (learned && (!route || learned.metric < route.metric)) {
         const ways = this.#waysOfLearned(learned, path, through);
@@ -401,15 +340,6 @@ export class NextHops {
       ways.push({ gateways: this.#waysTo(hop, [...path, hop], through) });
     }
     return union(ways);
-  }
-
-  #bestRoute(destination: Cidr): UnderlayRoute | undefined {
-    let best: UnderlayRoute | undefined;
-    for (const key of this.#keysByDestination.get(destination) ?? []) {
-      const route = this.#routes.get(key) as UnderlayRoute;
-      if (!best || route.metric < best.metric) best = route;
-    }
-    return best;
   }
 }
 

@@ -10,7 +10,8 @@ import { type Route, RouteProtocol, RouteTable, routeKey } from "../linux/rtnetl
 import { type Cidr, hostCidr } from "../net/cidr.ts";
 import type { Ip } from "../net/ip.ts";
 import type { ForwardingRoute } from "./forwarding.ts";
-import type { NextHops, UnderlayRoute } from "./next-hops.ts";
+import type { NextHops } from "./next-hops.ts";
+import type { UnderlayRoute } from "./underlay.ts";
 
 /** Prefixes per turn: 2 to 4 ms. */
 const WRITE_PORTION = 400;

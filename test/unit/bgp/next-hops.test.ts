@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { type Gateway, NextHops, type UnderlayHop, type UnderlayRoute } from "../../../bgp/next-hops.ts";
+import { type Gateway, NextHops } from "../../../bgp/next-hops.ts";
+import type { UnderlayHop, UnderlayRoute } from "../../../bgp/underlay.ts";
 import { type Cidr, cidr, cidrOf } from "../../../net/cidr.ts";
 import { type Ip, ip } from "../../../net/ip.ts";
 
