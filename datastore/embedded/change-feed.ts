@@ -5,12 +5,12 @@
  */
 
 import type { Clock } from "../../daemon/clock.ts";
-import type { Revision } from "../datastore.ts";
 import { DatastoreError, DatastoreErrorCode } from "../errors.ts";
 import type { KeyValueEvent, PathRange } from "../key-value-store.ts";
 import { WatchQueue } from "../watch-queue.ts";
 import type { Doorbell } from "./doorbell.ts";
 import { isBusy } from "./sqlite-error.ts";
+import { revisionText } from "./statements.ts";
 
 const POLL_MS = 500;
 const POLL_WITHOUT_BELL_MS = 25;
@@ -64,7 +64,7 @@ export class ChangeFeed {
     if (this.#watches.size === 0) this.#position = revision;
     const subscription = { range, queue: new WatchQueue() };
     const missed = this.#log.changesIn(range, from, this.#position).map(eventOf);
-    subscription.queue.push(missed, text(Math.max(from, this.#position)));
+    subscription.queue.push(missed, revisionText(Math.max(from, this.#position)));
     this.#watches.add(subscription);
     this.#start();
     return {
@@ -125,7 +125,7 @@ export class ChangeFeed {
     const events = rows.map(eventOf);
     for (const { range, queue } of this.#watches) {
       const mine = events.filter(({ path }) => range.start <= path && path < range.end);
-      if (mine.length > 0) queue.push(mine, text(last.revision));
+      if (mine.length > 0) queue.push(mine, revisionText(last.revision));
     }
     this.#position = last.revision;
   }
@@ -157,10 +157,6 @@ export class ChangeFeed {
 
 function eventOf({ revision, path, operation, value }: ChangeRow): KeyValueEvent {
   return operation === "delete"
-    ? { type: "delete", path, revision: text(revision), previous: value }
-    : { type: "put", path, value, revision: text(revision), created: operation === "create" };
-}
-
-function text(revision: number): Revision {
-  return String(revision) as Revision;
+    ? { type: "delete", path, revision: revisionText(revision), previous: value }
+    : { type: "put", path, value, revision: revisionText(revision), created: operation === "create" };
 }

@@ -12,7 +12,7 @@
  */
 
 import { statSync } from "node:fs";
-import type { DatabaseSync, StatementSync } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
 import { type Clock, systemClock } from "../../daemon/clock.ts";
 import type { Logger } from "../../daemon/log.ts";
 import type { OperationOptions, Revision } from "../datastore.ts";
@@ -30,8 +30,17 @@ import { ChangeFeed, type ChangeLog, type ChangeRow } from "./change-feed.ts";
 import { Doorbell } from "./doorbell.ts";
 import { Reserve } from "./reserve.ts";
 import { openDatabase } from "./schema.ts";
-import { PAGE, readPages } from "./snapshot.ts";
+import { PAGE, readFirstPage, readPages } from "./snapshot.ts";
 import { isBusy, toDatastoreError } from "./sqlite-error.ts";
+import {
+  bounds,
+  keyValue,
+  nextRevision,
+  prepareStatements,
+  revisionText,
+  type Statements,
+  trim,
+} from "./statements.ts";
 
 export const DEFAULT_PATH = "/var/lib/calyx/datastore.db";
 
@@ -57,14 +66,6 @@ export interface EmbeddedOptions {
   /** A file that is not there makes the store unavailable, instead of being made. */
   readonly mustExist?: boolean | undefined;
 }
-
-interface EntryRow {
-  readonly path: string;
-  readonly revision: number;
-  readonly value: string;
-}
-
-type Statements = ReturnType<typeof prepareStatements>;
 
 interface Connection {
   readonly db: DatabaseSync;
@@ -109,7 +110,7 @@ export class EmbeddedStore implements KeyValueStore {
   }
 
   async *pages(range: PathRange, options?: OperationOptions): AsyncIterable<Page> {
-    const first = await this.#attempt(({ db, sql }) => firstPage(db, sql, range), options?.signal);
+    const first = await this.#attempt(({ db, sql }) => readFirstPage(db, sql, range), options?.signal);
     if (first.items.length < PAGE) {
       yield first;
       return;
@@ -129,7 +130,7 @@ export class EmbeddedStore implements KeyValueStore {
       const revision = nextRevision(sql);
       sql.insert.run(path, revision, value);
       sql.record.run(revision, path, "create", value);
-      return { written: true, revision: text(revision) };
+      return { written: true, revision: revisionText(revision) };
     });
   }
 
@@ -146,7 +147,7 @@ export class EmbeddedStore implements KeyValueStore {
         const revision = nextRevision(sql);
         sql.replace.run(revision, value, path);
         sql.record.run(revision, path, "update", value);
-        return { written: true, revision: text(revision) };
+        return { written: true, revision: revisionText(revision) };
       });
     try {
       return await write(false);
@@ -344,66 +345,6 @@ export class EmbeddedStore implements KeyValueStore {
         this.#connected().sql.changesIn.all(after, upTo, start, end) as unknown as ChangeRow[],
     };
   }
-}
-
-function prepareStatements(db: DatabaseSync) {
-  const statement = (sql: string): StatementSync => db.prepare(sql);
-  return {
-    bounds: statement("SELECT revision, compacted FROM counter"),
-    next: statement("UPDATE counter SET revision = revision + 1 RETURNING revision"),
-    get: statement("SELECT path, revision, value FROM entry WHERE path = ?"),
-    range: statement(
-      "SELECT path, revision, value FROM entry WHERE path >= ? AND path < ? ORDER BY path LIMIT ?",
-    ),
-    insert: statement("INSERT INTO entry (path, revision, value) VALUES (?, ?, ?)"),
-    replace: statement("UPDATE entry SET revision = ?, value = ? WHERE path = ?"),
-    remove: statement("DELETE FROM entry WHERE path = ?"),
-    record: statement("INSERT INTO change (revision, path, operation, value) VALUES (?, ?, ?, ?)"),
-    changes: statement(
-      "SELECT revision, path, operation, value FROM change WHERE revision > ? ORDER BY revision LIMIT ?",
-    ),
-    changesIn: statement(
-      "SELECT revision, path, operation, value FROM change WHERE revision > ? AND revision <= ? AND path >= ? AND path < ? ORDER BY revision",
-    ),
-    forget: statement("DELETE FROM change WHERE revision <= ?"),
-    compacted: statement("UPDATE counter SET compacted = max(compacted, ?)"),
-  };
-}
-
-/** In one transaction, or a write between the two reads would tear them. */
-function firstPage(db: DatabaseSync, sql: Statements, { start, end }: PathRange): Page {
-  db.exec("BEGIN");
-  try {
-    const { revision } = bounds(sql);
-    const rows = sql.range.all(start, end, PAGE) as unknown as EntryRow[];
-    return { items: rows.map(row => keyValue(row)!), revision: text(revision) };
-  } finally {
-    db.exec("COMMIT");
-  }
-}
-
-function bounds(sql: Statements): { revision: number; compacted: number } {
-  return sql.bounds.get() as { revision: number; compacted: number };
-}
-
-function nextRevision(sql: Statements): number {
-  return (sql.next.get() as { revision: number }).revision;
-}
-
-function trim(sql: Statements, upTo: number): void {
-  if (upTo <= 0) return;
-  sql.forget.run(upTo);
-  sql.compacted.run(upTo);
-}
-
-function keyValue(row: unknown): KeyValue | undefined {
-  if (!row) return undefined;
-  const { path, revision, value } = row as EntryRow;
-  return { path, revision: text(revision), value };
-}
-
-function text(revision: number): Revision {
-  return String(revision) as Revision;
 }
 
 function inodeOf(path: string): number | undefined {
