@@ -5,20 +5,17 @@
  * Updates and deletions are two steps, because rules stand between them: sets are filled before rules use them
  * (applyUpdates, then the rules, then applyDeletions), and the kernel refuses to destroy a set that a rule names.
  *
- * The kernel's members are not kept a second time: per set there is what is wanted, and what to add and to delete to get
- * there from what the kernel has. Memory is one copy, a commit costs O(changes), a resync O(members).
- *
- * A set is rewritten through a temporary one and a swap, so it never shows a state between, when its parameters are wrong, or
- * when more changes than stays, or when readers would notice a deletion (prefix-lengths.ts). One of another type has to go first: applyUpdates throws IpSetError `in-use` while rules use it. Otherwise additions go before deletions, so that replacing a
- * network by its halves leaves no gap; each element is either old or new at any time.
+ * What each set needs is in ipset-delta.ts; here is when the kernel is read, and what is done about commands it refuses. A
+ * commit costs O(changes), a resync O(members). A set of another type cannot be swapped, it has to go first: applyUpdates
+ * throws IpSetError `in-use` while rules use it.
  */
 
 import { IpSetError } from "./errors.ts";
 import type { IpSetBackend } from "./ipset-backend.ts";
-import type { KernelSet, Params } from "./ipset-parse.ts";
+import { SetDelta, sameParams } from "./ipset-delta.ts";
+import type { Params } from "./ipset-parse.ts";
 import { checkSet } from "./match.ts";
-import { elementsOf } from "./member.ts";
-import { losesPrefixLength } from "./prefix-lengths.ts";
+import { canonicalMember } from "./member.ts";
 
 export interface IpSetSpec {
   /** "hash:net", "hash:ip", "hash:ip,port", "hash:net,net", ... */
@@ -39,18 +36,6 @@ export interface IpSetsOptions {
   readonly sleep?: (ms: number) => Promise<void>;
 }
 
-interface SetState {
-  readonly params: Params;
-  /** As given by the caller, spelled canonically; may contain a prefix of length 0. */
-  members: Set<string>;
-  /** What the kernel has under this name; undefined: nothing. */
-  kernel: Params | undefined;
-  /** Elements in the kernel, for telling when additions would overflow. */
-  kernelSize: number;
-  adds: Set<string>;
-  dels: Set<string>;
-}
-
 interface Plan {
   readonly commands: string[];
   readonly updated: string[];
@@ -59,8 +44,6 @@ interface Plan {
 }
 
 const SET_NAME_MAX = 31;
-/** More changes than members, and this many on top: a rewrite costs less than its deltas. */
-const REWRITE_SLACK = 16;
 
 /** Calico's rule: prefix and id, cut to what the kernel takes. */
 export const ipSetName = (prefix: string, id: string) => (prefix + id).slice(0, SET_NAME_MAX);
@@ -73,7 +56,7 @@ export class IpSets {
   readonly #attempts: number;
   readonly #sleep: (ms: number) => Promise<void>;
 
-  readonly #sets = new Map<string, SetState>();
+  readonly #sets = new Map<string, SetDelta>();
   readonly #dirty = new Set<string>();
   /** In the kernel, ours, not wanted. */
   readonly #doomed = new Set<string>();
@@ -105,32 +88,25 @@ export class IpSets {
     for (const member of members) wanted.add(this.#canonical(params.type, member));
     const old = this.#sets.get(name);
     if (old && sameParams(old.params, params)) {
-      for (const member of old.members) if (!wanted.has(member)) this.#remove(name, old, member);
-      for (const member of wanted) this.#add(name, old, member);
+      if (old.setMembers(wanted)) this.#dirty.add(name);
       return;
     }
-    const set: SetState = {
-      params,
-      members: wanted,
-      kernel: old?.kernel,
-      kernelSize: old?.kernelSize ?? 0,
-      adds: new Set(),
-      dels: new Set(),
-    };
     if (!old && this.#doomed.delete(name)) this.#stale = true; // it is in the kernel, with members unknown
-    this.#sets.set(name, set);
+    this.#sets.set(name, new SetDelta(params, this.ipVersion, wanted, old));
     this.#dirty.add(name);
   }
 
   /** Throws InvalidMemberError; members before the bad one are added. */
   addMembers(name: string, members: Iterable<string>): void {
     const set = this.#get(name);
-    for (const member of members) this.#add(name, set, this.#canonical(set.params.type, member));
+    for (const member of members)
+      if (set.add(this.#canonical(set.params.type, member))) this.#dirty.add(name);
   }
 
   removeMembers(name: string, members: Iterable<string>): void {
     const set = this.#get(name);
-    for (const member of members) this.#remove(name, set, this.#canonical(set.params.type, member));
+    for (const member of members)
+      if (set.remove(this.#canonical(set.params.type, member))) this.#dirty.add(name);
   }
 
   /** The set goes away with the next applyDeletions. */
@@ -234,62 +210,13 @@ export class IpSets {
     const commands: string[] = [];
     const updated = [...this.#dirty].filter(name => !aside.has(name));
     const ends: number[] = [];
+    const temporaryName = () => `${this.#tempPrefix}${this.#tempNumber++}`;
     this.#dirty.clear();
     for (const name of updated) {
-      const set = this.#sets.get(name)!;
-      const { adds, dels, params } = set;
-      if (!set.kernel || set.kernel.type !== params.type) {
-        // The kernel swaps only sets of one type; one that a rule uses, it does not destroy either (in-use).
-        if (set.kernel) commands.push(`destroy ${name}`);
-        commands.push(this.#create(name, params));
-        this.#fill(name, set, commands);
-      } else if (
-        !sameParams(set.kernel, params) ||
-        adds.size + dels.size > set.members.size + REWRITE_SLACK ||
-        (dels.size > 0 && losesPrefixLength(params.type, this.ipVersion, set.members, dels))
-      ) {
-        const temp = `${this.#tempPrefix}${this.#tempNumber++}`;
-        commands.push(this.#create(temp, params));
-        this.#fill(temp, set, commands);
-        commands.push(`swap ${temp} ${name}`, `destroy ${temp}`);
-      } else {
-        const addLines = [...adds].map(e => `add ${name} ${e}`);
-        const delLines = [...dels].map(e => `del ${name} ${e}`);
-        const fits = set.kernelSize + adds.size <= params.maxElements;
-        for (const line of fits ? addLines : delLines) commands.push(line);
-        for (const line of fits ? delLines : addLines) commands.push(line);
-        set.kernelSize += adds.size - dels.size;
-      }
-      set.kernel = params;
-      set.adds = new Set();
-      set.dels = new Set();
+      this.#sets.get(name)!.plan(name, temporaryName, commands);
       ends.push(commands.length);
     }
     return { commands, updated, ownerOf: line => updated[ends.findIndex(end => line <= end)] };
-  }
-
-  #fill(name: string, set: SetState, commands: string[]): void {
-    const before = commands.length;
-    const sent = new Set<string>();
-    for (const member of set.members) {
-      for (const element of this.#elements(set, member)) {
-        if (sent.has(element)) continue;
-        // Only a default route's halves can be somebody else's element too.
-        if (element.includes("/1")) sent.add(element);
-        commands.push(`add ${name} ${element}`);
-      }
-    }
-    set.kernelSize = commands.length - before;
-  }
-
-  /** Members are spelled as the kernel does: only a prefix of length 0 is more than one element. */
-  #elements(set: SetState, member: string): readonly string[] {
-    return member.includes("/0") ? elementsOf(set.params.type, this.ipVersion, member) : [member];
-  }
-
-  #create(name: string, { type, maxElements }: Params): string {
-    const family = type === "hash:mac" ? "" : ` family ${this.ipVersion === 4 ? "inet" : "inet6"}`;
-    return `create ${name} ${type}${family} maxelem ${maxElements}`;
   }
 
   async #applyDeletions(): Promise<{ destroyed: string[]; busy: string[] }> {
@@ -324,7 +251,10 @@ export class IpSets {
       if (name.startsWith(this.#tempPrefix)) strays.push(name);
       else if (!this.#sets.has(name)) this.#doomed.add(name);
     }
-    for (const [name, set] of this.#sets) this.#compare(name, set, kernel.get(name));
+    for (const [name, set] of this.#sets) {
+      if (set.compare(kernel.get(name))) this.#dirty.add(name);
+      else this.#dirty.delete(name);
+    }
     // Left by a run that was killed; nothing refers to a temporary set, unless somebody else does: then leave it.
     for (const stray of strays) {
       this.#tempNumber = Math.max(this.#tempNumber, Number(stray.slice(this.#tempPrefix.length)) + 1 || 0);
@@ -332,71 +262,8 @@ export class IpSets {
     }
   }
 
-  #compare(name: string, set: SetState, kernel: KernelSet | undefined): void {
-    set.kernel = kernel;
-    set.kernelSize = kernel?.elements.size ?? 0;
-    set.adds = new Set();
-    set.dels = new Set();
-    if (kernel && sameParams(kernel, set.params)) {
-      const surplus = kernel.elements;
-      const present = new Set<string>();
-      for (const member of set.members)
-        for (const element of this.#elements(set, member)) {
-          if (surplus.delete(element)) present.add(element);
-          else if (!present.has(element)) set.adds.add(element);
-        }
-      set.dels = surplus;
-      if (set.adds.size + set.dels.size === 0) {
-        this.#dirty.delete(name);
-        return;
-      }
-    }
-    this.#dirty.add(name);
-  }
-
-  #add(name: string, set: SetState, member: string): void {
-    if (set.members.has(member)) return;
-    const elements = elementsOf(set.params.type, this.ipVersion, member);
-    const missing = elements.filter(e => !this.#covers(set, e));
-    set.members.add(member);
-    for (const element of missing) if (!set.dels.delete(element)) set.adds.add(element);
-    if (missing.length > 0) this.#dirty.add(name);
-  }
-
-  #remove(name: string, set: SetState, member: string): void {
-    if (!set.members.delete(member)) return;
-    for (const element of elementsOf(set.params.type, this.ipVersion, member)) {
-      if (this.#covers(set, element)) continue;
-      if (!set.adds.delete(element)) set.dels.add(element);
-      this.#dirty.add(name);
-    }
-  }
-
-  /** A half of everything may be there on its own account, or as half of a default route. */
-  #covers(set: SetState, element: string): boolean {
-    if (set.members.has(element)) return true;
-    if (!element.includes("/1")) return false;
-    const parts = element.split(",");
-    for (let bits = 1; bits < 1 << parts.length; bits++) {
-      const wider = parts.map((p, i) => (bits & (1 << i) && p.endsWith("/1") ? this.#everything() : p));
-      if (set.members.has(wider.join(","))) return true;
-    }
-    return false;
-  }
-
-  #everything(): string {
-    return this.ipVersion === 4 ? "0.0.0.0/0" : "::/0";
-  }
-
   #canonical(type: string, member: string): string {
-    const elements = elementsOf(type, this.ipVersion, member);
-    if (elements.length === 1) return elements[0]!;
-    // Only a part of length 0 has two elements: spell that part as itself, the others as the kernel does.
-    const first = elements[0]!.split(",");
-    return member
-      .split(",")
-      .map((part, i) => (part.endsWith("/0") ? this.#everything() : first[i]))
-      .join(",");
+    return canonicalMember(type, this.ipVersion, member);
   }
 
   #isOurs(name: string): boolean {
@@ -408,7 +275,7 @@ export class IpSets {
       throw new RangeError(`set ${name}: a name beginning with ${this.#prefix} was expected`);
   }
 
-  #get(name: string): SetState {
+  #get(name: string): SetDelta {
     const set = this.#sets.get(name);
     if (!set) throw new RangeError(`set ${name} is not defined`);
     return set;
@@ -420,5 +287,3 @@ export class IpSets {
     return result;
   }
 }
-
-const sameParams = (a: Params, b: Params) => a.type === b.type && a.maxElements === b.maxElements;

@@ -47,6 +47,23 @@ export function elementsOf(type: string, ipVersion: 4 | 6, member: string): stri
   return elements;
 }
 
+/** The one spelling of a member; a prefix of length 0 stays one. Throws InvalidMemberError. */
+export function canonicalMember(type: string, ipVersion: 4 | 6, member: string): string {
+  const elements = elementsOf(type, ipVersion, member);
+  if (elements.length === 1) return elements[0]!;
+  // Only a part of length 0 has two elements: spell that part as itself, the others as the kernel does.
+  const first = elements[0]!.split(",");
+  return member
+    .split(",")
+    .map((part, i) => (part.endsWith("/0") ? everything(ipVersion) : first[i]))
+    .join(",");
+}
+
+/** The network of all addresses. */
+export function everything(ipVersion: 4 | 6): string {
+  return ipVersion === 4 ? "0.0.0.0/0" : "::/0";
+}
+
 function spell(dimension: string, ipVersion: 4 | 6, part: string): string[] | undefined {
   switch (dimension) {
     case "ip":
