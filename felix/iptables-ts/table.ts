@@ -13,6 +13,7 @@
 
 import { InvalidRuleError, IptablesError } from "./errors.ts";
 import { chainHashes, hashReader } from "./hash.ts";
+import { InPlaceEdits } from "./in-place-edits.ts";
 import { checkChain } from "./match.ts";
 import type { ParsedTable, TableName } from "./parse.ts";
 import { splitWords } from "./quote.ts";
@@ -80,10 +81,7 @@ export class Table {
   readonly #kernelHooks = new Map<string, readonly HookEntry[]>();
   /** Our chains that somebody else's rules lead to: they can be emptied but not deleted. */
   readonly #pinnedByOthers = new Set<string>();
-  /** How the kernel printed our rules of a chain when it was last read, and which rules these were. */
-  readonly #printed = new Map<string, { readonly hashes: number; readonly texts: number }>();
-  /** Chains where the hashes are right and the rules are printed differently: edited in place, the comment kept. */
-  readonly #edited = new Set<string>();
+  readonly #edits = new InPlaceEdits();
   readonly #dirty = new Set<string>();
   #stale = true;
 
@@ -165,14 +163,14 @@ export class Table {
     this.#kernelChains.clear();
     this.#kernelHooks.clear();
     this.#pinnedByOthers.clear();
-    this.#edited.clear();
+    this.#edits.beginReading(kernel);
     this.#dirty.clear();
     for (const [printedName, { rules }] of kernel ?? []) {
       const name = detach(printedName);
       if (this.#isOurs(name)) {
         const hashes = rules.map(this.#hashOf);
         this.#kernelChains.set(name, hashes);
-        this.#notePrinted(name, hashes, rules);
+        this.#edits.read(name, hashes, rules);
         this.#dirty.add(name);
         continue;
       }
@@ -186,7 +184,7 @@ export class Table {
       if (ours) {
         this.#kernelHooks.set(name, entries);
         const own = entries.filter(e => e.hash !== "");
-        this.#notePrinted(
+        this.#edits.read(
           name,
           own.map(e => e.hash),
           own.map(e => e.text),
@@ -194,7 +192,6 @@ export class Table {
         this.#dirty.add(name);
       }
     }
-    for (const name of this.#printed.keys()) if (!kernel?.has(name)) this.#printed.delete(name);
     for (const name of this.#referenceCount.keys()) this.#dirty.add(name);
     for (const name of this.#hooks.keys()) this.#dirty.add(name);
     this.#stale = false;
@@ -221,7 +218,7 @@ export class Table {
         hookLines.push(...change.lines);
         commits.push(() => {
           this.#kernelHooks.set(name, change.entries);
-          this.#forgetPrinted(name);
+          this.#edits.written(name);
         });
         written.push(name);
         continue;
@@ -248,7 +245,7 @@ export class Table {
         );
       chain.hashes ??= chainHashes(name, chain.rules);
       const { hashes } = chain;
-      const intact = actual !== undefined && !this.#edited.has(name) && isBeginning(actual, hashes);
+      const intact = actual !== undefined && !this.#edits.has(name) && isBeginning(actual, hashes);
       if (intact && actual.length === hashes.length) continue;
       // A chain that only grew is appended to; any other difference rewrites it.
       const from = intact ? actual.length : 0;
@@ -260,7 +257,7 @@ export class Table {
       written.push(name);
       commits.push(() => {
         this.#kernelChains.set(name, hashes);
-        this.#forgetPrinted(name);
+        this.#edits.written(name);
       });
     }
 
@@ -289,7 +286,7 @@ export class Table {
     const others = entries.filter(e => e.hash === "");
     const wanted = [...insertions, ...others, ...appends];
     const same = wanted.length === entries.length && wanted.every((e, i) => e.hash === entries[i]!.hash);
-    if (same && !this.#edited.has(name)) return undefined;
+    if (same && !this.#edits.has(name)) return undefined;
 
     const lines: string[] = [];
     for (let i = entries.length - 1; i >= 0; i--) {
@@ -322,19 +319,6 @@ export class Table {
     for (const target of this.#referencesOf(rules)) this.#acquire(target);
     for (const target of this.#referencesOf(old)) this.#release(target);
     this.#dirty.add(chain);
-  }
-
-  #notePrinted(name: string, hashes: readonly string[], texts: readonly string[]): void {
-    const before = this.#printed.get(name);
-    const now = { hashes: fingerprint(hashes), texts: fingerprint(texts) };
-    if (before?.hashes === now.hashes && before.texts !== now.texts) this.#edited.add(name);
-    else this.#printed.set(name, now);
-  }
-
-  /** Written anew: however it is printed next time is how it should be. */
-  #forgetPrinted(name: string): void {
-    this.#edited.delete(name);
-    this.#printed.delete(name);
   }
 
   #notePinned(text: string): void {
@@ -392,16 +376,6 @@ export class Table {
 
 function sameRules(a: readonly Rule[], b: readonly Rule[]): boolean {
   return a.length === b.length && a.every((rule, i) => rule === b[i] || rule.text === b[i]!.text);
-}
-
-/** FNV-1a: 20,000 rules are fingerprinted in a few milliseconds. Guards against accidents, not against forgery. */
-function fingerprint(texts: readonly string[]): number {
-  let h = 0x811c9dc5;
-  for (const text of texts) {
-    for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
-    h = Math.imul(h ^ 10, 0x01000193);
-  }
-  return h;
 }
 
 /** A copy of its own: a part cut out of a text keeps the whole text, here all of iptables-save, in memory. */
