@@ -14,6 +14,7 @@
 import { InvalidRuleError, IptablesError } from "./errors.ts";
 import { chainHashes, hashReader } from "./hash.ts";
 import { InPlaceEdits } from "./in-place-edits.ts";
+import { LiveChains } from "./live-chains.ts";
 import { checkChain } from "./match.ts";
 import type { ParsedTable, TableName } from "./parse.ts";
 import { splitWords } from "./quote.ts";
@@ -74,8 +75,10 @@ export class Table {
 
   readonly #chains = new Map<string, OwnChain>();
   readonly #hooks = new Map<string, Hook>();
-  /** How many live chains and hooks lead to a chain. */
-  readonly #referenceCount = new Map<string, number>();
+  readonly #live = new LiveChains(
+    name => this.#chains.get(name)?.references ?? [],
+    name => void this.#dirty.add(name),
+  );
 
   readonly #kernelChains = new Map<string, readonly string[]>();
   readonly #kernelHooks = new Map<string, readonly HookEntry[]>();
@@ -101,12 +104,12 @@ export class Table {
     if (old && sameRules(old.rules, rules)) return;
     const chain: OwnChain = { rules: [...rules], references: this.#referencesOf(rules) };
     this.#chains.set(name, chain);
-    if (this.#isLive(name)) {
-      for (const target of chain.references) this.#acquire(target);
-      if (old) for (const target of old.references) this.#release(target);
+    if (this.#live.has(name)) {
+      for (const target of chain.references) this.#live.acquire(target);
+      if (old) for (const target of old.references) this.#live.release(target);
       this.#dirty.add(name);
     }
-    if (!old && !this.#onlyReferenced) this.#acquire(name);
+    if (!old && !this.#onlyReferenced) this.#live.acquire(name);
   }
 
   /** Forgets a chain. It must not be referenced any more when changes are next applied. */
@@ -114,11 +117,11 @@ export class Table {
     const old = this.#chains.get(name);
     if (!old) return;
     this.#chains.delete(name);
-    if (this.#isLive(name)) {
-      for (const target of old.references) this.#release(target);
+    if (this.#live.has(name)) {
+      for (const target of old.references) this.#live.release(target);
       this.#dirty.add(name);
     }
-    if (!this.#onlyReferenced) this.#release(name);
+    if (!this.#onlyReferenced) this.#live.release(name);
   }
 
   /** Our rules at the top of somebody else's chain, usually a built-in one. They are put back there when others get in front. */
@@ -192,7 +195,7 @@ export class Table {
         this.#dirty.add(name);
       }
     }
-    for (const name of this.#referenceCount.keys()) this.#dirty.add(name);
+    for (const name of this.#live.names()) this.#dirty.add(name);
     for (const name of this.#hooks.keys()) this.#dirty.add(name);
     this.#stale = false;
   }
@@ -224,7 +227,7 @@ export class Table {
         continue;
       }
       const actual = this.#kernelChains.get(name);
-      if (!this.#isLive(name)) {
+      if (!this.#live.has(name)) {
         if (!actual) continue;
         if (this.#pinnedByOthers.has(name)) {
           if (actual.length > 0) declared.push(declareChain(name));
@@ -316,8 +319,8 @@ export class Table {
     hook[place] = [...rules];
     if (hook.insertions.length + hook.appends.length > 0) this.#hooks.set(chain, hook);
     else this.#hooks.delete(chain);
-    for (const target of this.#referencesOf(rules)) this.#acquire(target);
-    for (const target of this.#referencesOf(old)) this.#release(target);
+    for (const target of this.#referencesOf(rules)) this.#live.acquire(target);
+    for (const target of this.#referencesOf(old)) this.#live.release(target);
     this.#dirty.add(chain);
   }
 
@@ -348,29 +351,6 @@ export class Table {
     for (const { target } of rules)
       if (target?.chain?.startsWith(this.#chainPrefix)) targets.add(target.chain);
     return [...targets];
-  }
-
-  #isLive(name: string): boolean {
-    return this.#referenceCount.has(name);
-  }
-
-  #acquire(name: string): void {
-    const count = (this.#referenceCount.get(name) ?? 0) + 1;
-    this.#referenceCount.set(name, count);
-    if (count > 1) return;
-    this.#dirty.add(name);
-    for (const target of this.#chains.get(name)?.references ?? []) this.#acquire(target);
-  }
-
-  #release(name: string): void {
-    const count = (this.#referenceCount.get(name) ?? 0) - 1;
-    if (count > 0) {
-      this.#referenceCount.set(name, count);
-      return;
-    }
-    this.#referenceCount.delete(name);
-    this.#dirty.add(name);
-    for (const target of this.#chains.get(name)?.references ?? []) this.#release(target);
   }
 }
 
