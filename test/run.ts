@@ -1,14 +1,17 @@
 /**
- * Runs the suites, cheap ones first, and ends with the line CI reads: `N passed, N failed`.
+ * Runs the suites, cheap ones first. Ends with every failed test once more, since of a long output the end is what one sees, and
+ * with the line CI reads: `N passed, N failed, N skipped`.
  *
  *   node test/run.ts             format, lint, types, unit, interop, system, fault, conformance (fast subsets of these)
  *   node test/run.ts interop     one suite; further arguments go to mocha (`-g PATTERN`)
  */
 
 import { spawn } from "node:child_process";
-import { globSync } from "node:fs";
-import { dirname } from "node:path";
+import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import process from "node:process";
+import type { Failure, Report } from "./reporter.ts";
 
 interface Suite {
   readonly name: string;
@@ -37,42 +40,53 @@ const SUITES: readonly Suite[] = [
   { name: "conformance", specs: ["test/conformance/**/*.test.ts"], timeout: 60_000 },
 ];
 
-interface Counts {
-  passed: number;
-  failed: number;
-  skipped: number;
-}
+const NOTHING: Report = { passed: 0, skipped: 0, failures: [] };
 
-function run(command: readonly string[]): Promise<{ code: number; output: string }> {
+/** Of an assertion's message, which may be a difference of hundreds. */
+const MESSAGE_LINES = 12;
+
+function run(command: readonly string[]): Promise<number> {
   return new Promise((resolve, reject) => {
-    const child = spawn(command[0] as string, command.slice(1), { stdio: ["ignore", "pipe", "inherit"] });
-    let output = "";
-    child.stdout.on("data", (chunk: Buffer) => {
-      process.stdout.write(chunk);
-      output += chunk.toString();
-    });
+    const child = spawn(command[0] as string, command.slice(1), { stdio: ["ignore", "inherit", "inherit"] });
     child.on("error", reject);
-    child.on("close", code => resolve({ code: code ?? 1, output }));
+    child.on("close", code => resolve(code ?? 1));
   });
 }
 
-async function runSuite(suite: Suite, extra: readonly string[]): Promise<Counts> {
+async function runSuite(suite: Suite, extra: readonly string[]): Promise<Report> {
   if (suite.command) {
-    const { code } = await run(suite.command);
-    return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 };
+    const code = await run(suite.command);
+    if (code === 0) return { ...NOTHING, passed: 1 };
+    return { ...NOTHING, failures: [crash(suite.command, code)] };
   }
   // The unit suite is what .mocharc.json says; the others bring their own specs and ignore that file's.
   const files = suite.specs?.flatMap(spec => globSync(spec)) ?? [];
-  if (suite.specs?.length && files.length === 0) return { passed: 0, failed: 0, skipped: 0 };
+  if (suite.specs?.length && files.length === 0) return NOTHING;
   const own = suite.specs?.length
     ? ["--no-config", "--forbid-only", "--timeout", String(suite.timeout), ...files.sort()]
     : [];
-  const { code, output } = await run(["mocha", ...own, ...extra]);
-  const count = (word: string) => Number(new RegExp(`^ *(\\d+) ${word}`, "m").exec(output)?.[1] ?? 0);
-  const counts = { passed: count("passing"), failed: count("failing"), skipped: count("pending") };
-  // A crash outside any test must not look like a pass.
-  if (code !== 0 && counts.failed === 0) counts.failed = 1;
-  return counts;
+  const folder = mkdtempSync(join(tmpdir(), "calyx-test-"));
+  try {
+    const path = join(folder, "report.json");
+    const reporter = ["--reporter", "./test/reporter.ts", "--reporter-option", `report=${path}`];
+    const code = await run(["mocha", ...own, ...reporter, ...extra]);
+    const report = existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as Report) : NOTHING;
+    // A crash outside any test must not look like a pass.
+    if (report !== NOTHING && (code === 0 || report.failures.length > 0)) return report;
+    return { ...report, failures: [crash(["mocha"], code)] };
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+function crash(command: readonly string[], code: number): Failure {
+  return { title: command.join(" "), message: `ended with code ${code}, see above` };
+}
+
+function failureText(suite: string, { title, message, at }: Failure): string {
+  const lines = message.split("\n").slice(0, MESSAGE_LINES);
+  if (at !== undefined) lines.push(`at ${at}`);
+  return `\n${suite}: ${title}\n${lines.map(line => `    ${line}`.trimEnd()).join("\n")}\n`;
 }
 
 const [only, ...extra] = process.argv.slice(2);
@@ -82,18 +96,21 @@ if (chosen.length === 0)
 
 process.env["PATH"] = `${dirname(process.execPath)}:node_modules/.bin:${process.env["PATH"]}`;
 process.env["NO_COLOR"] = "1";
-const total: Counts = { passed: 0, failed: 0, skipped: 0 };
+const total = { passed: 0, failed: 0, skipped: 0 };
+const failed: string[] = [];
 for (const suite of chosen) {
   process.stdout.write(`\n=== ${suite.name}\n`);
   const started = Date.now();
-  const counts = await runSuite(suite, extra);
-  total.passed += counts.passed;
-  total.failed += counts.failed;
-  total.skipped += counts.skipped;
+  const { passed, skipped, failures } = await runSuite(suite, extra);
+  total.passed += passed;
+  total.failed += failures.length;
+  total.skipped += skipped;
+  failed.push(...failures.map(failure => failureText(suite.name, failure)));
   const seconds = ((Date.now() - started) / 1000).toFixed(1);
   process.stdout.write(
-    `=== ${suite.name}: ${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped in ${seconds} s\n`,
+    `=== ${suite.name}: ${passed} passed, ${failures.length} failed, ${skipped} skipped in ${seconds} s\n`,
   );
 }
+if (failed.length > 0) process.stdout.write(`\n=== failed\n${failed.join("")}`);
 process.stdout.write(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped\n`);
 process.exit(total.failed === 0 ? 0 : 1);
