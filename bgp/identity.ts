@@ -4,7 +4,8 @@ import { createHash } from "node:crypto";
 import type { BGPConfiguration } from "../crd-schemas/index.ts";
 import { parseInterfaceAddress } from "../net/cidr.ts";
 import type { Ip } from "../net/ip.ts";
-import { DEFAULT_PORT, localAs, type PeeringInput, workloadPeeringAddresses } from "./peering.ts";
+import { DEFAULT_PORT } from "./node-speaker.ts";
+import { localAs, type PeeringInput, workloadPeeringAddresses } from "./peering.ts";
 
 export interface Identity {
   readonly asn: number;

@@ -14,7 +14,8 @@ import {
 import type { Logger } from "../daemon/log.ts";
 import type { Ip } from "../net/ip.ts";
 import type { PasswordSource } from "./passwords.ts";
-import { type BfdTimes, computePeerings, type Peering, type PeeringInput } from "./peering.ts";
+import { computePeerings, type PeeringInput } from "./peering.ts";
+import type { BfdTimes, Peering } from "./peering-settings.ts";
 import { exportPolicy, importPolicy, type PolicySources } from "./route-policy.ts";
 
 /** Seconds between dials: hosts start together, and the one that dials first finds nobody listening yet. */

@@ -7,62 +7,19 @@
  * Pure, and recomputed whole at each change: a thousand nodes cost some milliseconds.
  */
 
-import {
-  type BGPConfiguration,
-  type BGPPeer,
-  type Node,
-  parseDuration,
-  parsePeerAddress,
-} from "../crd-schemas/index.ts";
-import { parseInterfaceAddress } from "../net/cidr.ts";
+import { type BGPConfiguration, type BGPPeer, type Node, parsePeerAddress } from "../crd-schemas/index.ts";
 import { AddressError, type Ip, ipVersion, parseIp } from "../net/ip.ts";
 import { parseSelector } from "../policy/selector/index.ts";
 import type { LocalWorkload } from "./local-workloads.ts";
-
-const LABELS = { global: "Global", node: "Node", workload: "Local_Workload" } as const;
-
-export const DEFAULT_AS = 64512;
-export const DEFAULT_PORT = 179;
-
-export type PeeringType = "mesh" | "node" | "global" | "workload";
-
-export interface Peering {
-  /** `Mesh_10_0_0_2`, `Node_…`, `Global_…`, `Local_Workload_…`: what operators know from BIRD. */
-  readonly name: string;
-  readonly type: PeeringType;
-  readonly address: Ip;
-  readonly port: number;
-  readonly asn: number;
-  readonly localAsn: number;
-  /** Undefined: the kernel picks. */
-  readonly localAddress: Ip | undefined;
-  /** We wait for the other side to dial: of two Calico nodes exactly one dials. */
-  readonly passive: boolean;
-  readonly reflectorClient: boolean;
-  readonly nextHopMode: "auto" | "self" | "keep";
-  readonly filters: readonly string[];
-  readonly passwordSecret: { readonly name: string; readonly key: string } | undefined;
-  /** Hops for GTSM (RFC 5082). */
-  readonly ttlSecurity: number | undefined;
-  readonly allowedLocalAs: number | undefined;
-  readonly keepaliveSeconds: number | undefined;
-  readonly restartSeconds: number | undefined;
-  /** Gateway behind which the peer is reached. */
-  readonly reachableBy: Ip | undefined;
-  /** The interface of a workload of ours: the session is over it and no other. */
-  readonly interfaceName: string | undefined;
-  readonly bfd: BfdTimes | undefined;
-}
-
-export interface BfdTimes {
-  /** Milliseconds between packets, both ways. */
-  readonly interval: number;
-  /** Packets missed until the peer is down. */
-  readonly multiplier: number;
-}
-
-/** On a BGPPeer, or on BGPConfiguration `default` for the mesh: `300x3`. Calico has no field for it. */
-export const BFD_ANNOTATION = "calyx.io/bfd";
+import {
+  DEFAULT_AS,
+  DEFAULT_PORT,
+  matches,
+  type NodeSpeaker,
+  ownAddress,
+  speakerOf,
+} from "./node-speaker.ts";
+import { BFD_ANNOTATION, bfdTimes, meshPeering, type Peering, peeringWith } from "./peering-settings.ts";
 
 export interface PeeringInput {
   readonly nodeName: string;
@@ -77,16 +34,6 @@ export interface PeeringInput {
 export interface PeeringProblem {
   readonly peer: string;
   readonly message: string;
-}
-
-/** A Calico node as a BGP speaker. */
-interface Speaker {
-  readonly name: string;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly addresses: readonly Ip[];
-  readonly asn: number;
-  readonly port: number;
-  readonly clusterId: string | undefined;
 }
 
 export function localAs(input: PeeringInput): number {
@@ -145,83 +92,42 @@ export function computePeerings(input: PeeringInput): { peerings: Peering[]; pro
   return { peerings: [...byAddress.values()].sort((a, b) => (a.name < b.name ? -1 : 1)), problems };
 }
 
-function speakerOf(
-  node: Node,
-  defaultAs: number,
-  configurations: ReadonlyMap<string, BGPConfiguration>,
-): Speaker {
-  const bgp = node.spec?.bgp;
-  const addresses = [bgp?.ipv4Address, bgp?.ipv6Address]
-    .map(text => (text === undefined ? undefined : parseInterfaceAddress(text)?.ip))
-    .filter(address => address !== undefined);
-  const port =
-    configurations.get(`node.${node.metadata.name}`)?.spec?.listenPort ??
-    configurations.get("default")?.spec?.listenPort;
-  return {
-    name: node.metadata.name,
-    labels: node.metadata.labels ?? {},
-    addresses,
-    asn: Number(bgp?.asNumber ?? defaultAs),
-    port: port ?? DEFAULT_PORT,
-    clusterId: bgp?.routeReflectorClusterID || undefined,
-  };
-}
-
-function* meshPeerings(self: Speaker, speakers: readonly Speaker[], input: PeeringInput): Generator<Peering> {
-  const configuration = input.configurations.get("default")?.spec;
-  const bfd = bfdTimes(input.configurations.get("default"));
-  if (self.clusterId !== undefined || configuration?.nodeToNodeMeshEnabled === false) return;
+function* meshPeerings(
+  self: NodeSpeaker,
+  speakers: readonly NodeSpeaker[],
+  input: PeeringInput,
+): Generator<Peering> {
+  const configuration = input.configurations.get("default");
+  if (self.clusterId !== undefined || configuration?.spec?.nodeToNodeMeshEnabled === false) return;
   for (const other of speakers) {
     if (other.name === self.name || other.clusterId !== undefined) continue;
     for (const address of other.addresses) {
       const own = ownAddress(self, address);
       if (own === undefined || own === address) continue;
-      yield {
-        ...plain("mesh", "Mesh", address, other.port, DEFAULT_PORT),
-        asn: other.asn,
-        localAsn: self.asn,
-        localAddress: own,
-        passive: address > own,
-        reflectorClient: false,
-        passwordSecret: secretOf(configuration?.nodeMeshPassword),
-        restartSeconds: seconds(configuration?.nodeMeshMaxRestartTime),
-        bfd,
-      };
+      yield meshPeering({ self, own, other, address }, configuration);
     }
   }
 }
 
 /** Whether a BGPPeer is a global one, one for this node, or none of ours. */
-function appliesTo(peer: BGPPeer, self: Speaker): "global" | "node" | undefined {
+function appliesTo(peer: BGPPeer, self: NodeSpeaker): "global" | "node" | undefined {
   const { node, nodeSelector } = peer.spec ?? {};
   if (!node && !nodeSelector) return "global";
   return selectsLocal(peer, self) ? "node" : undefined;
 }
 
-function selectsLocal(peer: BGPPeer, speaker: Speaker): boolean {
+function selectsLocal(peer: BGPPeer, speaker: NodeSpeaker): boolean {
   const { node, nodeSelector } = peer.spec ?? {};
   if (node) return node === speaker.name;
   if (nodeSelector) return matches(nodeSelector, speaker);
   return true;
 }
 
-/** Addresses of nodes that packets go to through WireGuard; none where it is off on this node (calico.md 4.5). */
-export function wireguardPeers(nodes: ReadonlyMap<string, Node>, nodeName: string): ReadonlySet<Ip> {
-  const found = new Set<Ip>();
-  const own = nodes.get(nodeName)?.status;
-  for (const { metadata, spec, status } of nodes.values()) {
-    if (metadata.name === nodeName) continue;
-    const [v4, v6] = [spec?.bgp?.ipv4Address, spec?.bgp?.ipv6Address].map(
-      text => text && parseInterfaceAddress(text)?.ip,
-    );
-    if (v4 && own?.wireguardPublicKey && status?.wireguardPublicKey) found.add(v4);
-    if (v6 && own?.wireguardPublicKeyV6 && status?.wireguardPublicKeyV6) found.add(v6);
-  }
-  return found;
-}
-
 /** The Calico nodes that are the far side of a BGPPeer. */
-function remoteSpeakers(peer: BGPPeer, speakers: readonly Speaker[]): { speaker: Speaker; address: Ip }[] {
+function remoteSpeakers(
+  peer: BGPPeer,
+  speakers: readonly NodeSpeaker[],
+): { speaker: NodeSpeaker; address: Ip }[] {
   const { peerIP, peerSelector, asNumber } = peer.spec ?? {};
   if (peerSelector) {
     return speakers
@@ -243,8 +149,8 @@ function remoteSpeakers(peer: BGPPeer, speakers: readonly Speaker[]): { speaker:
 function* explicitPeerings(
   peer: BGPPeer,
   type: "global" | "node",
-  self: Speaker,
-  speakers: readonly Speaker[],
+  self: NodeSpeaker,
+  speakers: readonly NodeSpeaker[],
 ): Generator<Peering> {
   const remotes = remoteSpeakers(peer, speakers);
   for (const { speaker, address } of remotes) {
@@ -280,7 +186,7 @@ function* explicitPeerings(
  */
 function* workloadPeerings(
   peer: BGPPeer,
-  self: Speaker,
+  self: NodeSpeaker,
   { workloads, configurations }: PeeringInput,
   problem: (message: string) => void,
 ): Generator<Peering> {
@@ -326,7 +232,11 @@ export function workloadPeeringAddresses(configurations: PeeringInput["configura
 }
 
 /** A Calico node that is the far side of somebody's BGPPeer peers back with the nodes that BGPPeer is for. */
-function* reversePeerings(peer: BGPPeer, self: Speaker, speakers: readonly Speaker[]): Generator<Peering> {
+function* reversePeerings(
+  peer: BGPPeer,
+  self: NodeSpeaker,
+  speakers: readonly NodeSpeaker[],
+): Generator<Peering> {
   const spec = peer.spec ?? {};
   if (spec.reversePeering === "Manual" || spec.localWorkloadSelector) return;
   const remotes = remoteSpeakers(peer, speakers).filter(remote => remote.speaker.name === self.name);
@@ -350,99 +260,11 @@ function* reversePeerings(peer: BGPPeer, self: Speaker, speakers: readonly Speak
   }
 }
 
-interface Ends {
-  readonly type: "global" | "node" | "workload";
-  readonly self: Speaker;
-  readonly address: Ip;
-  readonly port: number;
-  readonly asn: number;
-  readonly localAsn: number;
-  /** Undefined: not one of the cluster's nodes. */
-  readonly remote: Speaker | undefined;
-}
-
-function peeringWith(peer: BGPPeer, { type, self, address, port, asn, localAsn, remote }: Ends): Peering {
-  const spec = peer.spec ?? {};
-  const own = ownAddress(self, address);
-  const ibgp = asn === localAsn;
-  return {
-    ...plain(type, LABELS[type], address, port, remote?.port ?? DEFAULT_PORT),
-    asn,
-    localAsn,
-    localAddress: spec.sourceAddress === "None" ? undefined : own,
-    passive: remote !== undefined && own !== undefined && address > own,
-    // RFC 4456: our clients are the iBGP peers outside our cluster; those in it are reflectors like us.
-    reflectorClient: self.clusterId !== undefined && ibgp && remote?.clusterId !== self.clusterId,
-    nextHopMode: nextHopMode(spec, ibgp),
-    filters: spec.filters ?? [],
-    passwordSecret: secretOf(spec.password),
-    ttlSecurity: spec.ttlSecurity,
-    allowedLocalAs: spec.numAllowedLocalASNumbers,
-    keepaliveSeconds: seconds(spec.keepaliveTime),
-    restartSeconds: seconds(spec.maxRestartTime),
-    reachableBy: spec.reachableBy ? parseIp(spec.reachableBy) : undefined,
-    bfd: bfdTimes(peer),
-  };
-}
-
-/** None where the annotation makes no sense. */
-function bfdTimes(resource: BGPPeer | BGPConfiguration | undefined): BfdTimes | undefined {
-  const text = resource?.metadata.annotations?.[BFD_ANNOTATION] ?? "";
-  const [, interval, multiplier] = /^(\d{1,6})x(\d{1,3})$/.exec(text) ?? [];
-  return interval === undefined ? undefined : { interval: Number(interval), multiplier: Number(multiplier) };
-}
-
-function nextHopMode(spec: NonNullable<BGPPeer["spec"]>, ibgp: boolean): Peering["nextHopMode"] {
-  if (spec.nextHopMode === "Self") return "self";
-  if (spec.nextHopMode === "Keep" || (spec.keepOriginalNextHop && !ibgp)) return "keep";
-  return "auto";
-}
-
-function plain(type: PeeringType, label: string, address: Ip, port: number, usualPort: number) {
-  const name = `${label}_${address.replace(/[.:]/g, "_")}`;
-  return {
-    name: type === "mesh" || port === usualPort ? name : `${name}_port_${port}`,
-    type,
-    address,
-    port,
-    nextHopMode: "auto",
-    filters: [],
-    passwordSecret: undefined,
-    ttlSecurity: undefined,
-    allowedLocalAs: undefined,
-    keepaliveSeconds: undefined,
-    restartSeconds: undefined,
-    reachableBy: undefined,
-    interfaceName: undefined,
-    bfd: undefined,
-  } as const;
-}
-
 /** @throws AddressError */
 function peerAddress(text: string): { address: Ip; port: number | undefined } {
   const parsed = parsePeerAddress(text);
   if (!parsed) throw new AddressError(text, "an address, with or without a port");
   return { address: parsed.ip, port: parsed.port };
-}
-
-function ownAddress(self: Speaker, towards: Ip): Ip | undefined {
-  return self.addresses.find(address => ipVersion(address) === ipVersion(towards));
-}
-
-function matches(selector: string, speaker: Speaker): boolean {
-  return parseSelector(selector).matches({ get: label => speaker.labels[label] });
-}
-
-function secretOf(
-  password: { secretKeyRef?: { name?: string; key?: string } } | undefined,
-): Peering["passwordSecret"] {
-  const reference = password?.secretKeyRef;
-  return reference?.name && reference.key ? { name: reference.name, key: reference.key } : undefined;
-}
-
-function seconds(duration: string | undefined): number | undefined {
-  const ms = duration === undefined ? undefined : parseDuration(duration);
-  return ms === undefined ? undefined : ms / 1000;
 }
 
 function sortedByName<T>(resources: ReadonlyMap<string, T>): T[] {

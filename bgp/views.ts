@@ -3,10 +3,10 @@
  * anew only when something they are made of has changed, because then every route has to be judged again.
  */
 
-import type { BGPConfiguration } from "../crd-schemas/index.ts";
-import { type Cidr, parseCidr } from "../net/cidr.ts";
+import type { BGPConfiguration, Node } from "../crd-schemas/index.ts";
+import { type Cidr, parseCidr, parseInterfaceAddress } from "../net/cidr.ts";
+import type { Ip } from "../net/ip.ts";
 import type { ForwardingView } from "./forwarding.ts";
-import { wireguardPeers } from "./peering.ts";
 import { poolViews, programmedByBgp } from "./pool-view.ts";
 import { NORMAL_PRIORITY, type NormalPriority } from "./priority.ts";
 import { EMPTY_VIEW, type PolicyView, policyView } from "./route-policy.ts";
@@ -62,6 +62,21 @@ export function viewsOf(
   };
   const basis = textOf({ ...policies, ...forwarding });
   return basis === before.basis ? before : { basis, policy: policyView(policies), forwarding };
+}
+
+/** Addresses of nodes that packets go to through WireGuard; none where it is off on this node (calico.md 4.5). */
+function wireguardPeers(nodes: ReadonlyMap<string, Node>, nodeName: string): ReadonlySet<Ip> {
+  const found = new Set<Ip>();
+  const own = nodes.get(nodeName)?.status;
+  for (const { metadata, spec, status } of nodes.values()) {
+    if (metadata.name === nodeName) continue;
+    const [v4, v6] = [spec?.bgp?.ipv4Address, spec?.bgp?.ipv6Address].map(
+      text => text && parseInterfaceAddress(text)?.ip,
+    );
+    if (v4 && own?.wireguardPublicKey && status?.wireguardPublicKey) found.add(v4);
+    if (v6 && own?.wireguardPublicKeyV6 && status?.wireguardPublicKeyV6) found.add(v6);
+  }
+  return found;
 }
 
 function textOf(values: object): string {

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { LocalWorkload } from "../../../bgp/local-workloads.ts";
-import { computePeerings, localAs, type Peering } from "../../../bgp/peering.ts";
+import { computePeerings, localAs } from "../../../bgp/peering.ts";
+import type { Peering } from "../../../bgp/peering-settings.ts";
 import type { BGPConfiguration, BGPPeer, Node } from "../../../crd-schemas/index.ts";
 import { ip } from "../../../net/ip.ts";
 import { bgpConfiguration, bgpPeer, byName, node } from "./resources.ts";
