@@ -11,9 +11,8 @@
  * the kernel the speaker announces itself as restarting, and stale routes go when it has converged.
  */
 
-import { type Route, Speaker, type SpeakerOptions, type StopOptions } from "node-bgp";
+import type { Route, Speaker, SpeakerOptions } from "node-bgp";
 import type { BGPConfiguration } from "../crd-schemas/index.ts";
-import { type Backoff, jitteredBackoff } from "../daemon/backoff.ts";
 import type { Clock } from "../daemon/clock.ts";
 import type { Logger } from "../daemon/log.ts";
 import type { Datastore } from "../datastore/datastore.ts";
@@ -21,18 +20,21 @@ import { keyText } from "../datastore/key.ts";
 import { Reflector, type Update } from "../datastore/reflector.ts";
 import type { Cidr } from "../net/cidr.ts";
 import type { Ip } from "../net/ip.ts";
+import { Announcements } from "./announcements.ts";
+import { ChangeQueue } from "./change-queue.ts";
 import { ServiceFollower, WorkloadFollower } from "./followers.ts";
 import { type ForwardingRoute, forwardingRoute, TUNNEL } from "./forwarding.ts";
-import { effectiveConfiguration, type Identity, identityOf } from "./identity.ts";
+import { effectiveConfiguration, identityOf } from "./identity.ts";
 import { interfacePrefixes } from "./interface-prefixes.ts";
 import type { Kernel } from "./kernel.ts";
 import { Neighbors } from "./neighbors.ts";
-import { computeOrigination, type Origin } from "./origination.ts";
+import { computeOrigination } from "./origination.ts";
 import type { PasswordSource } from "./passwords.ts";
 import type { PeeringInput } from "./peering.ts";
 import type { BgpSource, NeighborOrigin } from "./queries.ts";
 import { type ServiceSource, serviceRoutes } from "./services.ts";
-import { BgpState, merged, NOTHING, type Touched } from "./state.ts";
+import { SpeakerLifecycle } from "./speaker-lifecycle.ts";
+import { BgpState, NOTHING, type Touched } from "./state.ts";
 import { NO_VIEWS, viewsOf } from "./views.ts";
 
 /** How long routes of an earlier run outlive neighbors that are not there: the usual restart time. */
@@ -43,9 +45,6 @@ const SWEEP_CHECK_MS = 1000;
 const SECRETS_CHECK_MS = 10_000;
 
 const NO_PREFIXES: ReadonlySet<Cidr> = new Set();
-
-/** When the speaker could not start: the port or the address may be free or there later. */
-const START_RETRY_MS = 5000;
 
 export interface BgpDaemonOptions {
   readonly datastore: Datastore;
@@ -84,20 +83,14 @@ export class BgpDaemon implements BgpSource {
   readonly startedAt: number;
   /** When something of the datastore was last acted on. */
   configuredAt: number;
-  #speaker: Speaker | undefined;
-  #identity: Identity | undefined;
-  #origins: ReadonlyMap<Cidr, Origin> = new Map();
+  readonly #lifecycle: SpeakerLifecycle;
+  readonly #changes: ChangeQueue;
+  readonly #announcements = new Announcements();
   #inSync = false;
   readonly #workloads: WorkloadFollower;
   #services: ServiceFollower | undefined;
-  #restarting = false;
   /** Every neighbor has told this speaker all it has, or has had the time to: what it does not know is no route. */
   #complete = false;
-  #changing: Promise<void> = Promise.resolve();
-  /** What is still to be looked at again. */
-  #pending: Touched = NOTHING;
-  readonly #backoff: Backoff = jitteredBackoff();
-  #retrying = false;
 
   constructor(options: BgpDaemonOptions) {
     this.#options = options;
@@ -109,15 +102,31 @@ export class BgpDaemon implements BgpSource {
       passwords: options.passwords,
       policies: {
         view: () => this.#views.policy,
-        origin: prefix => this.#origins.get(prefix),
+        origin: prefix => this.#announcements.origin(prefix),
         interfaceTowards: nextHop => this.#kernel.interfaceTowards(nextHop),
       },
+    });
+    this.#changes = new ChangeQueue({ ...this.#followerOptions, act: touched => this.#act(touched) });
+    this.#lifecycle = new SpeakerLifecycle({
+      ...this.#followerOptions,
+      nodeName: options.nodeName,
+      createSpeaker: options.createSpeaker,
+      onCreated: speaker => this.#onCreated(speaker),
+      onReady: speaker => {
+        this.#log.info({ routes: this.#kernel.routeCount }, "converged");
+        void this.#sweepWhenComplete(speaker);
+      },
+      onStopped: () => {
+        this.#complete = false;
+        this.#announcements.forget();
+      },
+      onRetry: () => this.#changes.add({ ...NOTHING, peerings: true }),
     });
     this.#workloads = new WorkloadFollower({
       ...this.#followerOptions,
       datastore: options.datastore,
       nodeName: options.nodeName,
-      onChange: () => this.#react({ ...NOTHING, peerings: true }),
+      onChange: () => this.#changes.add({ ...NOTHING, peerings: true }),
     });
     this.#reflector = new Reflector({
       datastore: options.datastore,
@@ -135,31 +144,31 @@ export class BgpDaemon implements BgpSource {
     this.#kernel.start({
       onLocalChange: () => this.#originate(),
       onWaysChange: () => {
-        if (this.#views.policy.asksInterface) this.#speaker?.refreshExports();
+        if (this.#views.policy.asksInterface) this.speaker?.refreshExports();
       },
     });
-    this.#restarting = this.#kernel.hasRoutes;
+    this.#lifecycle.restarting = this.#kernel.hasRoutes;
     void this.#watchSecrets();
     this.#services = new ServiceFollower(this.#options.services, {
       ...this.#followerOptions,
       onChange: () => {
-        if (this.#inSync) this.#react({ ...NOTHING, origination: true });
+        if (this.#inSync) this.#changes.add({ ...NOTHING, origination: true });
       },
     });
     try {
       await this.#reflector.run(signal);
     } finally {
       this.#stop.abort();
-      await this.#changing;
+      await this.#changes.worked;
       // Not a word to the neighbors: they keep our routes until the next start, as the kernel does.
-      await this.#stopSpeaker({ graceful: true });
+      await this.#lifecycle.stop({ graceful: true });
       this.#kernel.stop();
     }
   }
 
   /** Undefined while this node has no BGP address. */
   get speaker(): Speaker | undefined {
-    return this.#speaker;
+    return this.#lifecycle.speaker;
   }
 
   get kernelRoutes(): number {
@@ -167,7 +176,7 @@ export class BgpDaemon implements BgpSource {
   }
 
   get routerId(): string | undefined {
-    return this.#identity?.routerId;
+    return this.#lifecycle.identity?.routerId;
   }
 
   origin(address: string): NeighborOrigin {
@@ -178,8 +187,8 @@ export class BgpDaemon implements BgpSource {
   /** Undefined when ready: in sync, and the first routes are in. */
   notReady(): string | undefined {
     if (!this.#inSync) return "waiting for the datastore";
-    if (!this.#speaker) return `node ${this.#options.nodeName} has no BGP address yet`;
-    return this.#speaker.deferring ? "graceful restart: waiting for the neighbors" : undefined;
+    if (!this.speaker) return `node ${this.#options.nodeName} has no BGP address yet`;
+    return this.speaker.deferring ? "graceful restart: waiting for the neighbors" : undefined;
   }
 
   status(): unknown {
@@ -187,15 +196,15 @@ export class BgpDaemon implements BgpSource {
       node: this.#options.nodeName,
       inSync: this.#inSync,
       connected: this.#reflector.connected,
-      identity: this.#identity ?? null,
+      identity: this.#lifecycle.identity ?? null,
       kernelRoutes: this.#kernel.routeCount,
-      announced: [...this.#origins].flatMap(([prefix, { byDefault }]) => (byDefault ? [prefix] : [])),
+      announced: this.#announcements.byDefault(),
       neighbors: [...this.#neighbors.peerings, ...this.#neighbors.waiting].map(
         ({ name, type, passive, address }) => ({
           name,
           type,
           passive,
-          ...(this.#speaker?.neighbor(address) ?? { address, state: "Idle" }),
+          ...(this.speaker?.neighbor(address) ?? { address, state: "Idle" }),
         }),
       ),
       problems: [
@@ -208,7 +217,7 @@ export class BgpDaemon implements BgpSource {
 
   #onUpdates(updates: readonly Update[]): void {
     const touched = this.#state.apply(updates);
-    if (this.#inSync) this.#react(touched);
+    if (this.#inSync) this.#changes.add(touched);
   }
 
   #serviceRoutes(): ReadonlySet<Cidr> {
@@ -228,38 +237,10 @@ export class BgpDaemon implements BgpSource {
       { nodes: this.#state.nodes.size, blocks: this.#state.blocks.size },
       "in sync with the datastore",
     );
-    this.#react({ peerings: true, exports: true, origination: true, interfaces: true });
+    this.#changes.add({ peerings: true, exports: true, origination: true, interfaces: true });
   }
 
-  /** Changes are worked off one after the other: starting and stopping a speaker takes time. */
-  #react(touched: Touched): void {
-    this.#pending = merged(this.#pending, touched);
-    this.#changing = this.#changing.then(() => this.#workOff());
-  }
-
-  /** What fails is not lost: no event of the datastore would come for it a second time. */
-  async #workOff(): Promise<void> {
-    const touched = this.#pending;
-    this.#pending = NOTHING;
-    try {
-      await this.#reactNow(touched);
-      this.#backoff.reset();
-    } catch (error) {
-      this.#log.error({ err: error }, "could not follow a change of the datastore, trying again");
-      this.#pending = merged(this.#pending, touched);
-      void this.#retry();
-    }
-  }
-
-  async #retry(): Promise<void> {
-    if (this.#retrying) return;
-    this.#retrying = true;
-    await this.#options.clock.sleep(this.#backoff.next(), this.#stop.signal).catch(() => {});
-    this.#retrying = false;
-    if (!this.#stop.signal.aborted) this.#react(NOTHING);
-  }
-
-  async #reactNow(touched: Touched): Promise<void> {
+  async #act(touched: Touched): Promise<void> {
     this.configuredAt = this.#options.clock.now();
     const { peerings, exports, origination, interfaces } = touched;
     if (interfaces) this.#readInterfacePrefixes();
@@ -268,12 +249,12 @@ export class BgpDaemon implements BgpSource {
       this.#workloads.setNeeded(
         [...this.#state.peers.values()].some(({ spec }) => spec?.localWorkloadSelector),
       );
-      await this.#ensureSpeaker();
+      await this.#lifecycle.follow(identityOf(this.#peeringInput, this.#options.routerId));
       this.#updateNeighbors();
     }
     if (peerings || origination) this.#originate();
     if (this.#viewsChanged) {
-      this.#speaker?.refreshExports();
+      this.speaker?.refreshExports();
       this.#reinstall();
       this.#viewsChanged = false;
     }
@@ -317,62 +298,9 @@ export class BgpDaemon implements BgpSource {
     return { nodeName: this.#options.nodeName, nodes, peers, configurations, workloads };
   }
 
-  async #ensureSpeaker(): Promise<void> {
-    const wanted = identityOf(this.#peeringInput, this.#options.routerId);
-    if (JSON.stringify(wanted) === JSON.stringify(this.#identity)) return;
-    const { asn, routerId } = this.#identity ?? {};
-    if (this.#speaker && wanted && wanted.asn === asn && wanted.routerId === routerId) {
-      await this.#speaker.reconfigure({ listen: listenSetting(wanted), clusterId: clusterIdOf(wanted) });
-      this.#log.info(wanted, "speaker reconfigured");
-      this.#identity = wanted;
-      return;
-    }
-    if (this.#speaker) {
-      this.#log.info({ from: this.#identity, to: wanted }, "identity changed, starting the speaker anew");
-      await this.#stopSpeaker({ message: "configuration changed" });
-    }
-    if (!wanted) {
-      this.#log.warn(
-        { node: this.#options.nodeName },
-        "this node has no BGP address in the datastore; waiting for one",
-      );
-      return;
-    }
-    try {
-      await this.#startSpeaker(wanted);
-    } catch (error) {
-      this.#log.error({ err: error, ...wanted }, "could not start the speaker, trying again");
-      await this.#stopSpeaker({});
-      void this.#retryStart();
-    }
-  }
-
-  /** The kernel keeps what the speaker has learned. */
-  async #stopSpeaker(options: StopOptions): Promise<void> {
-    const speaker = this.#speaker;
-    this.#speaker = undefined;
-    this.#identity = undefined;
-    this.#complete = false;
-    this.#origins = new Map();
-    await speaker?.stop(options);
-  }
-
-  async #retryStart(): Promise<void> {
-    await this.#options.clock.sleep(START_RETRY_MS, this.#stop.signal).catch(() => {});
-    if (!this.#stop.signal.aborted) this.#react({ ...NOTHING, peerings: true });
-  }
-
-  async #startSpeaker(wanted: Identity): Promise<void> {
-    const { createSpeaker = options => new Speaker(options) } = this.#options;
-    const speaker = createSpeaker({
-      asn: wanted.asn,
-      routerId: wanted.routerId,
-      clusterId: clusterIdOf(wanted),
-      listen: listenSetting(wanted),
-      gracefulRestart: { restarting: this.#restarting, forwardingPreserved: true },
-    });
+  #onCreated(speaker: Speaker): void {
     speaker.onRoutes(changes => {
-      if (speaker !== this.#speaker) return;
+      if (speaker !== this.speaker) return;
       this.#kernel.setLearned(
         changes.map(({ prefix, best }) => [prefix as Cidr, best ? this.#forwarding(best) : undefined]),
       );
@@ -383,19 +311,8 @@ export class BgpDaemon implements BgpSource {
       else this.#log.debug(change, "neighbor");
     });
     speaker.onWarning(({ text, ...warning }) => this.#log.warn(warning, text));
-    // What is ours must be known before the first neighbor asks, or a restart would look like a withdrawal.
-    this.#speaker = speaker;
-    this.#identity = wanted;
     this.#originate();
     this.#updateNeighbors();
-    await speaker.start();
-    this.#log.info(wanted, this.#restarting ? "speaker restarted" : "speaker started");
-    this.#restarting = true;
-    void speaker.ready.then(() => {
-      if (speaker !== this.#speaker) return;
-      this.#log.info({ routes: this.#kernel.routeCount }, "converged");
-      void this.#sweepWhenComplete(speaker);
-    });
   }
 
   /**
@@ -410,7 +327,7 @@ export class BgpDaemon implements BgpSource {
       const waiting = this.#neighbors.waiting.length > 0;
       if (!waiting && speaker.neighbors().every(neighbor => neighbor.synchronized)) break;
       await clock.sleep(SWEEP_CHECK_MS, signal).catch(() => {});
-      if (speaker !== this.#speaker || signal.aborted) return;
+      if (speaker !== this.speaker || signal.aborted) return;
     }
     this.#complete = true;
     this.#reinstall();
@@ -418,8 +335,8 @@ export class BgpDaemon implements BgpSource {
   }
 
   #updateNeighbors(): void {
-    if (!this.#speaker) return;
-    this.#neighbors.update(this.#speaker, this.#peeringInput);
+    if (!this.speaker) return;
+    this.#neighbors.update(this.speaker, this.#peeringInput);
     const gateways = new Map<Ip, Ip>();
     for (const { address, reachableBy } of this.#neighbors.peerings) {
       if (reachableBy !== undefined) gateways.set(address, reachableBy);
@@ -437,12 +354,12 @@ export class BgpDaemon implements BgpSource {
     const { signal } = this.#stop;
     while (!signal.aborted) {
       await this.#options.clock.sleep(SECRETS_CHECK_MS, signal).catch(() => {});
-      if (!signal.aborted && this.#neighbors.hasSecrets) this.#react({ ...NOTHING, peerings: true });
+      if (!signal.aborted && this.#neighbors.hasSecrets) this.#changes.add({ ...NOTHING, peerings: true });
     }
   }
 
   #originate(): void {
-    const speaker = this.#speaker;
+    const speaker = this.speaker;
     if (!speaker || !this.#inSync) return;
     const { origins, blackholes } = computeOrigination({
       blocks: [...this.#state.blocks],
@@ -455,18 +372,7 @@ export class BgpDaemon implements BgpSource {
       ignoredInterfaces: this.#configuration.ignoredInterfaces ?? [],
       withAllLocalRoutes: this.#views.policy.acceptsMore,
     });
-    const before = this.#origins;
-    this.#origins = origins;
-    for (const prefix of before.keys()) if (!origins.has(prefix)) speaker.withdraw(prefix);
-    let judgedAnew = false;
-    for (const [prefix, origin] of origins) {
-      const former = before.get(prefix);
-      if (preferenceOf(origin) !== preferenceOf(former))
-        speaker.announce({ prefix, localPref: preferenceOf(origin) as number });
-      // What the policies look at is not all part of the announcement.
-      else if (JSON.stringify(origin) !== JSON.stringify(former)) judgedAnew = true;
-    }
-    if (judgedAnew) speaker.refreshExports();
+    this.#announcements.update(speaker, origins);
     this.#kernel.setBlackholes(blackholes);
   }
 
@@ -479,26 +385,10 @@ export class BgpDaemon implements BgpSource {
    * with the kernel alone, and stay.
    */
   #reinstall(): void {
-    if (!this.#speaker || this.#speaker.deferring) return;
+    if (!this.speaker || this.speaker.deferring) return;
     const routes = new Map<Cidr, ForwardingRoute | undefined>();
-    for (const route of this.#speaker.routes()) routes.set(route.prefix as Cidr, this.#forwarding(route));
+    for (const route of this.speaker.routes()) routes.set(route.prefix as Cidr, this.#forwarding(route));
     if (this.#complete) this.#kernel.replaceLearned(routes);
     else this.#kernel.setLearned(routes);
   }
-}
-
-/**
- * With which preference a route of ours competes with what is learned for the same prefix: what somebody else put into the
- * kernel counts less than anything learned, as in bird, where neighbors are told the other thing.
- */
-function preferenceOf(origin: Origin | undefined): number | undefined {
-  return origin?.kind === "foreign" || origin?.kind === "cluster" ? 0 : origin?.localPref;
-}
-
-function listenSetting({ port, addresses }: Identity): NonNullable<SpeakerOptions["listen"]> {
-  return addresses === undefined ? { port } : { port, addresses };
-}
-
-function clusterIdOf({ clusterId, routerId }: Identity): string {
-  return clusterId ?? routerId;
 }
