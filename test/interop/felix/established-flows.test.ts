@@ -14,6 +14,7 @@ import {
   workload,
 } from "../../unit/felix/calc/resources.ts";
 import { run, ScratchNamespaces } from "../linux/scratch-namespace.ts";
+import { Datagrams } from "./datagrams.ts";
 import { type DataplaneKind, FelixHost, Pod } from "./host.ts";
 import { Stream } from "./stream.ts";
 
@@ -36,7 +37,7 @@ for (const kind of ["nft", "nftables"] satisfies DataplaneKind[]) {
   describe(`established connections, ${kind === "nft" ? "iptables" : kind}`, function () {
     this.timeout(60_000);
     const scratch = new ScratchNamespaces();
-    const streams: Stream[] = [];
+    const streams: (Stream | Datagrams)[] = [];
     const children: ChildProcess[] = [];
     let host: FelixHost;
     let pods: Record<"a" | "b" | "c", Pod>;
@@ -56,6 +57,17 @@ for (const kind of ["nft", "nftables"] satisfies DataplaneKind[]) {
       for (const child of children.splice(0)) child.kill();
       await host.stop();
     });
+
+    async function datagrams(from: "a" | "c", address: Ip, port: number) {
+      const opened = await Datagrams.open({
+        from: pods[from].namespace,
+        to: pods.b.namespace,
+        address,
+        port,
+      });
+      streams.push(opened);
+      return opened;
+    }
 
     async function stream(how: "download" | "echo", from: "a" | "c", address: Ip, port: number) {
       const opened = await Stream[how]({ from: pods[from].namespace, to: pods.b.namespace, address, port });
@@ -93,6 +105,32 @@ for (const kind of ["nft", "nftables"] satisfies DataplaneKind[]) {
         assert.equal(await again.goesOn(), true);
       });
     }
+
+    it("end in both directions when both are denied: UDP, whose sides speak unasked", async () => {
+      await start();
+      const flows = await Promise.all(
+        ([0, 1] as const).flatMap(i => [datagrams("a", B[i], 53), datagrams("c", B[i], 54)]),
+      );
+      const heard = () => Promise.all(flows.map(flow => flow.heard()));
+      const [both, none] = [
+        { client: true, server: true },
+        { client: false, server: false },
+      ];
+      assert.deepEqual(await heard(), [both, both, both, both]);
+      await host.apply(
+        globalPolicy("b", {
+          selector: "app == 'b'",
+          types: ["Ingress", "Egress"],
+          ingress: [{ action: "Allow", source: { selector: "app == 'c'" } }],
+          egress: [{ action: "Allow", destination: { selector: "app == 'c'" } }],
+        }),
+      );
+      await cut(2);
+      // What was received before may still be unread.
+      await heard();
+      assert.deepEqual(await heard(), [none, both, none, both]);
+      assert.equal(host.cut, 2);
+    });
 
     it("outlive any number of changes that do not deny them", async () => {
       await start();
