@@ -1,36 +1,19 @@
 /** `calctl lab`: the laboratory on the command line. */
 
-import { readFileSync } from "node:fs";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { parseDocument } from "yaml";
-import { fetchStatus } from "../daemon/status-server.ts";
 import { type Cidr, parseCidr } from "../net/cidr.ts";
 import { type Ip, parseIp } from "../net/ip.ts";
 import { LAB_ENCAPSULATIONS } from "./encapsulation.ts";
 import { Lab } from "./lab.ts";
 import { playCommand } from "./play/command.ts";
-import { PROBE_PROTOCOLS, type ProbeProtocol, probe, type Verdict } from "./probe.ts";
-import { isAlive } from "./process.ts";
+import { probeTable, readProbes, runProbes } from "./probe-list.ts";
 import { parseServed, type ServedPort } from "./serve.ts";
 import { LAB_DATAPLANES, LabError, LabErrorCode, listLabs } from "./state.ts";
+import { labStatus, statusTable } from "./status.ts";
 
 export interface LabContext {
   readonly stdin: AsyncIterable<string | Uint8Array>;
   readonly stdout: { write(text: string): unknown };
-}
-
-/** One line of a probe file. */
-export interface ProbeRequest {
-  readonly from: string;
-  readonly to: string;
-  readonly port?: number;
-  readonly protocol?: ProbeProtocol;
-  readonly expect?: Verdict;
-}
-
-export interface ProbeResult extends ProbeRequest {
-  readonly observed: Verdict;
-  readonly ms: number;
 }
 
 export function labCommand(context: LabContext): Command {
@@ -165,7 +148,7 @@ Examples:
     .option("--timeout <ms>", "how long to wait for an answer", positive, 2000)
     .action(async (file: string, options: { output: string; timeout: number }) => {
       const self = open();
-      const results = await runProbes(self, await readProbes(file, context), options.timeout);
+      const results = await runProbes(self, await readProbes(file, context.stdin), options.timeout);
       if (options.output === "json") json(results);
       else say(probeTable(results));
       if (results.some(result => result.expect !== undefined && result.expect !== result.observed))
@@ -216,172 +199,6 @@ async function using(lab: Lab, work: (lab: Lab) => Promise<void>): Promise<void>
   } finally {
     await lab.close();
   }
-}
-
-/** All at once; each connection has its own socket in its own namespace. */
-export async function runProbes(
-  lab: Lab,
-  requests: readonly ProbeRequest[],
-  timeoutMs: number,
-): Promise<ProbeResult[]> {
-  return Promise.all(
-    requests.map(async request => {
-      const begun = performance.now();
-      const observed = await probe({
-        namespace: lab.namespaceOf(request.from),
-        address: lab.addressOf(request.to),
-        port: request.port,
-        protocol: request.protocol ?? "TCP",
-        timeoutMs,
-      });
-      return { ...request, observed, ms: Math.round(performance.now() - begun) };
-    }),
-  );
-}
-
-async function readProbes(file: string, context: LabContext): Promise<ProbeRequest[]> {
-  let text = "";
-  if (file === "-") for await (const chunk of context.stdin) text += chunk.toString();
-  else text = readFileSync(file, "utf8");
-  const refuse = (where: string, expected: string): never => {
-    throw new LabError(LabErrorCode.InvalidInput, `${file}: ${where}: expected ${expected}`);
-  };
-  const document = parseDocument(text, { prettyErrors: false });
-  const [mistake] = document.errors;
-  if (mistake) {
-    const before = text.slice(0, mistake.pos[0]).split("\n");
-    throw new LabError(
-      LabErrorCode.InvalidInput,
-      `${file}:${before.length}:${(before.at(-1)?.length ?? 0) + 1}: ${mistake.message}`,
-    );
-  }
-  const list: unknown = document.toJS();
-  if (!Array.isArray(list))
-    return refuse("top level", 'a list of {"from", "to", "port", "protocol", "expect"}');
-  return list.map((item: Record<string, unknown>, i) => {
-    const where = `[${i}]`;
-    if (typeof item?.["from"] !== "string") refuse(`${where}.from`, "the name of a workload or host");
-    if (typeof item["to"] !== "string")
-      refuse(`${where}.to`, "the name of a workload or host, or an address");
-    const protocol = String(item["protocol"] ?? "TCP").toUpperCase() as ProbeProtocol;
-    if (!PROBE_PROTOCOLS.includes(protocol)) refuse(`${where}.protocol`, PROBE_PROTOCOLS.join(", "));
-    if (protocol !== "ICMP" && !(Number(item["port"]) >= 1 && Number(item["port"]) <= 65535))
-      refuse(`${where}.port`, "1 to 65535");
-    const expect = item["expect"];
-    if (expect !== undefined && expect !== "allow" && expect !== "deny")
-      refuse(`${where}.expect`, "allow or deny");
-    return { ...item, protocol } as ProbeRequest;
-  });
-}
-
-function probeTable(results: readonly ProbeResult[]): string {
-  return table(
-    ["FROM", "TO", "PROTOCOL", "PORT", "EXPECT", "OBSERVED", "MS"],
-    results.map(r => [
-      r.from,
-      r.to,
-      r.protocol ?? "TCP",
-      String(r.port ?? ""),
-      r.expect ?? "",
-      r.observed,
-      String(r.ms),
-    ]),
-  );
-}
-
-interface LabStatus {
-  readonly lab: Lab["record"];
-  readonly hosts: readonly {
-    readonly name: string;
-    readonly address: string;
-    readonly felix: string;
-    readonly bgp: string;
-    readonly established: number;
-    readonly neighbors: number;
-    /** What works otherwise than it should, in the daemons' words. */
-    readonly problems: readonly string[];
-  }[];
-  readonly networks: ReturnType<Lab["state"]["networks"]>;
-  readonly workloads: ReturnType<Lab["state"]["workloads"]>;
-}
-
-async function labStatus(lab: Lab): Promise<LabStatus> {
-  const record = lab.record;
-  const hosts = record.hosts.map(async host => {
-    const daemon = async (name: "felix" | "bgp") => {
-      const ref = lab.state.process(`${host.name}-${name}`);
-      if (!ref || !isAlive(ref)) return "dead";
-      const answer = await fetchStatus(lab.state.hostPath(host.name, "run", `${name}.sock`), "/readiness");
-      return answer?.code === 204 ? "ready" : (answer?.body.trim() ?? "no answer");
-    };
-    const statusOf = (name: string) => fetchStatus(lab.state.hostPath(host.name, "run", `${name}.sock`));
-    const [bgp, felix] = await Promise.all([statusOf("bgp"), statusOf("felix")]);
-    const neighbors: { state?: string }[] = bgp ? JSON.parse(bgp.body).neighbors : [];
-    return {
-      name: host.name,
-      address: host.address,
-      felix: await daemon("felix"),
-      bgp: await daemon("bgp"),
-      established: neighbors.filter(neighbor => neighbor.state === "Established").length,
-      neighbors: neighbors.length,
-      problems: felix ? (JSON.parse(felix.body).problems ?? []) : [],
-    };
-  });
-  return {
-    lab: record,
-    hosts: await Promise.all(hosts),
-    networks: lab.state.networks(),
-    workloads: lab.state.workloads(),
-  };
-}
-
-function statusTable({ lab, hosts, networks, workloads }: LabStatus): string {
-  // A reason may be a whole sentence of iptables': it has a line of its own.
-  const short = (state: string) => (["ready", "dead", "no answer"].includes(state) ? state : "not ready");
-  const reasons = hosts.flatMap(({ name, felix, bgp }) =>
-    Object.entries({ felix, bgp })
-      .filter(([, state]) => short(state) === "not ready")
-      .map(([daemon, state]) => `${daemon} on ${name}: ${state}`),
-  );
-  const problems = hosts.flatMap(host => host.problems.map(problem => `felix on ${host.name}: ${problem}`));
-  return [
-    `Lab ${lab.name}: ${lab.dataplane ? `${lab.dataplane}, ` : ""}${lab.datastore} datastore, ${lab.topology}, pool ${lab.pool}${lab.encapsulation ? ` (${lab.encapsulation})` : ""}`,
-    "",
-    table(
-      ["HOST", "ADDRESS", "FELIX", "BGP", "ESTABLISHED"],
-      hosts.map(host => [
-        host.name,
-        host.address,
-        short(host.felix),
-        short(host.bgp),
-        `${host.established}/${host.neighbors}`,
-      ]),
-    ),
-    ...reasons,
-    ...problems,
-    "",
-    table(
-      ["NETWORK", "PROFILE", "SUBNET"],
-      networks.map(network => [network.name, network.profile, network.subnet ?? ""]),
-    ),
-    "",
-    table(
-      ["WORKLOAD", "HOST", "NETWORK", "ADDRESS", "INTERFACE"],
-      workloads.map(w => [w.name, w.host, w.network ?? "", w.addresses.join(" "), w.interfaceName]),
-    ),
-  ].join("\n");
-}
-
-function table(heads: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = heads.map((head, i) => Math.max(head.length, ...rows.map(row => row[i]?.length ?? 0)));
-  return [heads, ...rows]
-    .map(row =>
-      row
-        .map((cell, i) => cell.padEnd((widths[i] ?? 0) + 3))
-        .join("")
-        .trimEnd(),
-    )
-    .join("\n");
 }
 
 function positive(text: string): number {
