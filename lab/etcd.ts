@@ -10,11 +10,8 @@ import { join } from "node:path";
 import process from "node:process";
 import { systemClock } from "../daemon/clock.ts";
 import type { Ip } from "../net/ip.ts";
-import { isAlive, LAB_VARIABLE, type ProcessRef, startDetached } from "./process.ts";
+import { isAlive, LAB_VARIABLE, type ProcessRef, ROOT, startDetached } from "./process.ts";
 import { LabError, LabErrorCode } from "./state.ts";
-
-/** Of the repository, from the sources as from the bundle in dist/. */
-const ROOT = join(import.meta.dirname, "..");
 
 /** Where hosts find it. */
 export const ETCD_PORT = 2379;

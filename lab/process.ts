@@ -5,9 +5,12 @@
 
 import { type SpawnOptions, spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import process from "node:process";
 import { inNamespace, namespaceIdentity } from "../linux/namespace.ts";
+
+/** Of the repository, from the sources as from the bundle in dist/: what a lab starts is started from there. */
+export const ROOT = join(import.meta.dirname, "..");
 
 export interface ProcessRef {
   readonly pid: number;

@@ -3,7 +3,7 @@
  * namespaces of the lab; the machine's own network is never touched.
  */
 
-import { createNamespace } from "../linux/namespace.ts";
+import { createNamespace, deleteNamespace } from "../linux/namespace.ts";
 import { RouteProtocol, Rtnetlink } from "../linux/rtnetlink.ts";
 import { writeSysctl } from "../linux/sysctl.ts";
 import { type Cidr, cidrOf, hostCidr } from "../net/cidr.ts";
@@ -23,6 +23,15 @@ export function createNetwork(namespace: string): void {
   createNamespace(namespace);
   using netlink = Rtnetlink.open({ namespace });
   netlink.setLink("lo", { up: true });
+}
+
+/** Interfaces go with their namespace, but at the kernel's leisure: none shall be seen once this returns. */
+export function deleteNetwork(namespace: string): void {
+  {
+    using netlink = Rtnetlink.open({ namespace });
+    for (const link of netlink.listLinks()) if (link.name !== "lo") netlink.deleteLink(link.index);
+  }
+  deleteNamespace(namespace);
 }
 
 /** An address of a host, with the subnet it is on. */
