@@ -23,6 +23,8 @@ export interface SetDifference {
 
 export interface KeptSet {
   readonly set: NftSet;
+  /** Of a map to verdicts: elements may come and go while rules ask it, without harm to packets on their way. */
+  readonly growsInPlace?: boolean;
   /** All of them, as they should be. */
   elements(): Element[];
   /** Whether {@link take} would say anything. */
@@ -33,12 +35,18 @@ export interface KeptSet {
 
 export class ElementSet implements KeptSet {
   readonly set: NftSet;
+  readonly growsInPlace: boolean;
   readonly #elements = new Map<string, Element>();
   /** By key, what was there when changes were last taken; undefined: nothing. */
   readonly #former = new Map<string, Element | undefined>();
 
-  constructor(set: NftSet, elements: Iterable<Element> = []) {
+  constructor(
+    set: NftSet,
+    elements: Iterable<Element> = [],
+    { growsInPlace = false }: { readonly growsInPlace?: boolean } = {},
+  ) {
     this.set = set;
+    this.growsInPlace = growsInPlace;
     for (const element of elements) this.put(element);
   }
 

@@ -61,7 +61,9 @@ class NftablesFilter implements PacketFilter {
     const versions: IpVersion[] = config.ipv6Support ? [4, 6] : [4];
     const table = (version: IpVersion) => ({ family: version === 4 ? "ip" : "ip6", name: TABLE }) as const;
     this.#tables = versions.map(version => new OwnedTable(nfTables, table(version), canOwn));
-    this.#families = versions.map((version, i) => new Family(version, config, this.#tables[i] as OwnedTable));
+    this.#families = versions.map(
+      (version, i) => new Family(version, config, (this.#tables[i] as OwnedTable).wanted),
+    );
   }
 
   update(changes: Changes): void {

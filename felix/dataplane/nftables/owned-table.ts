@@ -1,38 +1,59 @@
 /**
- * One nftables table as it should be, and the way there: differences pile up, and a commit writes them as one transaction.
- * No packet sees half of it.
+ * An nftables table of ours: how the kernel gets to what is wanted of it (wanted-table.ts).
  *
- * The first commit, and any after a failure or where the kernel turned out to be different, says everything: it removes the
- * table and makes it anew. That is not one step for a packet on its way: it may meet the new hook still empty and the old
- * one already without rules (docs/conformance.md). Where the kernel can, the table is owned: nobody else
- * may change it while we live, it stays when we are gone, and whoever comes next takes it over. Elsewhere resync
- * compares it with what we want.
+ * **Packets on their way.** A packet reads once, at its hook, which generation of rules it goes by, but each time it asks a
+ * set it finds the elements of the moment. So while a commit takes effect, a packet in the old rules must find in every map
+ * what they had there: the map of a dispatch chain would send it to a chain that for it is empty still, and let it
+ * through. And a base chain that is deleted and made anew lets through what has passed the new one, empty still, before and the
+ * old one, empty already, after. (`test/interop/felix/packets-on-their-way.test.ts`.) Therefore
+ *
+ * - what a key of a map to verdicts leads to never changes: another map takes its place, under another name, `NAME/2` for
+ *   `NAME`. Keys come and go in place only where packets without one are denied ({@link KeptSet.growsInPlace});
+ * - what rules no longer name goes with a second transaction, when all packets are in the new rules;
+ * - what another agent has left, or somebody has changed, is not made anew but compared, and the difference is written.
+ *
+ * Where the kernel can, the table is owned: nobody else may change it while we live, it stays when we are gone, and
+ * whoever comes next takes it over.
  */
 
 import { isNetlinkError } from "../../../linux/errors.ts";
 import { Batch } from "../../../linux/nf-tables/batch.ts";
-import type { Expression } from "../../../linux/nf-tables/expression.ts";
+import { TableFlag } from "../../../linux/nf-tables/constants.ts";
 import type { BaseChain, Element, NftSet, RuleEntry, TableRef } from "../../../linux/nf-tables/model.ts";
 import { type NfTables, OWNED } from "../../../linux/nf-tables/nf-tables.ts";
-import type { TableSink } from "./family.ts";
-import { type KeptSet, type SetDifference, sameElement, sameVerdict } from "./kept-set.ts";
-import type { ListSet, TableRule } from "./rule.ts";
-import type { ChainContent } from "./static-chains.ts";
+import { TransactionError } from "../../../linux/nf-tables/transaction-error.ts";
+import { type ElementDifference, elementDifference, sameBase, sameKind, sameRules } from "./compare.ts";
+import type { KeptSet } from "./kept-set.ts";
+import type { TableRule } from "./rule.ts";
+import { WantedTable } from "./wanted-table.ts";
 
-export class OwnedTable implements TableSink {
+/** What becomes of a set: made where there was none, or under another name; changed; gone. By its name in the kernel. */
+interface SetChange {
+  readonly from: NftSet | undefined;
+  readonly to: NftSet | undefined;
+  readonly added: readonly Element[];
+  readonly removed: readonly Element[];
+}
+
+export class OwnedTable {
+  readonly wanted = new WantedTable();
   readonly #nfTables: NfTables;
   readonly #table: TableRef;
   readonly #canOwn: boolean;
-  readonly #chains = new Map<string, ChainContent>();
-  readonly #sets = new Map<string, KeptSet>();
-  /** Sets that rules name, and how many rules do. */
-  readonly #lists = new Map<string, { readonly list: ListSet; rules: number }>();
-  /** What the kernel has, by our last commit: of base chains where, of sets what kind. */
-  readonly #written = { chains: new Map<string, BaseChain | undefined>(), sets: new Map<string, NftSet>() };
-  readonly #dirtyChains = new Set<string>();
-  readonly #dirtySets = new Set<string>();
+  /** What the kernel has: of base chains where, of sets what kind, by its names. */
+  readonly #kernel = { chains: new Map<string, BaseChain | undefined>(), sets: new Map<string, NftSet>() };
+  /** By our name, the kernel's of a set that is in use. */
+  readonly #names = new Map<string, string>();
+  /** By our name, what a set in use has in the kernel, where that is not what we last took for it. */
+  readonly #found = new Map<string, readonly Element[]>();
+  /** Sets in the kernel that nothing wanted is named. */
+  readonly #left = new Set<string>();
   /** Nothing is known of what the kernel has. */
   #unknown = true;
+  /** The table has to be made, or to become ours. */
+  #toOwn = false;
+  /** Commits in succession that the kernel has refused. */
+  #refusals = 0;
 
   constructor(nfTables: NfTables, table: TableRef, canOwn: boolean) {
     this.#nfTables = nfTables;
@@ -40,60 +61,39 @@ export class OwnedTable implements TableSink {
     this.#canOwn = canOwn;
   }
 
-  setChain(name: string, content: ChainContent): void {
-    const former = this.#chains.get(name);
-    if (former && sameRules(former.rules, content.rules)) return;
-    this.#chains.set(name, content);
-    for (const list of listsOf(content.rules)) this.#useList(list, 1);
-    for (const list of listsOf(former?.rules ?? [])) this.#useList(list, -1);
-    this.#dirtyChains.add(name);
-  }
-
-  removeChain(name: string): void {
-    const former = this.#chains.get(name);
-    if (!former) return;
-    this.#chains.delete(name);
-    for (const list of listsOf(former.rules)) this.#useList(list, -1);
-    this.#dirtyChains.add(name);
-  }
-
-  addSet(set: KeptSet): void {
-    this.#sets.set(set.set.name, set);
-    this.#dirtySets.add(set.set.name);
-  }
-
-  touchSet(set: KeptSet): void {
-    if (set.changed) this.#dirtySets.add(set.set.name);
-  }
-
-  removeSet(name: string): void {
-    if (this.#sets.delete(name)) this.#dirtySets.add(name);
-  }
-
   get pending(): boolean {
-    return this.#unknown || this.#dirtyChains.size > 0 || this.#dirtySets.size > 0;
+    return (
+      this.#unknown ||
+      this.#toOwn ||
+      this.wanted.dirtyChains.size > 0 ||
+      this.wanted.dirtySets.size > 0 ||
+      this.#left.size > 0
+    );
   }
 
-  /** @throws TransactionError, and then nothing has changed; the next commit says everything */
+  /** @throws TransactionError, and then the next commit begins with what the kernel has */
   commit(): void {
     if (!this.pending) return;
-    const batch = new Batch();
-    if (this.#unknown) this.#writeAll(batch);
-    else this.#writeDifference(batch);
+    if (this.#unknown) this.#look();
     this.#unknown = true;
-    this.#nfTables.commit(batch);
+    try {
+      this.#nfTables.commit(this.#writeWanted());
+      this.#nfTables.commit(this.#deleteUnwanted());
+    } catch (error) {
+      // That another agent owns it says nothing about what we write.
+      if (error instanceof TransactionError && !isNetlinkError(error, "EPERM")) this.#refusals++;
+      throw error;
+    }
+    this.#refusals = 0;
     this.#unknown = false;
-    this.#dirtyChains.clear();
-    this.#dirtySets.clear();
   }
 
-  /** Compares the kernel with what we have written; where it differs, the next commit says everything. */
+  /** Compares the kernel with what we have written; the next commit writes the difference. */
   resync(): void {
     if (this.#unknown) return;
-    const table = this.#nfTables.table(this.#table);
     // Nobody but us can have changed it.
-    if (this.#canOwn && table?.owner === this.#nfTables.portId) return;
-    this.#unknown = table === undefined || !this.#rulesStand() || !this.#setsStand();
+    if (this.#canOwn && this.#nfTables.table(this.#table)?.owner === this.#nfTables.portId) return;
+    this.#look();
   }
 
   /** Rules that count, with the numbers the kernel has for them. */
@@ -102,147 +102,197 @@ export class OwnedTable implements TableSink {
     for (const entry of this.#nfTables.rules(this.#table)) {
       const position = positions.get(entry.chain) ?? 0;
       positions.set(entry.chain, position + 1);
-      const rule = this.#dirtyChains.has(entry.chain)
+      const rule = this.wanted.dirtyChains.has(entry.chain)
         ? undefined
-        : this.#chains.get(entry.chain)?.rules[position];
+        : this.wanted.chains.get(entry.chain)?.rules[position];
       const counter = entry.expressions.find(({ kind }) => kind === "counter");
       if (rule?.origin && counter?.kind === "counter")
         yield { rule, packets: counter.packets, bytes: counter.bytes };
     }
   }
 
-  #useList(list: ListSet, by: number): void {
-    const { name } = list.set;
-    const entry = this.#lists.get(name) ?? { list, rules: 0 };
-    entry.rules += by;
-    if (entry.rules > 0) this.#lists.set(name, entry);
-    else this.#lists.delete(name);
-    this.#dirtySets.add(name);
-  }
+  // What the kernel has
 
-  #writeAll(batch: Batch): void {
-    if (this.#nfTables.table(this.#table)) batch.deleteTable(this.#table);
-    batch.addTable({ ...this.#table, flags: this.#canOwn ? OWNED : 0 });
-    this.#written.chains.clear();
-    this.#written.sets.clear();
-    this.#dirtyChains.clear();
-    this.#dirtySets.clear();
-    for (const name of this.#chains.keys()) this.#dirtyChains.add(name);
-    for (const name of this.#sets.keys()) this.#dirtySets.add(name);
-    for (const name of this.#lists.keys()) this.#dirtySets.add(name);
-    this.#writeDifference(batch);
-  }
-
-  /**
-   * Everything that holds on to something goes before it, and comes after it: rules and map elements to chains, rules to
-   * sets.
-   */
-  #writeDifference(batch: Batch): void {
-    const table = this.#table;
-    const { chains, sets } = this.#written;
-    const differences = [...this.#dirtySets].map(name => this.#setDifference(name));
-    this.#dirtyUsers(differences.filter(({ to }) => to?.difference.replaced).map(({ name }) => name));
-
-    const dirty = [...this.#dirtyChains];
-    for (const name of dirty) if (chains.has(name)) batch.flushChain(table, name);
-    for (const { name, from, to } of differences) {
-      if (!from) continue;
-      if (!to || to.difference.replaced) batch.deleteSet(table, name);
-      else if (to.difference.removed.length > 0) batch.deleteElements(table, from, to.difference.removed);
+  /** What differs from what we want is dirty afterwards, and nothing else. */
+  #look(): void {
+    this.#forget();
+    const entry = this.#nfTables.table(this.#table);
+    this.#toOwn = entry === undefined || (this.#canOwn && isOrphan(entry.flags));
+    if (entry === undefined) {
+      this.wanted.touchAll();
+      return;
     }
-    const maps: (readonly [NftSet, readonly Element[]])[] = [];
-    for (const { name, from, to } of differences) {
-      if (!to) {
-        sets.delete(name);
+    this.#lookAtSets();
+    this.#lookAtChains();
+  }
+
+  #forget(): void {
+    for (const map of [this.#kernel.chains, this.#kernel.sets, this.#names, this.#found]) map.clear();
+    for (const set of [this.wanted.dirtyChains, this.wanted.dirtySets, this.#left]) set.clear();
+  }
+
+  #lookAtSets(): void {
+    for (const set of this.#nfTables.sets(this.#table)) {
+      this.#kernel.sets.set(set.name, set);
+      const name = ourName(set.name);
+      const wanted = this.wanted.set(name);
+      if (!wanted || this.#names.has(name) || !sameKind(wanted.set, set)) {
+        this.#left.add(set.name);
         continue;
       }
-      if (!from || to.difference.replaced) batch.addSet(table, to.set);
-      sets.set(name, to.set);
-      const { added } = to.difference;
-      if (to.set.data === "verdict") maps.push([to.set, added]);
-      else if (added.length > 0) batch.addElements(table, to.set, added);
+      this.#names.set(name, set.name);
+      const there = this.#nfTables.elements(this.#table, set);
+      const { added, removed } = elementDifference(there, wanted.elements);
+      if (added.length + removed.length > 0) {
+        this.#found.set(name, there);
+        this.wanted.dirtySets.add(name);
+      } else this.wanted.keptSet(name)?.take();
     }
-    for (const name of dirty) {
-      const content = this.#chains.get(name);
-      if (content && !chains.has(name))
-        batch.addChain(table, { name, ...(content.base && { base: content.base }) });
-    }
-    // A map that rules ask has to say where they go before they are written: the kernel walks both.
-    for (const [set, added] of maps) if (added.length > 0) batch.addElements(table, set, added);
-    for (const name of dirty) {
-      for (const rule of this.#chains.get(name)?.rules ?? []) batch.addRule(table, name, rule);
-    }
-    for (const name of dirty) {
-      const content = this.#chains.get(name);
-      if (!content && chains.has(name)) batch.deleteChain(table, name);
-      if (content) chains.set(name, content.base);
-      else chains.delete(name);
-    }
+    for (const name of this.wanted.setNames()) if (!this.#names.has(name)) this.wanted.dirtySets.add(name);
   }
 
-  #setDifference(name: string): {
-    readonly name: string;
-    readonly from: NftSet | undefined;
-    readonly to: { readonly set: NftSet; readonly difference: SetDifference } | undefined;
-  } {
-    const from = this.#written.sets.get(name);
-    const kept = this.#sets.get(name);
-    if (kept) {
-      const difference = kept.take();
-      const to = from
-        ? {
-            set: kept.set,
-            difference: { ...difference, replaced: difference.replaced || !sameSet(from, kept.set) },
-          }
-        : { set: kept.set, difference: { replaced: false, added: kept.elements(), removed: [] } };
-      return { name, from, to };
-    }
-    const list = this.#lists.get(name)?.list;
-    const nothing = { replaced: false, added: from ? [] : (list?.elements ?? []), removed: [] };
-    return { name, from, to: list && { set: list.set, difference: nothing } };
-  }
-
-  /** Chains with rules that use the sets have to let go of them. */
-  #dirtyUsers(sets: readonly string[]): void {
-    if (sets.length === 0) return;
-    const names = new Set(sets);
-    const uses = (expression: Expression) => expression.kind === "lookup" && names.has(expression.set);
-    for (const [name, { rules }] of this.#chains) {
-      if (rules.some(({ expressions }) => expressions.some(uses))) this.#dirtyChains.add(name);
-    }
-  }
-
-  #rulesStand(): boolean {
-    const there = new Map(this.#nfTables.chains(this.#table).map(chain => [chain.name, chain.base]));
-    const { chains } = this.#written;
-    if (there.size !== chains.size) return false;
-    for (const [name, base] of chains) {
-      if (!there.has(name) || JSON.stringify(base) !== JSON.stringify(there.get(name))) return false;
-    }
+  #lookAtChains(): void {
+    for (const { name, base } of this.#nfTables.chains(this.#table)) this.#kernel.chains.set(name, base);
     const rules = new Map<string, RuleEntry[]>();
     for (const entry of this.#nfTables.rules(this.#table)) {
       const list = rules.get(entry.chain);
       if (list) list.push(entry);
       else rules.set(entry.chain, [entry]);
     }
-    for (const name of chains.keys()) {
-      if (this.#dirtyChains.has(name)) continue;
-      const wanted = this.#chains.get(name)?.rules ?? [];
-      if (!sameRules(wanted, rules.get(name) ?? [])) return false;
+    const { chains } = this.#kernel;
+    for (const name of new Set([...chains.keys(), ...this.wanted.chains.keys()])) {
+      const content = this.wanted.chains.get(name);
+      const stands =
+        content !== undefined &&
+        chains.has(name) &&
+        sameBase(content.base, chains.get(name)) &&
+        sameRules(
+          content.rules.map(rule => this.#inKernel(rule)),
+          rules.get(name) ?? [],
+        );
+      if (!stands) this.wanted.dirtyChains.add(name);
     }
-    return true;
   }
 
-  #setsStand(): boolean {
-    const there = new Map(this.#nfTables.sets(this.#table).map(set => [set.name, set]));
-    for (const [name, set] of this.#written.sets) {
-      const found = there.get(name);
-      if (!found || !sameSet(found, set)) return false;
-      if (this.#dirtySets.has(name)) continue;
-      const wanted = this.#sets.get(name)?.elements() ?? this.#lists.get(name)?.list.elements ?? [];
-      if (!sameElements(wanted, this.#nfTables.elements(this.#table, set))) return false;
+  // The way there
+
+  /** All that is new and changed. What nobody asks any more is still there, and empty if it is a chain. */
+  #writeWanted(): Batch {
+    const batch = new Batch();
+    const table = this.#table;
+    const { chains } = this.#kernel;
+    // What was refused in place may not be refused on an empty table; packets on their way see that.
+    if (this.#refusals > 1 && this.#kernel.chains.size > 0) this.#startAnew(batch);
+    if (this.#toOwn) batch.addTable({ ...table, flags: this.#canOwn ? OWNED : 0 });
+    this.#toOwn = false;
+
+    const changes = [...this.wanted.dirtySets].map(name => this.#setChange(name));
+    this.wanted.dirtySets.clear();
+    const maps: SetChange[] = [];
+    for (const change of changes) {
+      const { from, to, added, removed } = change;
+      if (!to) continue;
+      if (from !== to) batch.addSet(table, to);
+      else if (removed.length > 0) batch.deleteElements(table, to, removed);
+      if (to.data === "verdict") maps.push(change);
+      else if (added.length > 0) batch.addElements(table, to, added);
     }
-    return true;
+    for (const name of this.wanted.dirtyChains) {
+      const content = this.wanted.chains.get(name);
+      const isThere = chains.has(name);
+      if (isThere) batch.flushChain(table, name);
+      if (!content) continue;
+      const { base } = content;
+      if (isThere && sameBase(base, chains.get(name))) continue;
+      if (isThere) batch.deleteChain(table, name);
+      batch.addChain(table, { name, ...(base && { base }) });
+      chains.set(name, base);
+    }
+    // A map that rules ask has to say where they go before they are written: the kernel walks both.
+    for (const { to, added } of maps) if (to && added.length > 0) batch.addElements(table, to, added);
+    for (const name of this.wanted.dirtyChains) {
+      for (const rule of this.wanted.chains.get(name)?.rules ?? [])
+        batch.addRule(table, name, this.#inKernel(rule));
+      if (this.wanted.chains.has(name)) this.wanted.dirtyChains.delete(name);
+    }
+    return batch;
+  }
+
+  /** Sets first: elements of maps hold on to chains. */
+  #deleteUnwanted(): Batch {
+    const batch = new Batch();
+    for (const name of this.#left) {
+      batch.deleteSet(this.#table, name);
+      this.#kernel.sets.delete(name);
+    }
+    this.#left.clear();
+    for (const name of this.wanted.dirtyChains) {
+      if (this.#kernel.chains.delete(name)) batch.deleteChain(this.#table, name);
+    }
+    this.wanted.dirtyChains.clear();
+    return batch;
+  }
+
+  #startAnew(batch: Batch): void {
+    batch.deleteTable(this.#table);
+    this.#forget();
+    this.#toOwn = true;
+    this.wanted.touchAll();
+  }
+
+  #setChange(name: string): SetChange {
+    const kept = this.wanted.keptSet(name);
+    const difference = kept?.take();
+    const wanted = this.wanted.set(name);
+    const there = this.#names.get(name);
+    const from = there === undefined ? undefined : this.#kernel.sets.get(there);
+    const found = this.#found.get(name);
+    this.#found.delete(name);
+    if (!wanted) {
+      if (from) this.#leave(name, from);
+      return { from, to: undefined, added: [], removed: [] };
+    }
+    if (from && sameKind(from, wanted.set) && (found || !difference?.replaced)) {
+      const change: ElementDifference = found
+        ? elementDifference(found, wanted.elements)
+        : (difference ?? NO_DIFFERENCE);
+      if (canChangeInPlace(wanted.set, kept, change)) return { from, to: from, ...change };
+    }
+    const to = { ...wanted.set, name: this.#freeName(name) };
+    if (from) this.#leave(name, from);
+    this.#names.set(name, to.name);
+    this.#kernel.sets.set(to.name, to);
+    return { from, to, added: wanted.elements, removed: [] };
+  }
+
+  /** It is in the kernel yet and stands for nothing. Rules that ask it have to be written again. */
+  #leave(name: string, set: NftSet): void {
+    this.#left.add(set.name);
+    this.#names.delete(name);
+    this.wanted.touchAskers(name);
+  }
+
+  #freeName(name: string): string {
+    for (let i = 1; ; i++) {
+      const candidate = i === 1 ? name : `${name}${COPY}${i}`;
+      if (!this.#kernel.sets.has(candidate)) return candidate;
+    }
+  }
+
+  /** With the kernel's names of the sets it asks. */
+  #inKernel(rule: TableRule): TableRule {
+    const isRenamed = rule.expressions.some(
+      expression =>
+        expression.kind === "lookup" &&
+        (this.#names.get(expression.set) ?? expression.set) !== expression.set,
+    );
+    if (!isRenamed) return rule;
+    const expressions = rule.expressions.map(expression =>
+      expression.kind === "lookup"
+        ? { ...expression, set: this.#names.get(expression.set) ?? expression.set }
+        : expression,
+    );
+    return { ...rule, expressions };
   }
 }
 
@@ -261,39 +311,19 @@ export function removeTable(nfTables: NfTables, table: TableRef): boolean {
   }
 }
 
-const listsOf = (rules: readonly TableRule[]): ListSet[] => rules.flatMap(({ lists }) => lists ?? []);
+/** Between a set's name and the number of the one that is in use. Names of sets have none. */
+const COPY = "/";
+const ourName = (name: string): string => name.split(COPY, 1)[0] as string;
 
-const sameSet = (a: NftSet, b: NftSet): boolean =>
-  a.key.join() === b.key.join() && (a.interval ?? false) === (b.interval ?? false) && a.data === b.data;
+/** Its owner is gone, and it has outlived it. */
+const isOrphan = (flags: number): boolean => (flags & OWNED) === TableFlag.PERSIST;
 
-type Comparable = Pick<TableRule, "expressions" | "comment">;
+const NO_DIFFERENCE: ElementDifference = { added: [], removed: [] };
 
-/** The same questions and verdicts and comments, whatever was counted. */
-function sameRules(a: readonly Comparable[], b: readonly Comparable[]): boolean {
-  return a.length === b.length && a.every((rule, i) => sameRule(rule, b[i] as Comparable));
-}
-
-function sameRule(a: Comparable, b: Comparable): boolean {
-  return (
-    a.comment === b.comment &&
-    a.expressions.length === b.expressions.length &&
-    a.expressions.every((expression, i) => sameExpression(expression, b.expressions[i] as Expression))
-  );
-}
-
-function sameExpression(a: Expression, b: Expression): boolean {
-  if (a.kind !== b.kind) return false;
-  if (a.kind === "counter") return true;
-  if (a.kind === "verdict" && b.kind === "verdict") return sameVerdict(a.verdict, b.verdict);
-  const other = b as unknown as Readonly<Record<string, unknown>>;
-  const entries = Object.entries(a);
-  return (
-    entries.length === Object.keys(other).length && entries.every(([name, value]) => other[name] === value)
-  );
-}
-
-function sameElements(wanted: readonly Element[], there: readonly Element[]): boolean {
-  if (wanted.length !== there.length) return false;
-  const byKey = new Map(there.map(element => [element.key, element]));
-  return wanted.every(element => sameElement(element, byKey.get(element.key)));
+function canChangeInPlace(set: NftSet, kept: KeptSet | undefined, change: ElementDifference): boolean {
+  const { added, removed } = change;
+  if (set.data !== "verdict" || added.length + removed.length === 0) return true;
+  if (!kept?.growsInPlace) return false;
+  const gone = new Set(removed.map(({ key }) => key));
+  return !added.some(({ key }) => gone.has(key));
 }

@@ -18,7 +18,7 @@ import type { RenderContext } from "./context.ts";
 import { workloadRules } from "./endpoint-chains.ts";
 import { ElementSet } from "./kept-set.ts";
 import type { LinkedChains } from "./linked-chains.ts";
-import { clearMark, loadInterface } from "./match.ts";
+import { clearMark, loadInterface, markClear } from "./match.ts";
 import { chainName, DIRECTIONS, dispatchMap, groupChain, workloadChain, workloadDispatch } from "./names.ts";
 import { limitRules } from "./qos-rules.ts";
 import { doing, plain } from "./rule.ts";
@@ -41,7 +41,7 @@ export class WorkloadChains {
     this.#context = context;
     const map = (direction: Direction) => {
       const name = dispatchMap("filter", workloadDispatch(direction));
-      return new ElementSet({ name, key: ["ifname"], data: "verdict" });
+      return new ElementSet({ name, key: ["ifname"], data: "verdict" }, [], { growsInPlace: true });
     };
     this.maps = { ingress: map("ingress"), egress: map("egress") };
     const { accept, pass } = context.marks;
@@ -52,7 +52,8 @@ export class WorkloadChains {
           doing(clearMark(accept | pass)),
           ...(direction === "egress" ? tunnelsOfWorkloads(context) : []),
           doing([loadInterface(side), verdictMap(this.maps[direction].set.name)]),
-          ...denyRules([], "Unknown interface", context),
+          // Also what a chain lets go that for this packet has no rules yet: nothing but an allowed one goes on.
+          ...denyRules(markClear(accept), "Unknown interface", context),
         ],
       });
     }
@@ -71,8 +72,8 @@ export class WorkloadChains {
       const limits = endpoint.enabled ? limitRules(endpoint.qos?.[direction] ?? {}, this.#context) : [];
       if (limits.length > 0) this.#chains.set(own, { rules: [...limits, plain([], { goto: group })] });
       else this.#chains.remove(own);
-      const goto = limits.length > 0 ? own : group;
-      this.maps[direction].put({ key: interfaceData(interfaceName), verdict: { goto } });
+      const jump = limits.length > 0 ? own : group;
+      this.maps[direction].put({ key: interfaceData(interfaceName), verdict: { jump } });
     }
     this.#leave(former);
   }

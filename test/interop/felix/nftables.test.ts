@@ -184,12 +184,15 @@ const WEB = {
   ],
 };
 
-/** What `nft` shows of our table, without what was counted. */
+/** What `nft` shows of our table: without what was counted, its parts in order, whichever copy of a map is in use. */
 const shown = (namespace: string, family = "ip") => {
   const tables = run(namespace, "nft", "list", "tables", family);
   if (!tables.includes(`table ${family} calico`)) return [];
-  const text = run(namespace, "nft", "list", "table", family, "calico");
-  return text.replaceAll(/packets \d+ bytes \d+/g, "").split("\n");
+  const text = run(namespace, "nft", "list", "table", family, "calico")
+    .replaceAll(/packets \d+ bytes \d+/g, "")
+    .replaceAll(/(cali-\S+)\/2\b/g, "$1");
+  const [head = "", ...parts] = text.split(/\n(?=\t(?:map|set|chain) )/);
+  return [head, ...parts.map(part => part.trim().replace(/\n}$/, "")).sort()].join("\n").split("\n");
 };
 
 /** The program's exit code. */
