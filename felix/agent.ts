@@ -24,6 +24,7 @@ import { setTxChecksumOffload } from "../linux/ethtool.ts";
 import { EventSubscription, type KernelEvent } from "../linux/events.ts";
 import { Rtnetlink } from "../linux/rtnetlink.ts";
 import { writeSysctl } from "../linux/sysctl.ts";
+import { TrafficControl } from "../linux/traffic-control.ts";
 import { parseSelector } from "../policy/selector/index.ts";
 import {
   type ConfigLayer,
@@ -144,6 +145,7 @@ export class Agent implements StatusSource {
   async #runDataplane(config: FelixConfig, signal: AbortSignal): Promise<void> {
     const { logger, clock } = this.#options;
     using rtnetlink = Rtnetlink.open();
+    using trafficControl = TrafficControl.open();
     using conntrack = Conntrack.open();
     using outside = OutsideChanges.open();
     const interfaces = new HostInterfaces({ rtnetlink, interfacePrefix: config.interfacePrefix });
@@ -168,7 +170,10 @@ export class Agent implements StatusSource {
     const dataplane = new Dataplane({
       filter,
       links: new WorkloadLinks({ rtnetlink, conntrack, config, logger, clock }),
-      parts: [overlay, new Bandwidth({ rtnetlink, interfacePrefix: config.interfacePrefix, logger })],
+      parts: [
+        overlay,
+        new Bandwidth({ rtnetlink, trafficControl, interfacePrefix: config.interfacePrefix, logger }),
+      ],
       ...(config.establishedFlows === "Follow" && {
         flows: new EstablishedFlows({
           judge: new FlowJudge({ membership: this.#graph.membership, config }),

@@ -24,3 +24,11 @@ export class NetlinkError extends Error {
 export function isNetlinkError(error: unknown, ...codes: string[]): error is NetlinkError {
   return error instanceof NetlinkError && (codes.length === 0 || codes.includes(error.code));
 }
+
+/**
+ * Whether a delete failed only because the thing, or the link it was on, was not there: ESRCH routes, ENOENT rules,
+ * neighbours and tables, EADDRNOTAVAIL addresses, ENODEV and ENXIO links.
+ */
+export function isAbsent(error: unknown): error is NetlinkError {
+  return isNetlinkError(error, "ESRCH", "ENOENT", "ENODEV", "ENXIO", "EADDRNOTAVAIL");
+}

@@ -142,6 +142,19 @@ export function openNamespace(namespace: NamespaceRef): number {
   }
 }
 
+/** Netlink takes a namespace as an open descriptor, which is needed only while the message is read. */
+export function withOpenNamespace(
+  namespace: NamespaceRef | undefined,
+  use: (fd: number | undefined) => void,
+): void {
+  const fd = namespace === undefined ? undefined : openNamespace(namespace);
+  try {
+    use(fd);
+  } finally {
+    if (fd !== undefined) closeSync(fd);
+  }
+}
+
 /**
  * Runs `fn` with the calling thread inside `namespace`, and returns to where the thread was. Synchronous by
  * nature: what `fn` starts and leaves pending goes on outside, so sockets and child processes must exist when it

@@ -7,11 +7,10 @@
  * and the batched forms report failures item by item, because one bad route must not keep the others out.
  */
 
-import { closeSync } from "node:fs";
 import type { Ip, IpVersion } from "../net/ip.ts";
 import type { Mac } from "../net/mac.ts";
 import { isNetlinkError, NetlinkError } from "./errors.ts";
-import { type NamespaceRef, openNamespace } from "./namespace.ts";
+import { type NamespaceRef, withOpenNamespace } from "./namespace.ts";
 import {
   type LinkAddress,
   readAddress,
@@ -35,7 +34,6 @@ import {
   writeGetLinks,
   writeSetLink,
 } from "./netlink/link.ts";
-import type { MessageWriter } from "./netlink/message.ts";
 import {
   type ForwardingEntry,
   type Neighbour,
@@ -52,35 +50,20 @@ import {
   writeReplaceForwardingEntry,
   writeReplaceNeighbour,
 } from "./netlink/neighbour.ts";
+import { deleteIfThere, type Failure, requestAll } from "./netlink/requests.ts";
 import {
-  matchesFilter,
   type Route,
   type RouteFilter,
-  readRoute,
   writeAddRoute,
   writeDeleteRoute,
-  writeGetRoutes,
   writeReplaceRoute,
 } from "./netlink/route.ts";
+import { listRoutes, scanRoutes } from "./netlink/route-list.ts";
 import { readLookup, writeLookup } from "./netlink/route-lookup.ts";
 import { type Rule, readRule, writeAddRule, writeDeleteRule, writeGetRules } from "./netlink/rule.ts";
 import { NetlinkSocket, Protocol } from "./netlink/socket.ts";
-import {
-  Parent,
-  type QueueingDiscipline,
-  type Redirect,
-  readDiscipline,
-  readRedirect,
-  type TokenBucket,
-  writeAddIngress,
-  writeAddRedirect,
-  writeDeleteDiscipline,
-  writeGetDisciplines,
-  writeGetRedirects,
-  writeReplaceTokenBucket,
-} from "./netlink/traffic-control.ts";
 
-export { isNetlinkError, NetlinkError } from "./errors.ts";
+export { isAbsent, isNetlinkError, NetlinkError } from "./errors.ts";
 export type { AddressScope, LinkAddress } from "./netlink/address.ts";
 export type {
   Link,
@@ -105,21 +88,6 @@ export {
   routeSatisfies,
 } from "./netlink/route.ts";
 export type { Rule, RuleAction } from "./netlink/rule.ts";
-export {
-  Parent,
-  type QueueingDiscipline,
-  type Redirect,
-  type TokenBucket,
-} from "./netlink/traffic-control.ts";
-
-/** An item of a batch that the kernel refused. */
-export interface Failure<T> {
-  readonly item: T;
-  readonly error: NetlinkError;
-}
-
-/** 200 routes are some 12 kB: more per send gains nothing measurable, and answers stay few. */
-const MESSAGES_PER_SEND = 200;
 
 const VERSIONS: readonly IpVersion[] = [4, 6];
 
@@ -169,7 +137,7 @@ export class Rtnetlink {
 
   /** Both ends are down; the peer exists in its own namespace from the beginning, never here. */
   createVeth(veth: VethOptions): void {
-    withNamespace(veth.peerNamespace, fd => {
+    withOpenNamespace(veth.peerNamespace, fd => {
       this.#socket.request(`create veth ${veth.name}`, w => writeCreateVeth(w, veth, fd));
     });
   }
@@ -187,28 +155,31 @@ export class Rtnetlink {
     const operation = `set link ${link}`;
     // The message's name field is either whom to change or the new name.
     const target = changes.name === undefined ? link : this.#indexOf(link, operation);
-    withNamespace(changes.namespace, fd => {
+    withOpenNamespace(changes.namespace, fd => {
       this.#socket.request(operation, w => writeSetLink(w, target, changes, fd));
     });
   }
 
   /** Whether it was there. Deleting one end of a veth deletes both. */
   deleteLink(link: LinkRef): boolean {
-    return this.#delete(`delete link ${link}`, w => writeDeleteLink(w, link));
+    return deleteIfThere(this.#socket, `delete link ${link}`, w => writeDeleteLink(w, link));
   }
 
   // Addresses
 
   listAddresses(filter: { family?: IpVersion; interfaceIndex?: number } = {}): LinkAddress[] {
-    return this.#perVersion(filter.family, version =>
-      this.#socket.get(
-        `list IPv${version} addresses`,
-        w => writeGetAddresses(w, version, filter.interfaceIndex),
-        readAddress,
-      ),
-    ).filter(
-      ({ interfaceIndex }) => filter.interfaceIndex === undefined || interfaceIndex === filter.interfaceIndex,
-    );
+    return versions(filter.family)
+      .flatMap(version =>
+        this.#socket.get(
+          `list IPv${version} addresses`,
+          w => writeGetAddresses(w, version, filter.interfaceIndex),
+          readAddress,
+        ),
+      )
+      .filter(
+        ({ interfaceIndex }) =>
+          filter.interfaceIndex === undefined || interfaceIndex === filter.interfaceIndex,
+      );
   }
 
   /** EEXIST where the interface has it. */
@@ -224,23 +195,15 @@ export class Rtnetlink {
   }
 
   deleteAddress(address: LinkAddress): boolean {
-    return this.#delete(`delete address ${describeAddress(address)}`, w => writeDeleteAddress(w, address));
+    return deleteIfThere(this.#socket, `delete address ${describeAddress(address)}`, w =>
+      writeDeleteAddress(w, address),
+    );
   }
 
   // Routes
 
   listRoutes(filter: RouteFilter = {}): Route[] {
-    return this.#perVersion(filter.family, version => this.#listRoutes(version, filter));
-  }
-
-  #listRoutes(version: IpVersion, filter: RouteFilter): Route[] {
-    const { operation, write, decode } = routeQuery(version, filter);
-    try {
-      return this.#socket.get(operation, write, decode);
-    } catch (error) {
-      if (isWithoutRoutes(error, filter)) return [];
-      throw error;
-    }
+    return versions(filter.family).flatMap(version => listRoutes(this.#socket, version, filter));
   }
 
   /**
@@ -250,16 +213,10 @@ export class Rtnetlink {
    */
   *scanRoutes(filter: RouteFilter = {}): Generator<Route[], boolean, undefined> {
     let complete = true;
-    for (const version of VERSIONS) {
-      if (filter.family !== undefined && filter.family !== version) continue;
+    for (const version of versions(filter.family)) {
       // A socket of its own, as the other one is needed before this has been read.
       using socket = NetlinkSocket.open({ protocol: Protocol.ROUTE, namespace: this.#namespace });
-      const { operation, write, decode } = routeQuery(version, filter);
-      try {
-        if (yield* socket.portions(operation, write, decode)) complete = false;
-      } catch (error) {
-        if (!isWithoutRoutes(error, filter)) throw error;
-      }
+      if (!(yield* scanRoutes(socket, version, filter))) complete = false;
     }
     return complete;
   }
@@ -290,27 +247,42 @@ export class Rtnetlink {
 
   /** Returns those that were refused, and why; all others are in. */
   replaceRoutes(routes: readonly Route[]): Failure<Route>[] {
-    return this.#batch(routes, writeReplaceRoute, route => `replace route ${describeRoute(route)}`);
+    return requestAll(
+      this.#socket,
+      routes,
+      writeReplaceRoute,
+      route => `replace route ${describeRoute(route)}`,
+    );
   }
 
   /** Takes away the route with this destination, table and protocol, and whatever else `route` names. */
   deleteRoute(route: Route): boolean {
-    return this.#delete(`delete route ${describeRoute(route)}`, w => writeDeleteRoute(w, route));
+    return deleteIfThere(this.#socket, `delete route ${describeRoute(route)}`, w =>
+      writeDeleteRoute(w, route),
+    );
   }
 
   /** Returns those that were not deleted, and why: `isAbsent(error)` for those that were not there. */
   deleteRoutes(routes: readonly Route[]): Failure<Route>[] {
-    return this.#batch(routes, writeDeleteRoute, route => `delete route ${describeRoute(route)}`);
+    return requestAll(
+      this.#socket,
+      routes,
+      writeDeleteRoute,
+      route => `delete route ${describeRoute(route)}`,
+    );
   }
 
   // Neighbours
 
   listNeighbours(filter: { family?: IpVersion; interfaceIndex?: number } = {}): Neighbour[] {
-    return this.#perVersion(filter.family, version =>
-      this.#socket.get(`list IPv${version} neighbours`, w => writeGetNeighbours(w, version), readNeighbour),
-    ).filter(
-      ({ interfaceIndex }) => filter.interfaceIndex === undefined || interfaceIndex === filter.interfaceIndex,
-    );
+    return versions(filter.family)
+      .flatMap(version =>
+        this.#socket.get(`list IPv${version} neighbours`, w => writeGetNeighbours(w, version), readNeighbour),
+      )
+      .filter(
+        ({ interfaceIndex }) =>
+          filter.interfaceIndex === undefined || interfaceIndex === filter.interfaceIndex,
+      );
   }
 
   /** A permanent entry. */
@@ -318,24 +290,25 @@ export class Rtnetlink {
     this.#socket.request(`replace neighbour ${neighbour.ip}`, w => writeReplaceNeighbour(w, neighbour));
   }
 
-  replaceNeighbours(neighbours: readonly { interfaceIndex: number; ip: Ip; mac: Mac }[]) {
-    return this.#batch(neighbours, writeReplaceNeighbour, ({ ip }) => `replace neighbour ${ip}`);
-  }
-
   deleteNeighbour(neighbour: { interfaceIndex: number; ip: Ip }): boolean {
-    return this.#delete(`delete neighbour ${neighbour.ip}`, w => writeDeleteNeighbour(w, neighbour));
+    return deleteIfThere(this.#socket, `delete neighbour ${neighbour.ip}`, w =>
+      writeDeleteNeighbour(w, neighbour),
+    );
   }
 
   listProxyNeighbours(filter: { family?: IpVersion; interfaceIndex?: number } = {}): ProxyNeighbour[] {
-    return this.#perVersion(filter.family, version =>
-      this.#socket.get(
-        `list IPv${version} proxies`,
-        w => writeGetProxyNeighbours(w, version),
-        readProxyNeighbour,
-      ),
-    ).filter(
-      ({ interfaceIndex }) => filter.interfaceIndex === undefined || interfaceIndex === filter.interfaceIndex,
-    );
+    return versions(filter.family)
+      .flatMap(version =>
+        this.#socket.get(
+          `list IPv${version} proxies`,
+          w => writeGetProxyNeighbours(w, version),
+          readProxyNeighbour,
+        ),
+      )
+      .filter(
+        ({ interfaceIndex }) =>
+          filter.interfaceIndex === undefined || interfaceIndex === filter.interfaceIndex,
+      );
   }
 
   replaceProxyNeighbour(proxy: ProxyNeighbour): void {
@@ -343,7 +316,9 @@ export class Rtnetlink {
   }
 
   deleteProxyNeighbour(proxy: ProxyNeighbour): boolean {
-    return this.#delete(`delete proxy ${proxy.ip}`, w => writeProxyNeighbour(w, "delete", proxy));
+    return deleteIfThere(this.#socket, `delete proxy ${proxy.ip}`, w =>
+      writeProxyNeighbour(w, "delete", proxy),
+    );
   }
 
   /** Of one vxlan or bridge. */
@@ -357,18 +332,16 @@ export class Rtnetlink {
     this.#socket.request(`replace forwarding entry ${entry.mac}`, w => writeReplaceForwardingEntry(w, entry));
   }
 
-  replaceForwardingEntries(entries: readonly { interfaceIndex: number; mac: Mac; remote?: Ip }[]) {
-    return this.#batch(entries, writeReplaceForwardingEntry, ({ mac }) => `replace forwarding entry ${mac}`);
-  }
-
   deleteForwardingEntry(entry: { interfaceIndex: number; mac: Mac; remote?: Ip }): boolean {
-    return this.#delete(`delete forwarding entry ${entry.mac}`, w => writeDeleteForwardingEntry(w, entry));
+    return deleteIfThere(this.#socket, `delete forwarding entry ${entry.mac}`, w =>
+      writeDeleteForwardingEntry(w, entry),
+    );
   }
 
   // Rules
 
   listRules(filter: { family?: IpVersion } = {}): Rule[] {
-    return this.#perVersion(filter.family, version =>
+    return versions(filter.family).flatMap(version =>
       this.#socket.get(`list IPv${version} rules`, w => writeGetRules(w, version), readRule),
     );
   }
@@ -379,78 +352,7 @@ export class Rtnetlink {
   }
 
   deleteRule(rule: Rule): boolean {
-    return this.#delete(`delete rule ${rule.priority ?? ""}`, w => writeDeleteRule(w, rule));
-  }
-
-  // Traffic control
-
-  /** Of all interfaces, those that the kernel put there by itself included. */
-  listDisciplines(): QueueingDiscipline[] {
-    return this.#socket.get("list queueing disciplines", writeGetDisciplines, readDiscipline);
-  }
-
-  /** Shapes what leaves by the interface, by a discipline with this handle (`1:` is 0x10000). */
-  replaceTokenBucket(interfaceIndex: number, handle: number, bucket: TokenBucket): void {
-    this.#socket.request(`shape link ${interfaceIndex}`, w =>
-      writeReplaceTokenBucket(w, interfaceIndex, handle, bucket),
-    );
-  }
-
-  /** Whether there was a discipline of somebody's at the root. */
-  deleteRootDiscipline(interfaceIndex: number): boolean {
-    return this.#deleteDiscipline(interfaceIndex, Parent.ROOT);
-  }
-
-  /** What comes in by the interface leaves by `target`, from where the kernel takes it as if it had come in just now (ifb). */
-  addRedirect(interfaceIndex: number, target: number): void {
-    this.#socket.request(`add ingress to link ${interfaceIndex}`, w => writeAddIngress(w, interfaceIndex));
-    this.#socket.request(`redirect link ${interfaceIndex}`, w => writeAddRedirect(w, interfaceIndex, target));
-  }
-
-  listRedirects(interfaceIndex: number): Redirect[] {
-    return this.#socket.get("list redirects", w => writeGetRedirects(w, interfaceIndex), readRedirect);
-  }
-
-  /** Whether there was an ingress discipline; its filters go with it. */
-  deleteIngress(interfaceIndex: number): boolean {
-    return this.#deleteDiscipline(interfaceIndex, Parent.INGRESS);
-  }
-
-  #deleteDiscipline(interfaceIndex: number, parent: number): boolean {
-    const operation = `delete discipline of link ${interfaceIndex}`;
-    try {
-      return this.#delete(operation, w => writeDeleteDiscipline(w, { interfaceIndex, parent }));
-    } catch (error) {
-      // What the kernel says where there is none that could be deleted.
-      if (isNetlinkError(error, "EINVAL")) return false;
-      throw error;
-    }
-  }
-
-  #delete(operation: string, write: (writer: MessageWriter) => void): boolean {
-    try {
-      this.#socket.request(operation, write);
-      return true;
-    } catch (error) {
-      if (isAbsent(error)) return false;
-      throw error;
-    }
-  }
-
-  #batch<T>(
-    items: readonly T[],
-    write: (writer: MessageWriter, item: T) => void,
-    operation: (item: T) => string,
-  ): Failure<T>[] {
-    const failures: Failure<T>[] = [];
-    for (const [i, error] of this.#socket.batch(items, MESSAGES_PER_SEND, write, operation).entries()) {
-      if (error !== undefined) failures.push({ item: items[i]!, error });
-    }
-    return failures;
-  }
-
-  #perVersion<T>(version: IpVersion | undefined, list: (version: IpVersion) => T[]): T[] {
-    return version !== undefined ? list(version) : VERSIONS.flatMap(list);
+    return deleteIfThere(this.#socket, `delete rule ${rule.priority ?? ""}`, w => writeDeleteRule(w, rule));
   }
 
   #indexOf(link: LinkRef, operation: string): number {
@@ -461,34 +363,11 @@ export class Rtnetlink {
   }
 }
 
-function routeQuery(version: IpVersion, filter: RouteFilter) {
-  return {
-    operation: `list IPv${version} routes`,
-    write: (writer: MessageWriter) => writeGetRoutes(writer, version, filter),
-    decode: (message: Parameters<typeof readRoute>[0]) => {
-      const route = readRoute(message);
-      return route !== undefined && matchesFilter(route, filter) ? route : undefined;
-    },
-  };
-}
-
-/** A table without routes does not exist; nor does a link that is gone have any. */
-function isWithoutRoutes(error: unknown, filter: RouteFilter): boolean {
-  return (
-    (filter.table !== undefined && isNetlinkError(error, "ENOENT")) ||
-    (filter.interfaceIndex !== undefined && isNetlinkError(error, "ENODEV"))
-  );
+function versions(only: IpVersion | undefined): readonly IpVersion[] {
+  return only === undefined ? VERSIONS : [only];
 }
 
 const ENODEV = 19;
-
-/**
- * Whether a delete failed only because the thing, or the link it was on, was not there: ESRCH routes, ENOENT rules,
- * neighbours and tables, EADDRNOTAVAIL addresses, ENODEV and ENXIO links.
- */
-export function isAbsent(error: unknown): error is NetlinkError {
-  return isNetlinkError(error, "ESRCH", "ENOENT", "ENODEV", "ENXIO", "EADDRNOTAVAIL");
-}
 
 function describeRoute(route: Route): string {
   const gateway = route.gateway === undefined ? "" : ` via ${route.gateway}`;
@@ -497,14 +376,4 @@ function describeRoute(route: Route): string {
 
 function describeAddress(address: LinkAddress): string {
   return `${address.ip}/${address.prefixLength} on link ${address.interfaceIndex}`;
-}
-
-/** Netlink takes a namespace as an open descriptor, which is needed only while the message is read. */
-function withNamespace(namespace: NamespaceRef | undefined, use: (fd: number | undefined) => void): void {
-  const fd = namespace === undefined ? undefined : openNamespace(namespace);
-  try {
-    use(fd);
-  } finally {
-    if (fd !== undefined) closeSync(fd);
-  }
 }

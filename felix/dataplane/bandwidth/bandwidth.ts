@@ -15,13 +15,13 @@
 import { createHash } from "node:crypto";
 import type { Logger } from "../../../daemon/log.ts";
 import type { KernelEvent } from "../../../linux/events.ts";
+import type { Link, Rtnetlink } from "../../../linux/rtnetlink.ts";
 import {
-  type Link,
   Parent,
   type QueueingDiscipline,
-  type Rtnetlink,
   type TokenBucket,
-} from "../../../linux/rtnetlink.ts";
+  type TrafficControl,
+} from "../../../linux/traffic-control.ts";
 import type { Changes } from "../../calc/changes.ts";
 import type { QosControls } from "../../calc/qos.ts";
 import type { KernelPart } from "../kernel-part.ts";
@@ -33,13 +33,9 @@ const MAX_NAME = 15;
 const HANDLE = 0x0ca10000;
 
 export interface BandwidthOptions {
-  readonly rtnetlink: Pick<
-    Rtnetlink,
-    | "listLinks"
-    | "getLink"
-    | "createPlainLink"
-    | "setLink"
-    | "deleteLink"
+  readonly rtnetlink: Pick<Rtnetlink, "listLinks" | "getLink" | "createPlainLink" | "setLink" | "deleteLink">;
+  readonly trafficControl: Pick<
+    TrafficControl,
     | "listDisciplines"
     | "replaceTokenBucket"
     | "deleteRootDiscipline"
@@ -100,7 +96,7 @@ export class Bandwidth implements KernelPart {
   applyAdditions(): void {
     if (!this.pending) return;
     try {
-      const disciplines = this.#options.rtnetlink.listDisciplines();
+      const disciplines = this.#options.trafficControl.listDisciplines();
       if (this.#leftoversDirty && this.#swept) this.#findLeftovers(disciplines);
       const roots = new Map(
         disciplines
@@ -175,7 +171,7 @@ export class Bandwidth implements KernelPart {
   }
 
   #shape(name: string, roots: ReadonlyMap<number, QueueingDiscipline>): void {
-    const { rtnetlink } = this.#options;
+    const { rtnetlink, trafficControl } = this.#options;
     const link = this.#links.get(name);
     const limits = this.#limits.get(name);
     const ifb = this.#links.get(ifbName(name));
@@ -187,7 +183,7 @@ export class Bandwidth implements KernelPart {
     const egress = limits && tokenBucket(limits.egress, link.mtu);
     if (egress) this.#redirect(link, this.#ensureIfb(name, link.mtu, egress, roots));
     else if (ifb) {
-      rtnetlink.deleteIngress(link.index);
+      trafficControl.deleteIngress(link.index);
       rtnetlink.deleteLink(ifb.index);
     }
   }
@@ -197,11 +193,11 @@ export class Bandwidth implements KernelPart {
     wanted: TokenBucket | undefined,
     roots: ReadonlyMap<number, QueueingDiscipline>,
   ): void {
-    const { rtnetlink } = this.#options;
+    const { trafficControl } = this.#options;
     const root = roots.get(index);
     if (!wanted) {
       this.#written.delete(index);
-      if (root && isOurs(root)) rtnetlink.deleteRootDiscipline(index);
+      if (root && isOurs(root)) trafficControl.deleteRootDiscipline(index);
       return;
     }
     const written = this.#written.get(index);
@@ -211,7 +207,7 @@ export class Bandwidth implements KernelPart {
       written?.burst === wanted.burst &&
       written.peakBurst === wanted.peakBurst;
     if (isRight) return;
-    rtnetlink.replaceTokenBucket(index, HANDLE, wanted);
+    trafficControl.replaceTokenBucket(index, HANDLE, wanted);
     this.#written.set(index, wanted);
   }
 
@@ -236,11 +232,11 @@ export class Bandwidth implements KernelPart {
   }
 
   #redirect(link: Link, ifb: Link): void {
-    const { rtnetlink } = this.#options;
-    const [first, ...others] = rtnetlink.listRedirects(link.index);
+    const { trafficControl } = this.#options;
+    const [first, ...others] = trafficControl.listRedirects(link.index);
     if (first?.target === ifb.index && others.length === 0) return;
-    rtnetlink.deleteIngress(link.index);
-    rtnetlink.addRedirect(link.index, ifb.index);
+    trafficControl.deleteIngress(link.index);
+    trafficControl.addRedirect(link.index, ifb.index);
   }
 
   /** Of an earlier run, and of interfaces that are gone. */

@@ -1,6 +1,6 @@
 /** A limit on bandwidth in the kernel's terms. Pure. */
 
-import type { TokenBucket } from "../../../linux/rtnetlink.ts";
+import type { TokenBucket } from "../../../linux/traffic-control.ts";
 import type { QosLimits } from "../../calc/qos.ts";
 
 const MAX_BURST_BYTES = 2 ** 32 - 1;

@@ -8,6 +8,7 @@ import { Bandwidth, ifbName } from "../../../felix/dataplane/bandwidth/bandwidth
 import { EventSubscription } from "../../../linux/events.ts";
 import { Rtnetlink } from "../../../linux/rtnetlink.ts";
 import { writeSysctl } from "../../../linux/sysctl.ts";
+import { TrafficControl } from "../../../linux/traffic-control.ts";
 import { endpoint } from "../../unit/felix/dataplane/host.ts";
 import { run, ScratchNamespaces } from "../linux/scratch-namespace.ts";
 import { Pod } from "./host.ts";
@@ -21,6 +22,7 @@ describe("felix: bandwidth on a real kernel", function () {
   let host: string;
   let pod: Pod;
   let rtnetlink: Rtnetlink;
+  let trafficControl: TrafficControl;
   let bandwidth: Bandwidth;
 
   before(() => {
@@ -34,11 +36,16 @@ describe("felix: bandwidth on a real kernel", function () {
     writeSysctl("net/ipv4/ip_forward", 1, { namespace: host });
     run(host, "ip", "route", "add", "10.65.0.5/32", "dev", pod.interfaceName);
     rtnetlink = Rtnetlink.open({ namespace: host });
-    bandwidth = new Bandwidth({ rtnetlink, interfacePrefix: ["cali"], logger: pino({ level: "silent" }) });
+    trafficControl = TrafficControl.open({ namespace: host });
+    const logger = pino({ level: "silent" });
+    bandwidth = new Bandwidth({ rtnetlink, trafficControl, interfacePrefix: ["cali"], logger });
     bandwidth.resync();
   });
 
-  after(() => rtnetlink?.close());
+  after(() => {
+    rtnetlink?.close();
+    trafficControl?.close();
+  });
 
   const limit = (ingress: QosLimits = {}, egress: QosLimits = {}) => {
     const { interfaceName } = pod;
@@ -86,7 +93,7 @@ describe("felix: bandwidth on a real kernel", function () {
         return [
           of(pod.interfaceName),
           of(ifb),
-          rtnetlink.listRedirects(rtnetlink.getLink(pod.interfaceName)!.index).length,
+          trafficControl.listRedirects(rtnetlink.getLink(pod.interfaceName)!.index).length,
         ];
       } catch {
         return []; // The device is not there.

@@ -9,12 +9,8 @@ import {
 } from "../../../../../felix/dataplane/bandwidth/bandwidth.ts";
 import { NetlinkError } from "../../../../../linux/errors.ts";
 import type { KernelEvent } from "../../../../../linux/events.ts";
-import {
-  type Link,
-  Parent,
-  type QueueingDiscipline,
-  type TokenBucket,
-} from "../../../../../linux/rtnetlink.ts";
+import type { Link } from "../../../../../linux/rtnetlink.ts";
+import { Parent, type QueueingDiscipline, type TokenBucket } from "../../../../../linux/traffic-control.ts";
 import { endpoint } from "../host.ts";
 
 /** Links, queues and redirects made of Maps. Strict: nothing is redirected to a device that is down or not there. */
@@ -140,6 +136,7 @@ class QueueHost {
     this.kernel = kernel;
     this.bandwidth = new Bandwidth({
       rtnetlink: kernel as BandwidthOptions["rtnetlink"],
+      trafficControl: kernel,
       interfacePrefix: ["cali"],
       logger: pino({ level: "silent" }),
     });
