@@ -1,7 +1,7 @@
 /** `calctl flows`: the flow log of this host's felix. */
 
 import { type Command, Option } from "commander";
-import { type Flow, type FlowEnd, reasonText } from "../../felix/flows/flow.ts";
+import { type Flow, type FlowEnd, reasonText, type StagedReason } from "../../felix/flows/flow.ts";
 import type { Context, Output } from "../context.ts";
 import { DaemonSocket, type SocketOptions, socket } from "../daemon-socket.ts";
 import { examples, newCommand, output } from "../options.ts";
@@ -94,7 +94,7 @@ function stagedText({ verdict, staged }: Flow): string {
   return staged === undefined || staged.verdict === verdict ? "" : staged.verdict;
 }
 
-function decisionText({ decidedBy }: Pick<Flow, "decidedBy">): string {
+function decisionText({ decidedBy }: { readonly decidedBy: StagedReason }): string {
   const text = reasonText(decidedBy);
   return "rule" in decidedBy ? `${text} rule ${decidedBy.rule}` : text;
 }

@@ -27,10 +27,9 @@ import { isIpamKind, isKubernetesKind } from "../../datastore/layout.ts";
 import type { Update } from "../../datastore/reflector.ts";
 import type { Membership } from "../../policy/match.ts";
 import { type Direction, type PolicyId, type PolicyKind, policyKey } from "../../policy/model.ts";
-import type { Packet } from "../../policy/packet.ts";
 import { resolvePolicy, resolveProfile, resolveTier } from "../../policy/resolve.ts";
 import { resolveStagedKubernetesPolicy } from "../../policy/staged.ts";
-import { ActivePolicies } from "./active-policies.ts";
+import { ActivePolicies, type PolicySubject } from "./active-policies.ts";
 import { ANY_INTERFACE, type Changes, type LocalEndpoint, NO_CHANGES } from "./changes.ts";
 import type { FelixConfig } from "./config.ts";
 import { serviceSlice } from "./endpoint-slice.ts";
@@ -50,7 +49,7 @@ import type { GraphPart } from "./part.ts";
 import { Pools } from "./pools.ts";
 import { ServiceCidrs } from "./service-cidrs.ts";
 import { SetIndex } from "./set-index.ts";
-import { type StagedDecision, StagedJudge } from "./staged-judge.ts";
+import { type DecidedPacket, type StagedDecision, StagedJudge } from "./staged-judge.ts";
 import { WorkloadPeers } from "./workload-peers.ts";
 
 const OWN_KINDS: readonly Kind[] = [
@@ -99,10 +98,16 @@ export class CalcGraph {
     const message = `interface ${interfaceName} is already that of ${winner}: the endpoint is ignored`;
     this.#options.onProblem({ key: this.#workloads.get(id)!.key, message });
   });
-  readonly #hosts = new HostEndpoints(this.#active, (name, winner, interfaceName) => {
-    const message = `${interfaceName === ANY_INTERFACE ? "any interface" : `interface ${interfaceName}`} is already that of ${winner}: the endpoint is ignored there`;
-    this.#options.onProblem({ key: key("HostEndpoint", name), message });
-  });
+  readonly #hosts = new HostEndpoints(
+    {
+      setEndpoint: (id, subject) => this.#setSubject(id, subject),
+      tiersOf: (id, stage) => this.#active.tiersOf(id, stage),
+    },
+    (name, winner, interfaceName) => {
+      const message = `${interfaceName === ANY_INTERFACE ? "any interface" : `interface ${interfaceName}`} is already that of ${winner}: the endpoint is ignored there`;
+      this.#options.onProblem({ key: key("HostEndpoint", name), message });
+    },
+  );
 
   constructor(options: CalcOptions) {
     this.#options = options;
@@ -144,6 +149,7 @@ export class CalcGraph {
   /** The host's interfaces, save those of workloads, each time they or their addresses change. */
   setHostInterfaces(interfaces: readonly HostInterface[]): void {
     this.#hosts.setInterfaces(interfaces);
+    this.#staged?.setInterfaces(interfaces);
   }
 
   /** Everything that changed since the last call. */
@@ -165,8 +171,8 @@ export class CalcGraph {
   }
 
   /** What staged policies would make of a packet (staged-judge.ts); of nothing unless flows are logged. */
-  judgeStaged(direction: Direction, packet: Packet): StagedDecision | undefined {
-    return this.#staged?.judge(direction, packet);
+  judgeStaged(direction: Direction, packet: DecidedPacket): StagedDecision[] {
+    return this.#staged?.judge(direction, packet) ?? [];
   }
 
   /** Who is in the sets now; of those that no active rule uses, nobody. */
@@ -257,9 +263,13 @@ export class CalcGraph {
     const local = value?.spec.node === this.#options.nodeName ? workloadInput(value) : undefined;
     if (local) this.#workloads.set(id, { ...local, key });
     else if (!this.#workloads.delete(id)) return;
-    this.#active.setEndpoint(id, local?.subject);
-    this.#staged?.setEndpoint(id, local?.subject);
+    this.#setSubject(id, local?.subject);
     this.#peers.setWorkload(id, local?.subject);
+  }
+
+  #setSubject(id: string, subject: PolicySubject | undefined): void {
+    this.#active.setEndpoint(id, subject);
+    this.#staged?.setEndpoint(id, subject);
   }
 
   /** Of what policies called changed, the workloads, with their tiers; undefined for those that went. */

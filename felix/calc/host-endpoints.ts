@@ -15,6 +15,8 @@ import type { LocalHostEndpoint } from "./changes.ts";
 
 /** An interface of the host, as the kernel has it. */
 export interface HostInterface {
+  /** The kernel's number of it. */
+  readonly index: number;
   readonly name: string;
   readonly addresses: readonly Ip[];
 }
@@ -144,6 +146,6 @@ export class HostEndpoints {
 }
 
 /** Policies know workloads and host endpoints by one kind of id. */
-function subjectId(name: string): string {
+export function subjectId(name: string): string {
   return `HostEndpoint(${name})`;
 }

@@ -1,15 +1,18 @@
 /**
- * What would be decided if everything staged were carried out (policy/staged.ts): about packets of this host's workloads
- * that policy has decided already, for the flow log to say both.
+ * What would be decided if everything staged were carried out (policy/staged.ts): about packets that policy of this
+ * host's workloads and host endpoints has decided already, for the flow log to say both.
  *
  * Only proposals are held here, each under the name of the policy that it stands for; what is in force is asked for
  * where it is. Nothing of this is handed over, and sets that only proposals use are not either: what is staged opens
  * and closes nothing. A change costs the proposals and endpoints it touches, and of walls those that are asked next.
+ *
+ * Of host endpoints, what comes after destinations have been translated is judged. What a packet was before is not known
+ * here: where something staged would decide about that, nothing is said.
  */
 
 import type { Ip } from "../../net/ip.ts";
 import { askWall } from "../../policy/evaluation/walk.ts";
-import { type Wall, workloadWall } from "../../policy/evaluation/wall.ts";
+import { type Stage, type Wall, workloadWall } from "../../policy/evaluation/wall.ts";
 import type { Membership } from "../../policy/match.ts";
 import {
   canonicalProtocol,
@@ -22,8 +25,15 @@ import {
 import type { Packet } from "../../policy/packet.ts";
 import { enforcedId } from "../../policy/staged.ts";
 import type { DirectionVerdict, Reason, Step } from "../../policy/verdict.ts";
-import { ActivePolicies, type PolicySubject, type SetUser } from "./active-policies.ts";
-import type { Changes, LocalEndpoint } from "./changes.ts";
+import { ActivePolicies, type PolicyStage, type PolicySubject, type SetUser } from "./active-policies.ts";
+import { ANY_INTERFACE, type Changes, type LocalEndpoint, type LocalHostEndpoint } from "./changes.ts";
+import { type HostInterface, subjectId } from "./host-endpoints.ts";
+
+/** Where it was decided about: by which interfaces (their numbers) it came and is to leave. */
+export interface DecidedPacket extends Packet {
+  readonly inInterface?: number;
+  readonly outInterface?: number;
+}
 
 export interface Decision {
   readonly verdict: "allow" | "deny";
@@ -31,16 +41,21 @@ export interface Decision {
   readonly reason: Reason;
 }
 
+/** At one endpoint. */
 export interface StagedDecision {
   readonly inForce: Decision;
-  readonly staged: Decision;
+  /** Undefined where no staged policy has a part in it (none would be added, replaced or taken away), or unknown. */
+  readonly staged: Decision | undefined;
 }
 
-/** The same wall as it is and as it would be. */
-interface Walls {
-  readonly inForce: Wall;
-  readonly staged: Wall;
+/** The same as it is and as it would be, if it would be another. */
+interface Compared<T> {
+  readonly inForce: T;
+  readonly staged: T | undefined;
 }
+
+/** Where a host endpoint's policies see a packet as it came. */
+const EARLIER: readonly PolicyStage[] = ["untracked", "pre-dnat"];
 
 export class StagedJudge {
   readonly #inForce: Pick<ActivePolicies, "policiesOf" | "inTiers">;
@@ -51,8 +66,11 @@ export class StagedJudge {
   readonly #profiles = new Map<string, Profile>();
   readonly #endpoints = new Map<string, LocalEndpoint>();
   readonly #byAddress = new Map<Ip, string>();
-  /** By endpoint and direction, made when first asked; undefined where nothing staged applies. */
-  readonly #walls = new Map<string, Walls | undefined>();
+  /** By interface. */
+  readonly #hostEndpoints = new Map<string, LocalHostEndpoint>();
+  #interfaceNames: ReadonlyMap<number, string> = new Map();
+  /** By endpoint, direction and stage, made when first asked. */
+  readonly #walls = new Map<string, Compared<Wall>>();
 
   /** `sets` are told of the sets that proposals use, `membership` knows who is in these and all others. */
   constructor(options: {
@@ -88,9 +106,14 @@ export class StagedJudge {
     this.#proposals.setProfile(name, { name, labelsToApply, ingress: [], egress: [] });
   }
 
-  /** A workload of this host. */
+  /** A workload or host endpoint of this host. */
   setEndpoint(id: string, subject: PolicySubject | undefined): void {
     this.#proposals.setEndpoint(id, subject);
+  }
+
+  /** All the host has, save workloads'. */
+  setInterfaces(interfaces: readonly HostInterface[]): void {
+    this.#interfaceNames = new Map(interfaces.map(({ index, name }) => [index, name]));
   }
 
   /** Before sets are drained: says which ones it needs. */
@@ -100,8 +123,12 @@ export class StagedJudge {
   }
 
   /** What is handed over: the policies, profiles and endpoints that are in force. */
-  update({ policies, profiles, endpoints }: Changes): void {
-    if (policies.size + profiles.size + endpoints.size > 0) this.#walls.clear();
+  update({ policies, profiles, endpoints, hostEndpoints }: Changes): void {
+    if (policies.size + profiles.size + endpoints.size + hostEndpoints.size > 0) this.#walls.clear();
+    for (const [interfaceName, endpoint] of hostEndpoints) {
+      if (endpoint) this.#hostEndpoints.set(interfaceName, endpoint);
+      else this.#hostEndpoints.delete(interfaceName);
+    }
     for (const [name, profile] of profiles) {
       if (profile) this.#profiles.set(name, profile);
       else this.#profiles.delete(name);
@@ -119,48 +146,94 @@ export class StagedJudge {
   }
 
   /**
-   * About a packet that leaves a workload here (`egress`) or reaches one. Undefined where no staged policy has a part
-   * in what applies to the workload in that direction: none would be added, replaced or taken away.
+   * About a packet that leaves an endpoint here (`egress`) or reaches one: what each that has a say there decides. None
+   * where nothing staged has a part in any of it.
    */
-  judge(direction: Direction, packet: Packet): StagedDecision | undefined {
-    if (this.#standIns.size === 0) return undefined;
-    const id = this.#byAddress.get(direction === "egress" ? packet.source : packet.destination);
-    const walls = id === undefined ? undefined : this.#wallsOf(id, direction);
-    if (!walls) return undefined;
+  judge(direction: Direction, packet: DecidedPacket): StagedDecision[] {
+    if (this.#standIns.size === 0) return [];
+    const asked = [this.#workloadWalls(direction, packet), this.#hostWalls(direction, packet)].flatMap(
+      walls => walls ?? [],
+    );
+    if (!asked.some(({ staged }) => staged)) return [];
     const canonical = { ...packet, protocol: canonicalProtocol(packet.protocol) ?? packet.protocol };
     const seen = { before: canonical, after: canonical };
-    const staged = decisionOf(askWall(walls.staged, seen, this.#membership));
-    return {
-      inForce: decisionOf(askWall(walls.inForce, seen, this.#membership)),
-      staged: { ...staged, reason: this.#named(staged.reason) },
-    };
+    const ask = (wall: Wall) => decisionOf(askWall(wall, seen, this.#membership));
+    return asked.map(walls => {
+      const staged = walls.staged && ask(walls.staged);
+      return {
+        inForce: ask(walls.inForce),
+        staged: staged && { ...staged, reason: this.#named(staged.reason) },
+      };
+    });
   }
 
-  #wallsOf(id: string, direction: Direction): Walls | undefined {
-    const place = `${direction} ${id}`;
-    if (!this.#walls.has(place)) this.#walls.set(place, this.#makeWalls(id, direction));
-    return this.#walls.get(place);
+  #workloadWalls(direction: Direction, packet: Packet): Compared<Wall> | undefined {
+    const id = this.#byAddress.get(direction === "egress" ? packet.source : packet.destination);
+    const endpoint = id === undefined ? undefined : this.#endpoints.get(id);
+    // Whatever policies there are, nothing reaches one that is disabled.
+    if (id === undefined || !endpoint?.enabled) return undefined;
+    return this.#kept(`${direction} normal ${id}`, () => {
+      const profiles = this.#profilesOf(endpoint);
+      return compared(this.#policies(id, direction, "normal"), policies =>
+        workloadWall(id, direction, this.#inForce.inTiers(policies, "normal"), profiles),
+      );
+    });
   }
 
-  #makeWalls(id: string, direction: Direction): Walls | undefined {
-    const { enabled, profiles: names } = this.#endpoints.get(id) as LocalEndpoint;
-    // Whatever policies there are, nothing reaches it.
-    if (!enabled) return undefined;
+  #hostWalls(direction: Direction, { inInterface, outInterface }: DecidedPacket): Compared<Wall> | undefined {
+    const name = this.#interfaceNames.get((direction === "ingress" ? inInterface : outInterface) ?? 0);
+    if (name === undefined) return undefined;
+    const endpoint = this.#hostEndpoints.get(name) ?? this.#hostEndpoints.get(ANY_INTERFACE);
+    if (!endpoint) return undefined;
+    const isForwarded = inInterface !== undefined && outInterface !== undefined;
+    const stage = isForwarded ? "forward" : "normal";
+    const id = subjectId(endpoint.id);
+    return this.#kept(`${direction} ${stage} ${id}`, () => {
+      const { inForce, staged } = this.#policies(id, direction, stage);
+      const isUncertain = EARLIER.some(each => this.#policies(id, direction, each).staged);
+      return compared({ inForce, staged: isUncertain ? undefined : staged }, policies => {
+        const last: Stage = {
+          category: stage,
+          // What goes past policies is not logged.
+          failsafes: [],
+          tiers: this.#inForce.inTiers(policies, stage),
+          tiersPass: false,
+          end: isForwarded ? "allow" : "profiles",
+        };
+        const profiles = this.#profilesOf(endpoint);
+        return { endpoint: endpoint.id, kind: "host-endpoint", direction, stages: [last], profiles };
+      });
+    });
+  }
+
+  /** What governs the endpoint there. */
+  #policies(id: string, direction: Direction, stage: PolicyStage): Compared<Policy[]> {
     const governs = ({ types }: Policy) => types.includes(direction);
-    const inForce = this.#inForce.policiesOf(id, "normal").filter(governs);
-    const proposed = this.#proposals.policiesOf(id, "normal").filter(governs);
+    const inForce = this.#inForce.policiesOf(id, stage).filter(governs);
+    const proposed = this.#proposals.policiesOf(id, stage).filter(governs);
     const kept = inForce.filter(policy => !this.#standIns.has(policyKey(policy.id)));
-    if (proposed.length === 0 && kept.length === inForce.length) return undefined;
-    const profiles = names.flatMap(name => this.#profiles.get(name) ?? []);
-    const wall = (policies: readonly Policy[]) =>
-      workloadWall(id, direction, this.#inForce.inTiers(policies, "normal"), profiles);
-    return { inForce: wall(inForce), staged: wall([...kept, ...proposed]) };
+    const isTouched = proposed.length > 0 || kept.length < inForce.length;
+    return { inForce, staged: isTouched ? [...kept, ...proposed] : undefined };
+  }
+
+  #profilesOf({ profiles }: { readonly profiles: readonly string[] }): Profile[] {
+    return profiles.flatMap(name => this.#profiles.get(name) ?? []);
+  }
+
+  #kept(place: string, make: () => Compared<Wall>): Compared<Wall> {
+    const walls = this.#walls.get(place) ?? make();
+    this.#walls.set(place, walls);
+    return walls;
   }
 
   #named(reason: Reason): Reason {
     if (reason.kind !== "policy") return reason;
     return { ...reason, policy: this.#standIns.get(reason.policy) ?? reason.policy };
   }
+}
+
+function compared<T, U>({ inForce, staged }: Compared<T>, make: (value: T) => U): Compared<U> {
+  return { inForce: make(inForce), staged: staged && make(staged) };
 }
 
 function decisionOf({ verdict, trace }: DirectionVerdict): Decision {

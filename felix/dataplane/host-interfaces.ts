@@ -60,7 +60,11 @@ export class HostInterfaces {
   }
 
   list(): HostInterface[] {
-    return [...this.#known.values()].map(({ name, addresses }) => ({ name, addresses: [...addresses] }));
+    return [...this.#known].map(([index, { name, addresses }]) => ({
+      index,
+      name,
+      addresses: [...addresses],
+    }));
   }
 
   /** The host as it is now, for a while: ways are looked up once each. */

@@ -11,10 +11,9 @@ import type { Logger } from "../../daemon/log.ts";
 import type { LogBatch, LoggedFlow, NflogOptions } from "../../linux/nflog/nflog.ts";
 import type { Ip } from "../../net/ip.ts";
 import { canonicalProtocol, type Direction } from "../../policy/model.ts";
-import type { Packet } from "../../policy/packet.ts";
 import type { Reason } from "../../policy/verdict.ts";
 import type { Changes } from "../calc/changes.ts";
-import type { StagedDecision } from "../calc/staged-judge.ts";
+import type { DecidedPacket, StagedDecision } from "../calc/staged-judge.ts";
 import { FLOW_GROUP, type FlowDecision, type FlowReason } from "../dataplane/flow-prefix.ts";
 import type { Flow, FlowEnd, StagedVerdict } from "./flow.ts";
 import { FlowTable } from "./flow-table.ts";
@@ -29,7 +28,7 @@ export interface FlowLogOptions {
   /** What is known of an address. */
   readonly end: (address: Ip) => FlowEnd;
   /** CalcGraph.judgeStaged */
-  readonly judgeStaged: (direction: Direction, packet: Packet) => StagedDecision | undefined;
+  readonly judgeStaged: (direction: Direction, packet: DecidedPacket) => readonly StagedDecision[];
   readonly metrics: {
     flow(flow: Flow): void;
     flowPacketsLost(packets: number): void;
@@ -133,17 +132,20 @@ export class FlowLog {
       last,
     };
   }
+
   /**
-   * Only where the judge finds in force what the rule has said. Else it speaks of something else: of a workload whose
-   * packet a host endpoint logged, or of policies that have changed since.
+   * Only of endpoints where the judge finds in force what the rule has said: the others have not logged it, or their
+   * policies have changed since. Two may have logged the same; then they have to be of one mind.
    */
   #staged(logged: LoggedFlow, { action, direction, reason }: FlowDecision): StagedVerdict | undefined {
-    const decision = this.#options.judgeStaged(direction, logged);
-    if (decision === undefined) return undefined;
-    const { inForce, staged } = decision;
-    if (inForce.verdict !== action || !isDeepStrictEqual(flowReason(inForce.reason), reason))
-      return undefined;
-    const decidedBy = flowReason(staged.reason);
+    const [staged, ...others] = this.#options
+      .judgeStaged(direction, logged)
+      .filter(
+        ({ inForce }) => inForce.verdict === action && isDeepStrictEqual(flowReason(inForce.reason), reason),
+      )
+      .map(decision => decision.staged);
+    if (!staged || others.some(other => !isDeepStrictEqual(other, staged))) return undefined;
+    const decidedBy = staged.reason.kind === "forward-default" ? staged.reason : flowReason(staged.reason);
     return decidedBy && { verdict: staged.verdict, decidedBy };
   }
 }

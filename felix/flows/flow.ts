@@ -13,10 +13,13 @@ export interface FlowEnd {
   readonly name?: string;
 }
 
+/** Also: what is forwarded is allowed where no policy of a host endpoint is about it, which no rule would log. */
+export type StagedReason = FlowReason | { readonly kind: "forward-default" };
+
 export interface StagedVerdict {
   readonly verdict: "allow" | "deny";
   /** A staged policy by its own key: `snp/shop/web`. */
-  readonly decidedBy: FlowReason;
+  readonly decidedBy: StagedReason;
 }
 
 /**
@@ -62,13 +65,13 @@ export function isWanted(flow: Flow, { namespace, policy, verdict }: FlowFilter)
   });
 }
 
-function reasonName(reason: FlowReason): string | undefined {
+function reasonName(reason: StagedReason): string | undefined {
   if (reason.kind === "tier-default") return reason.tier;
-  return reason.kind === "no-profile" ? undefined : reason.name;
+  return "name" in reason ? reason.name : undefined;
 }
 
 /** As people and metrics name it, without the rule's number. */
-export function reasonText(reason: FlowReason): string {
+export function reasonText(reason: StagedReason): string {
   switch (reason.kind) {
     case "policy":
       return reason.name;
@@ -78,5 +81,7 @@ export function reasonText(reason: FlowReason): string {
       return `tier ${reason.tier}`;
     case "no-profile":
       return "no profile";
+    case "forward-default":
+      return "forwarding";
   }
 }

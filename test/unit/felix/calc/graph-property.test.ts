@@ -106,10 +106,10 @@ describe("felix/calc/graph, at random", () => {
           way => new PolicyEvaluator(state, { staged: way, askAll: true }).verdict(packet).directions,
         );
         for (const [i, { direction, verdict, trace }] of now!.entries()) {
-          const decision = graph.judgeStaged(direction, packet);
+          const [decision] = graph.judgeStaged(direction, packet);
           const would = then![i]!;
           if (decision) told++;
-          assert.equal(decision?.staged.verdict ?? verdict, would.verdict);
+          assert.equal(decision?.staged?.verdict ?? verdict, would.verdict);
           if (decision) assert.deepEqual(decision.inForce, { verdict, reason: trace.at(-1)!.reason });
           else assert.deepEqual(trace, would.trace);
         }
@@ -255,6 +255,7 @@ const put: fc.Arbitrary<Update> = fc.oneof(
 const interfaces = fc.record({
   interfaces: fc.uniqueArray(
     fc.record({
+      index: few(2, 3, 4),
       name: few("eth0", "eth1", "eth2"),
       addresses: fc.uniqueArray(few(ip("10.0.0.1"), ip("10.0.0.2"), ip("10.0.0.3")), { maxLength: 2 }),
     }),

@@ -3,8 +3,8 @@ import type { LocalHostEndpoint } from "../../../../felix/calc/changes.ts";
 import { ip } from "../../../../net/ip.ts";
 import { Calculation, globalPolicy, gone, HERE, hostEndpoint, profile, tier, workload } from "./resources.ts";
 
-const eth0 = { name: "eth0", addresses: [ip("192.0.2.1"), ip("2001:db8::1")] };
-const eth1 = { name: "eth1", addresses: [ip("198.51.100.1")] };
+const eth0 = { index: 2, name: "eth0", addresses: [ip("192.0.2.1"), ip("2001:db8::1")] };
+const eth1 = { index: 3, name: "eth1", addresses: [ip("198.51.100.1")] };
 const allow = { ingress: [{ action: "Allow" }], egress: [{ action: "Allow" }] };
 
 function governed(calculation: Calculation): Record<string, string> {
@@ -47,7 +47,7 @@ describe("felix/calc/host-endpoints", () => {
       assert.deepEqual(governed(calculation), {});
       calculation.interfaces(eth0, eth1);
       assert.deepEqual(governed(calculation), { eth0: "a", eth1: "b" });
-      calculation.interfaces(eth0, { name: "eth2", addresses: eth1.addresses });
+      calculation.interfaces(eth0, { ...eth1, name: "eth2" });
       assert.deepEqual(governed(calculation), { eth0: "a", eth2: "b" });
       calculation.interfaces({ ...eth0, addresses: [] });
       assert.deepEqual(governed(calculation), {});

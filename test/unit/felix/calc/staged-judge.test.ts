@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { Update } from "../../../../datastore/reflector.ts";
+import type { DecidedPacket, Decision } from "../../../../felix/calc/staged-judge.ts";
 import { ip } from "../../../../net/ip.ts";
 import type { Direction } from "../../../../policy/model.ts";
 import {
@@ -7,6 +8,8 @@ import {
   globalNetworkSet,
   globalPolicy,
   gone,
+  HERE,
+  hostEndpoint,
   networkPolicy,
   profile,
   put,
@@ -44,12 +47,15 @@ function told(
   direction: Direction = "ingress",
   source = "10.0.0.1",
   destination = "10.0.0.2",
+  interfaces: Pick<DecidedPacket, "inInterface" | "outInterface"> = {},
 ): string | undefined {
-  const packet = { source: ip(source), destination: ip(destination), protocol: 6, destinationPort: 80 };
-  const decision = graph.judgeStaged(direction, packet);
-  const text = ({ verdict, reason }: NonNullable<typeof decision>["staged"]) =>
-    `${verdict} ${Object.values(reason).slice(1).join(" ")}`;
-  return decision && `${text(decision.inForce)} -> ${text(decision.staged)}`;
+  const ends = { source: ip(source), destination: ip(destination), ...interfaces };
+  const decisions = graph.judgeStaged(direction, { ...ends, protocol: 6, destinationPort: 80 });
+  const text = (decision: Decision | undefined) =>
+    decision && `${decision.verdict} ${Object.values(decision.reason).slice(1).join(" ")}`.trimEnd();
+  return (
+    decisions.map(({ inForce, staged }) => `${text(inForce)} -> ${text(staged)}`).join(", ") || undefined
+  );
 }
 
 describe("felix/calc/staged-judge", () => {
@@ -123,6 +129,92 @@ describe("felix/calc/staged-judge", () => {
     assert.ok(told(follows, "ingress", "10.0.0.1", "10.0.0.3"));
     follows.apply(gone(b));
     assert.equal(told(follows, "ingress", "10.0.0.1", "10.0.0.3"), undefined);
+  });
+
+  describe("of host endpoints", () => {
+    const uplink = hostEndpoint(
+      "up",
+      { node: HERE, interfaceName: "eth0", profiles: ["open"] },
+      { role: "up" },
+    );
+    const eth0 = { index: 7, name: "eth0", addresses: [ip("192.0.2.1")] };
+    const both = (rules: object) => ({ selector: "role == 'up'", ingress: [rules], egress: [rules] });
+
+    function host(...updates: readonly Update[]): Calculation {
+      const made = calculation(uplink, ...updates);
+      made.interfaces(eth0, { index: 8, name: "eth1", addresses: [] });
+      return made;
+    }
+
+    const received = (what: Calculation, inInterface = 7) =>
+      told(what, "ingress", "198.51.100.7", "192.0.2.1", { inInterface });
+    const sent = (what: Calculation) =>
+      told(what, "egress", "192.0.2.1", "198.51.100.7", { outInterface: 7 });
+    const forwarded = (what: Calculation, destination = "203.0.113.9") =>
+      told(what, "ingress", "198.51.100.7", destination, { inInterface: 7, outInterface: 9 });
+
+    it("says what the host itself would receive and send, by the interface", () => {
+      const proposed = host(stagedGlobalPolicy("host", both({ action: "Deny" })));
+      for (const way of [received, sent])
+        assert.equal(way(proposed), "allow open 0 -> deny default sgnp/host 0");
+      assert.equal(received(proposed, 8), undefined);
+      assert.equal(received(proposed, 10), undefined);
+      proposed.apply(stagedGlobalPolicy("host", { ...both({ action: "Deny" }), types: ["Ingress"] }));
+      assert.equal(sent(proposed), undefined);
+    });
+
+    it("says what would be forwarded, which is allowed where nothing is about it", () => {
+      const rules = { ...both({ action: "Deny" }), applyOnForward: true };
+      assert.equal(forwarded(host(stagedGlobalPolicy("host", both({ action: "Deny" })))), undefined);
+      assert.equal(
+        forwarded(host(globalPolicy("host", rules), stagedGlobalPolicy("host", { stagedAction: "Delete" }))),
+        "deny default gnp/host 0 -> allow",
+      );
+      assert.equal(
+        forwarded(
+          host(
+            globalPolicy("all", { ...rules, order: 9 }),
+            stagedGlobalPolicy("host", { ...rules, order: 1 }),
+          ),
+        ),
+        "deny default gnp/all 0 -> deny default sgnp/host 0",
+      );
+    });
+
+    it("says what each decides where a workload is behind it", () => {
+      const proposed = host(
+        globalPolicy("host", { ...both({ action: "Allow" }), applyOnForward: true }),
+        stagedPolicy("default", "web", deny),
+      );
+      assert.equal(
+        forwarded(proposed, "10.0.0.2"),
+        "allow open 0 -> deny default snp/default/web 0, allow default gnp/host 0 -> undefined",
+      );
+    });
+
+    it("follows who governs the interface", () => {
+      const proposed = host(stagedGlobalPolicy("host", both({ action: "Deny" })));
+      proposed.apply(hostEndpoint("any", { node: HERE, interfaceName: "*" }, { role: "up" }));
+      assert.equal(received(proposed, 8), "deny -> deny default sgnp/host 0");
+      proposed.apply(gone(uplink));
+      assert.equal(received(proposed), "deny -> deny default sgnp/host 0");
+      proposed.interfaces({ ...eth0, index: 9 });
+      assert.equal(received(proposed), undefined);
+      assert.ok(received(proposed, 9));
+    });
+
+    it("says nothing where a proposal would decide before connection tracking or translation", () => {
+      for (const where of ["preDNAT", "doNotTrack"]) {
+        const { selector } = both({});
+        const early = { selector, ingress: [{ action: "Deny" }], applyOnForward: true, [where]: true };
+        const proposed = host(
+          stagedGlobalPolicy("host", both({ action: "Deny" })),
+          stagedGlobalPolicy("early", early),
+        );
+        assert.equal(received(proposed), undefined, where);
+        assert.ok(sent(proposed));
+      }
+    });
   });
 
   it("knows who is in sets that only proposals use, and hands over none of them", () => {

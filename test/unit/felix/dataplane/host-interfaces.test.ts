@@ -32,7 +32,10 @@ function host() {
 
 describe("felix/dataplane/host-interfaces", () => {
   it("are all but workloads', with their addresses", () => {
-    assert.deepEqual(host().plain(), { lo: [], eth0: ["192.0.2.1"] });
+    assert.deepEqual(host().interfaces.list(), [
+      { index: 1, name: "lo", addresses: [] },
+      { index: 2, name: "eth0", addresses: ["192.0.2.1"] },
+    ]);
   });
 
   it("follow the kernel's events, and say whether anything changed", () => {

@@ -20,7 +20,7 @@ class Running {
   readonly opened: NflogOptions[] = [];
   closed = 0;
   refuse = false;
-  judgeStaged: (direction: Direction, destination: Ip) => StagedDecision | undefined = () => undefined;
+  judgeStaged: (direction: Direction, destination: Ip) => readonly StagedDecision[] = () => [];
   readonly #stop = new AbortController();
   readonly log = new FlowLog({
     windowMs: 60_000,
@@ -109,8 +109,8 @@ describe("felix/flows/flow-log", () => {
     const denies = { verdict: "deny", reason: { ...reason, policy: "snp/default/web" } } as const;
     running.judgeStaged = (direction, destination) =>
       direction === "ingress" && destination === "10.0.0.2"
-        ? { inForce: { verdict: "allow", reason }, staged: denies }
-        : undefined;
+        ? [{ inForce: { verdict: "allow", reason }, staged: denies }]
+        : [];
     const shown = (prefix: string, changes: Partial<LoggedFlow> = {}) => {
       running.nflog.onBatch({ flows: [logged(prefix, changes)], lost: 0 });
       return running.counted.at(-1)?.staged;
@@ -125,6 +125,25 @@ describe("felix/flows/flow-log", () => {
     assert.equal(shown("API1|np/default/web"), undefined);
     assert.equal(shown("API0|gnp/host"), undefined);
     assert.equal(shown("DPI|default"), undefined);
+  });
+
+  it("says nothing of it where two that decided alike would not do so any more", () => {
+    const inForce = {
+      verdict: "allow",
+      reason: { kind: "policy", tier: "default", policy: "gnp/all", rule: 0 },
+    } as const;
+    const staged = { verdict: "allow", reason: { kind: "forward-default" } } as const;
+    const shown = (...others: StagedDecision[]) => {
+      running.judgeStaged = () => [{ inForce, staged }, ...others];
+      running.nflog.onBatch({ flows: [logged("API0|gnp/all")], lost: 0 });
+      return running.counted.at(-1)?.staged;
+    };
+    const alike = { verdict: "allow", decidedBy: { kind: "forward-default" } };
+    assert.deepEqual(shown({ inForce, staged }), alike);
+    assert.equal(shown({ inForce, staged: undefined }), undefined);
+    assert.equal(shown({ inForce, staged: { ...staged, verdict: "deny" } }), undefined);
+    // What has decided something else has not logged this.
+    assert.deepEqual(shown({ inForce: { ...inForce, verdict: "deny" }, staged: undefined }), alike);
   });
 
   it("tells followers what was seen since, until they go", () => {

@@ -79,5 +79,7 @@ describe("felix/flows/flow", () => {
       isWanted(flow({ decidedBy: { kind: "tier-default", tier: "security" } }), { policy: "security" }),
     );
     assert.ok(!isWanted(flow({ decidedBy: { kind: "no-profile" } }), { policy: "web" }));
+    const staged = { verdict: "allow", decidedBy: { kind: "forward-default" } } as const;
+    assert.ok(!isWanted(flow({ staged }), { policy: "other" }));
   });
 });
