@@ -4,8 +4,9 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import type { Flow } from "../../felix/flows/flow.ts";
+import { type Flow, reasonText, type StagedVerdict } from "../../felix/flows/flow.ts";
 import { LAB_DATAPLANES } from "../../lab/state.ts";
+import { ipVersion } from "../../net/ip.ts";
 import { eventually, ROOT, TestLab } from "./test-lab.ts";
 
 const LOGGING = `
@@ -34,11 +35,31 @@ spec:
   - { action: Allow, protocol: ICMP }
   - { action: Allow, protocol: TCP, source: { selector: role == 'front' }, destination: { ports: [80] } }`;
 
+/** Proposed in the place of the one above. */
+const STAGED_POLICY = `
+apiVersion: projectcalico.org/v3
+kind: StagedGlobalNetworkPolicy
+metadata: { name: web }
+spec:
+  selector: app == 'web'
+  types: [Ingress]
+  ingress: [{ action: Allow, protocol: ICMP }]`;
+
+const HOST_ENDPOINT = `
+- apiVersion: projectcalico.org/v3
+  kind: HostEndpoint
+  metadata: { name: uplink, labels: { role: uplink } }
+  spec: { node: host1, interfaceName: eth0, profiles: [kns.default] }
+- apiVersion: projectcalico.org/v3
+  kind: StagedGlobalNetworkPolicy
+  metadata: { name: no-way-out }
+  spec: { selector: role == 'uplink', types: [Egress], egress: [{ action: Deny }] }`;
+
 for (const dataplane of LAB_DATAPLANES) {
   describe(`flow log with ${dataplane}`, () => {
     let lab: TestLab;
     before(async () => {
-      lab = await TestLab.up({ hosts: 1, dataplane });
+      lab = await TestLab.up({ hosts: 1, dataplane, ipv6: true });
       for (const yaml of [LOGGING, PROFILE, POLICY]) await lab.apply(yaml);
       await lab.run("web", {
         host: "host1",
@@ -68,15 +89,13 @@ for (const dataplane of LAB_DATAPLANES) {
         .map(line => JSON.parse(line));
     }
 
+    const decision = ({ verdict, decidedBy }: Pick<Flow, "verdict" | "decidedBy"> | StagedVerdict): string =>
+      `${verdict} by ${reasonText(decidedBy)}${"rule" in decidedBy ? ` rule ${decidedBy.rule}` : ""}`;
+
     /** Who, to whom, where to, how it was decided and by what; without what differs from run to run. */
     const summary = (flow: Flow): string => {
-      const rule = "rule" in flow.decidedBy ? ` rule ${flow.decidedBy.rule}` : "";
-      const by = { policy: "", profile: "profile ", "tier-default": "tier ", "no-profile": "no profile" };
-      const name = "name" in flow.decidedBy ? flow.decidedBy.name : "";
-      const tier = "tier" in flow.decidedBy ? flow.decidedBy.tier : "";
       const port = flow.icmp ? `${flow.icmp.type}/${flow.icmp.code}` : flow.port;
-      const decided = `${by[flow.decidedBy.kind]}${name}${tier}${rule}`;
-      return `${flow.source.name} -> ${flow.destination.name} ${flow.protocol} ${port}: ${flow.direction} ${flow.verdict} by ${decided}`;
+      return `${flow.source.name} -> ${flow.destination.name} ${flow.protocol} ${port}: ${flow.direction} ${decision(flow)}`;
     };
 
     it("tells allowed and denied flows, and which rule decided them", async () => {
@@ -104,6 +123,53 @@ for (const dataplane of LAB_DATAPLANES) {
       const out = (await flows()).filter(flow => flow.direction === "egress" && flow.source.name === "front");
       assert.ok(out.length > 0 && out.every(({ decidedBy }) => decidedBy.kind === "profile"));
     });
+
+    it("tells those of IPv6", async () => {
+      const web = lab.state.workload("web").addresses.find(address => ipVersion(address) === 6);
+      await lab.expects({ [`front -> ${web} tcp:80`]: "allow", [`batch -> ${web} icmp`]: "deny" });
+      const wanted = [
+        "front -> web TCP 80: ingress allow by gnp/web rule 1",
+        "batch -> web ICMPv6 128/0: ingress deny by tier default",
+      ];
+      await eventually(async () => {
+        const all = await flows();
+        const seen = all.filter(({ destination }) => destination.address === web).map(summary);
+        return wanted.filter(line => !seen.includes(line));
+      }, []);
+    });
+
+    if (dataplane === "iptables")
+      it("tells what staged policies would decide, of workloads and of host endpoints", async () => {
+        for (const yaml of [STAGED_POLICY, HOST_ENDPOINT]) await lab.apply(yaml);
+        const wanted = [
+          "front -> web TCP 80: ingress allow by gnp/web rule 1; deny by tier default",
+          "batch -> web ICMP 8/0: ingress allow by gnp/web rule 0; allow by sgnp/web rule 0",
+          "host1 -> undefined TCP 9: egress allow by profile kns.default rule 0; deny by sgnp/no-way-out rule 0",
+        ];
+        const told = (flow: Flow) => `${summary(flow)}; ${flow.staged && decision(flow.staged)}`;
+        await eventually(async () => {
+          await lab.expects({
+            "front -> web tcp:80": "allow",
+            "batch -> web icmp": "allow",
+            // It gets there, and nobody listens.
+            "host1 -> 192.168.56.1 tcp:9": "deny",
+          });
+          const seen = (await flows()).map(told);
+          return wanted.filter(line => !seen.includes(line));
+        }, []);
+        const sent = (await flows()).filter(
+          ({ direction, source }) => direction === "egress" && source.namespace,
+        );
+        assert.ok(sent.length > 0 && sent.every(({ staged }) => !staged), "no staged policy is about it");
+        const byPolicy = (await flows("--policy", "sgnp/no-way-out")).filter(({ port }) => port === 9);
+        assert.deepEqual(byPolicy.map(told), [wanted[2]]);
+        const { stdout } = await lab.calctl(["flows", "-o", "wide", "--socket", socket()]);
+        assert.match(stdout, / allow +deny +default\/front +default\/web +TCP +80 .* tier default /);
+        assert.match(stdout, / allow +default\/batch +default\/web +ICMP +8\/0 .* sgnp\/web rule 0 /);
+        await lab.delete("StagedGlobalNetworkPolicy", "web");
+        await lab.delete("StagedGlobalNetworkPolicy", "no-way-out");
+        await lab.delete("HostEndpoint", "uplink");
+      });
 
     it("is followed as it happens", async () => {
       const child = spawn(
