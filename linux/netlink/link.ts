@@ -137,48 +137,49 @@ export function writeGetLink(writer: MessageWriter, link: LinkRef): void {
 
 /** Both ends at once, the second straight into the namespace that `peerNamespaceFd` is open on. */
 export function writeCreateVeth(writer: MessageWriter, veth: VethOptions, peerNamespaceFd?: number): void {
-  writer.begin(RTM_NEWLINK, Flag.REQUEST | Flag.CREATE | Flag.EXCL);
-  writeHeader(writer, 0, 0, 0);
-  writeCommon(writer, veth);
-  const info = writer.nest(Attribute.LINKINFO);
-  writer.attributeString(InfoAttribute.KIND, "veth");
-  const data = writer.nest(InfoAttribute.DATA);
-  const peer = writer.nest(VETH_INFO_PEER);
-  writeHeader(writer, 0, 0, 0);
-  writeCommon(writer, { ...veth, name: veth.peerName, mac: veth.peerMac });
-  if (peerNamespaceFd !== undefined) writer.attributeU32(Attribute.NET_NS_FD, peerNamespaceFd);
-  writer.endNest(peer);
-  writer.endNest(data);
-  writer.endNest(info);
-  writer.end();
+  writeCreate(writer, "veth", veth, () => {
+    const peer = writer.nest(VETH_INFO_PEER);
+    writeHeader(writer, 0, 0, 0);
+    writeCommon(writer, { ...veth, name: veth.peerName, mac: veth.peerMac });
+    if (peerNamespaceFd !== undefined) writer.attributeU32(Attribute.NET_NS_FD, peerNamespaceFd);
+    writer.endNest(peer);
+  });
 }
 
 export function writeCreatePlainLink(writer: MessageWriter, link: PlainLinkOptions): void {
+  writeCreate(writer, link.kind, link);
+}
+
+export function writeCreateVxlan(writer: MessageWriter, vxlan: VxlanOptions): void {
+  writeCreate(writer, "vxlan", vxlan, () => {
+    writer.attributeU32(VxlanAttribute.ID, vxlan.id);
+    if (vxlan.parent !== undefined) writer.attributeU32(VxlanAttribute.LINK, vxlan.parent);
+    if (vxlan.local !== undefined) {
+      const type = ipVersion(vxlan.local) === 4 ? VxlanAttribute.LOCAL : VxlanAttribute.LOCAL6;
+      writer.attribute(type, ipToBytes(vxlan.local));
+    }
+    writer.attributeU8(VxlanAttribute.LEARNING, vxlan.learning ? 1 : 0);
+    writer.attributeU16BigEndian(VxlanAttribute.PORT, vxlan.port);
+  });
+}
+
+/** `writeData`: what only links of this kind have. */
+function writeCreate(
+  writer: MessageWriter,
+  kind: string,
+  link: Parameters<typeof writeCommon>[1],
+  writeData?: () => void,
+): void {
   writer.begin(RTM_NEWLINK, Flag.REQUEST | Flag.CREATE | Flag.EXCL);
   writeHeader(writer, 0, 0, 0);
   writeCommon(writer, link);
   const info = writer.nest(Attribute.LINKINFO);
-  writer.attributeString(InfoAttribute.KIND, link.kind);
-  writer.endNest(info);
-  writer.end();
-}
-
-export function writeCreateVxlan(writer: MessageWriter, vxlan: VxlanOptions): void {
-  writer.begin(RTM_NEWLINK, Flag.REQUEST | Flag.CREATE | Flag.EXCL);
-  writeHeader(writer, 0, 0, 0);
-  writeCommon(writer, vxlan);
-  const info = writer.nest(Attribute.LINKINFO);
-  writer.attributeString(InfoAttribute.KIND, "vxlan");
-  const data = writer.nest(InfoAttribute.DATA);
-  writer.attributeU32(VxlanAttribute.ID, vxlan.id);
-  if (vxlan.parent !== undefined) writer.attributeU32(VxlanAttribute.LINK, vxlan.parent);
-  if (vxlan.local !== undefined) {
-    const type = ipVersion(vxlan.local) === 4 ? VxlanAttribute.LOCAL : VxlanAttribute.LOCAL6;
-    writer.attribute(type, ipToBytes(vxlan.local));
+  writer.attributeString(InfoAttribute.KIND, kind);
+  if (writeData) {
+    const data = writer.nest(InfoAttribute.DATA);
+    writeData();
+    writer.endNest(data);
   }
-  writer.attributeU8(VxlanAttribute.LEARNING, vxlan.learning ? 1 : 0);
-  writer.attributeU16BigEndian(VxlanAttribute.PORT, vxlan.port);
-  writer.endNest(data);
   writer.endNest(info);
   writer.end();
 }
