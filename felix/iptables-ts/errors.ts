@@ -28,9 +28,15 @@ export type IptablesErrorCode =
   /** The program is missing, could not be started, or did not end in time. */
   | "unavailable";
 
-export class IptablesError extends Error {
-  override readonly name = "IptablesError";
-  readonly code: IptablesErrorCode;
+export type IpSetErrorCode =
+  | "rejected"
+  /** A rule uses the set that is to be destroyed; `text` is the command that names it. */
+  | "in-use"
+  | "unavailable";
+
+/** From a program that takes commands line by line. */
+class RestoreError<Code extends string> extends Error {
+  readonly code: Code;
   readonly stderr: string;
   /** Number of the refused line in the restore input, 1-based. */
   readonly line: number | undefined;
@@ -38,7 +44,7 @@ export class IptablesError extends Error {
   readonly text: string | undefined;
 
   constructor(
-    code: IptablesErrorCode,
+    code: Code,
     message: string,
     data: { stderr?: string; line?: number | undefined; text?: string | undefined } = {},
   ) {
@@ -50,28 +56,10 @@ export class IptablesError extends Error {
   }
 }
 
-export type IpSetErrorCode =
-  | "rejected"
-  /** A rule uses the set that is to be destroyed; `text` is the command that names it. */
-  | "in-use"
-  | "unavailable";
+export class IptablesError extends RestoreError<IptablesErrorCode> {
+  override readonly name = "IptablesError";
+}
 
-export class IpSetError extends Error {
+export class IpSetError extends RestoreError<IpSetErrorCode> {
   override readonly name = "IpSetError";
-  readonly code: IpSetErrorCode;
-  readonly stderr: string;
-  readonly line: number | undefined;
-  readonly text: string | undefined;
-
-  constructor(
-    code: IpSetErrorCode,
-    message: string,
-    data: { stderr?: string; line?: number | undefined; text?: string | undefined } = {},
-  ) {
-    super(message);
-    this.code = code;
-    this.stderr = data.stderr ?? "";
-    this.line = data.line;
-    this.text = data.text;
-  }
 }
