@@ -1,15 +1,8 @@
 /** node-bgp: BGP-4 for Node.js. See README.md. */
 
 export { canonicalAddress, formatPrefix, type Prefix, parsePrefix } from "./address.ts";
-export {
-  Bfd,
-  type BfdEvent,
-  type BfdOptions,
-  type BfdService,
-  type BfdSession,
-  type BfdSessionStatus,
-  type BfdStatus,
-} from "./bfd/bfd.ts";
+export { Bfd, type BfdOptions } from "./bfd/bfd.ts";
+export type { BfdEvent, BfdService, BfdSession, BfdSessionStatus, BfdStatus } from "./bfd/bfd-service.ts";
 export type { BfdSessionOptions, BfdTimerOptions } from "./bfd/session-options.ts";
 export type { CollectorState, CollectorStatus } from "./bmp/collector.ts";
 export { BmpExporter, type Monitored } from "./bmp/exporter.ts";

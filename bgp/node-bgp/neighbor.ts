@@ -1,6 +1,6 @@
 /** A neighbor as its owner sees it: what may be configured, what is reported, what a policy is told. */
 
-import type { BfdSessionStatus } from "./bfd/bfd.ts";
+import type { BfdSessionStatus } from "./bfd/bfd-service.ts";
 import type { Capability } from "./message/capabilities.ts";
 import type { Family, PathAttributes, Route, RouteSource, SourceType } from "./route.ts";
 import type { StaleTimes } from "./speaker-options.ts";

@@ -1,6 +1,6 @@
 /** What a speaker is made of. */
 
-import type { BfdService } from "./bfd/bfd.ts";
+import type { BfdService } from "./bfd/bfd-service.ts";
 import type { Clock } from "./clock.ts";
 import type { Family } from "./route.ts";
 import type { Transport } from "./transport/transport.ts";

@@ -3,7 +3,8 @@
  * session/ (who is up) and rib/ (what is best, who is told).
  */
 
-import { Bfd, type BfdStatus } from "./bfd/bfd.ts";
+import { Bfd } from "./bfd/bfd.ts";
+import type { BfdStatus } from "./bfd/bfd-service.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { BgpError } from "./errors.ts";
 import { localAttributes, localPrefix } from "./local-route.ts";

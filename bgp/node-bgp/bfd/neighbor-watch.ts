@@ -5,7 +5,7 @@
  *    the neighbor may have none. Only `strict` makes BGP wait for BFD.
  */
 
-import type { BfdEvent, BfdService, BfdSession, BfdSessionStatus } from "./bfd.ts";
+import type { BfdEvent, BfdService, BfdSession, BfdSessionStatus } from "./bfd-service.ts";
 import type { BfdSessionOptions, BfdTimerOptions } from "./session-options.ts";
 
 /** The settings of a neighbor as BFD sees them. */

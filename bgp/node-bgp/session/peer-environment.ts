@@ -1,6 +1,6 @@
 /** What all peers of a speaker share. */
 
-import type { BfdService } from "../bfd/bfd.ts";
+import type { BfdService } from "../bfd/bfd-service.ts";
 import type { Clock } from "../clock.ts";
 import type { NeighborEvent } from "../neighbor.ts";
 import type { RoutingTable } from "../rib/routing-table.ts";

@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { Bfd, type BfdEvent } from "../../bfd/bfd.ts";
+import { Bfd } from "../../bfd/bfd.ts";
+import type { BfdEvent } from "../../bfd/bfd-service.ts";
 import { BgpError } from "../../errors.ts";
 
 const workerFile = join(import.meta.dirname, "../kit/idle-bfd-worker.ts");

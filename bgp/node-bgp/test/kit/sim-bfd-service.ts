@@ -1,6 +1,6 @@
 /** BFD as a speaker sees it, played by the test. */
 
-import type { BfdEvent, BfdService, BfdSession, BfdSessionStatus, BfdStatus } from "../../bfd/bfd.ts";
+import type { BfdEvent, BfdService, BfdSession, BfdSessionStatus, BfdStatus } from "../../bfd/bfd-service.ts";
 import type { BfdSessionOptions, BfdTimerOptions } from "../../bfd/session-options.ts";
 
 export class SimBfdService implements BfdService {
