@@ -13,7 +13,7 @@ import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import { BgpError } from "../errors.ts";
 import type { BfdEvent, BfdService, BfdSession, BfdSessionStatus, BfdStatus } from "./bfd-service.ts";
 import { diagnosticName, SessionState, stateName } from "./constants.ts";
-import type { SessionConfig } from "./session-fsm.ts";
+import type { SessionConfig } from "./session.ts";
 import { type BfdSessionOptions, pathName, sessionConfig, sessionPath } from "./session-options.ts";
 import {
   type Command,

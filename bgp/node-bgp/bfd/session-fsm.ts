@@ -6,8 +6,6 @@
  *
  * A session carries its two deadlines, `transmitAt` and `detectAt`; its owner calls with `wake` when the earlier one has come. Invariants:
  *  - while not Up we announce a transmit interval of one second at least (6.8.3);
- *  - a timer that would make the neighbor's expectation wrong (we send less often, we expect more) takes effect only when a Poll Sequence
- *    has shown that the neighbor knows (6.8.3);
  *  - a packet never has both Poll and Final (6.5); periodic packets alone carry Poll;
  *  - nothing periodic is sent to a neighbor that wants nothing (Required Min RX 0), or is in demand mode and Up (6.8.7).
  *
@@ -16,56 +14,16 @@
 
 import { Diagnostic, SessionState } from "./constants.ts";
 import type { ControlPacket } from "./control-packet.ts";
-
-export interface SessionConfig {
-  readonly minTx: number;
-  readonly minRx: number;
-  readonly multiplier: number;
-  readonly adminDown: boolean;
-  /** While Up, a Poll Sequence so often, for the round trip it takes; 0: none. */
-  readonly pollInterval: number;
-}
-
-/** What the neighbor last said (bfd.Remote...). */
-export interface Remote {
-  readonly discriminator: number;
-  readonly state: SessionState;
-  readonly diagnostic: number;
-  readonly desiredMinTx: number;
-  readonly minRx: number;
-  readonly multiplier: number;
-  readonly demand: boolean;
-  readonly controlPlaneIndependent: boolean;
-}
-
-export interface Session {
-  readonly config: SessionConfig;
-  readonly state: SessionState;
-  readonly diagnostic: number;
-  readonly localDiscriminator: number;
-  readonly remote: Remote;
-  /** As announced. */
-  readonly desiredMinTx: number;
-  readonly requiredMinRx: number;
-  /** As in effect: differs from the announced one until a Poll Sequence has ended. */
-  readonly usedMinTx: number;
-  readonly usedMinRx: number;
-  /** `again`: the timers have changed during a Poll Sequence, so another one follows. */
-  readonly poll: "idle" | "active" | "again";
-  /** Packets sent with Poll in this Poll Sequence, and when the last one was. */
-  readonly pollsSent: number;
-  readonly polledAt: number;
-  /** When the next Poll Sequence for the round trip is due. */
-  readonly measureAt: number;
-  /** Between our packets before jitter; Infinity: none are sent. */
-  readonly interval: number;
-  readonly sentAt: number;
-  readonly transmitAt: number;
-  readonly detectAt: number;
-  /** What the last Poll Sequence of one packet took, and the mean over about eight; 0: none yet. */
-  readonly roundTrip: number;
-  readonly smoothedRoundTrip: number;
-}
+import type { Remote, Session, SessionConfig, SessionInput } from "./session.ts";
+import {
+  announce,
+  detectionTime,
+  endPoll,
+  jittered,
+  measureTime,
+  reschedule,
+  transmitInterval,
+} from "./session-timers.ts";
 
 export type SessionEvent =
   /** `transmitAt` or `detectAt` has come. */
@@ -92,14 +50,8 @@ export interface SessionStep {
   readonly actions: readonly SessionAction[];
 }
 
-export interface SessionInput {
-  readonly now: number;
-  /** In [0, 1). */
-  readonly random: number;
-}
-
 /** 6.8.3: the least we may announce, and keep to, while not Up. */
-export const SLOW_INTERVAL = 1_000_000;
+const SLOW_INTERVAL = 1_000_000;
 
 /** 6.8.1: before anything has been heard. */
 const NOTHING_HEARD: Remote = {
@@ -172,16 +124,6 @@ export function sessionStep(session: Session, event: SessionEvent, input: Sessio
     case "configure":
       return onConfigure(session, event.config, input);
   }
-}
-
-/** 6.8.4: how long silence may last. 0 before anything has been heard. */
-export function detectionTime({ remote, usedMinRx }: Session): number {
-  return remote.multiplier * Math.max(usedMinRx, remote.desiredMinTx);
-}
-
-/** 6.8.4 as the neighbor computes it from what we send: after so long it has given us up. */
-export function neighborDetectionTime({ config, remote, desiredMinTx, usedMinTx }: Session): number {
-  return config.multiplier * Math.max(desiredMinTx, usedMinTx, remote.minRx);
 }
 
 /** When the owner has to come back. */
@@ -325,66 +267,6 @@ function enter(before: Session, state: SessionState, diagnostic: number, input: 
   return { ...timed, usedMinTx: timed.desiredMinTx, usedMinRx: timed.requiredMinRx };
 }
 
-function measureTime({ pollInterval }: SessionConfig, now: number): number {
-  return pollInterval === 0 ? Number.POSITIVE_INFINITY : now + pollInterval;
-}
-
-/** 6.8.3: other timers, and the Poll Sequence that tells the neighbor, where there is one to answer. */
-function announce(session: Session, desiredMinTx: number, requiredMinRx: number): Session {
-  if (desiredMinTx === session.desiredMinTx && requiredMinRx === session.requiredMinRx) return session;
-  const { usedMinTx, usedMinRx, remote } = session;
-  const isUp = session.state === SessionState.up;
-  const begins = session.poll === "idle" && remote.discriminator !== 0;
-  return {
-    ...session,
-    desiredMinTx,
-    requiredMinRx,
-    usedMinTx: isUp && desiredMinTx > usedMinTx ? usedMinTx : desiredMinTx,
-    usedMinRx: isUp && requiredMinRx < usedMinRx ? usedMinRx : requiredMinRx,
-    poll: begins ? "active" : session.poll === "active" && session.pollsSent > 0 ? "again" : session.poll,
-    pollsSent: begins ? 0 : session.pollsSent,
-  };
-}
-
-function endPoll(session: Session, { now }: SessionInput): Session {
-  // A Final that nobody has asked for.
-  if (session.poll === "idle" || session.pollsSent === 0) return session;
-  // With two polls out nobody can say which one was answered (the ambiguity Karn's algorithm avoids in TCP).
-  const roundTrip = session.pollsSent === 1 ? Math.max(1, now - session.polledAt) : 0;
-  const smoothed = session.smoothedRoundTrip;
-  const measured: Session =
-    roundTrip === 0
-      ? session
-      : {
-          ...session,
-          roundTrip,
-          smoothedRoundTrip: smoothed === 0 ? roundTrip : smoothed + (roundTrip - smoothed) / 8,
-        };
-  if (session.poll === "again") return { ...measured, poll: "active", pollsSent: 0 };
-  const { desiredMinTx, requiredMinRx } = session;
-  return { ...measured, poll: "idle", pollsSent: 0, usedMinTx: desiredMinTx, usedMinRx: requiredMinRx };
-}
-
-/** 6.8.7: between our packets, before jitter. */
-function transmitInterval({ state, poll, remote, usedMinTx }: Session): number {
-  if (remote.minRx === 0) return Number.POSITIVE_INFINITY;
-  const isWatchedOnDemand = remote.demand && state === SessionState.up && remote.state === SessionState.up;
-  if (isWatchedOnDemand && poll === "idle") return Number.POSITIVE_INFINITY;
-  return Math.max(usedMinTx, remote.minRx);
-}
-
-/** Keeps `transmitAt` true to the interval, which any event may have changed; counted from the last packet (6.8.3). */
-function reschedule(session: Session, input: SessionInput): Session {
-  const interval = transmitInterval(session);
-  if (interval === session.interval) return session;
-  const { sentAt } = session;
-  return {
-    ...session,
-    interval,
-    transmitAt: Math.max(input.now, sentAt + jittered(interval, session, input)),
-  };
-}
-
 /** A packet that is not a Final; the next one follows an interval later. */
 function transmit(session: Session, input: SessionInput): SessionStep {
   const polls = session.poll !== "idle";
@@ -396,12 +278,6 @@ function transmit(session: Session, input: SessionInput): SessionStep {
     transmitAt: input.now + jittered(session.interval, session, input),
   };
   return { session: sent, actions: [{ do: "send", packet: packetOf(session, { final: false }) }] };
-}
-
-/** 6.8.7: 75 to 100 % of the interval; with a multiplier of 1 at most 90 %, or the neighbor would be on the edge each time. */
-function jittered(interval: number, { config }: Session, { random }: SessionInput): number {
-  const spread = config.multiplier === 1 ? 0.15 : 0.25;
-  return interval * (0.75 + spread * random);
 }
 
 function packetOf(session: Session, { final }: { final: boolean }): ControlPacket {

@@ -3,7 +3,7 @@
 import { canonicalAddress, isLinkLocal, parseAddress } from "../address.ts";
 import { OptionError } from "../errors.ts";
 import { MAX_TTL } from "./constants.ts";
-import type { SessionConfig } from "./session-fsm.ts";
+import type { SessionConfig } from "./session.ts";
 import type { SessionPath } from "./worker-protocol.ts";
 
 /** What can be changed while a session lives. */

@@ -11,18 +11,9 @@ import {
   encodeControlPacket,
 } from "./control-packet.ts";
 import { DeadlineHeap, type HeapMember } from "./deadline-heap.ts";
-import {
-  detectionTime,
-  neighborDetectionTime,
-  newSession,
-  nextDeadline,
-  type Remote,
-  resumedSession,
-  type Session,
-  type SessionConfig,
-  type SessionEvent,
-  sessionStep,
-} from "./session-fsm.ts";
+import type { Remote, Session, SessionConfig } from "./session.ts";
+import { newSession, nextDeadline, resumedSession, type SessionEvent, sessionStep } from "./session-fsm.ts";
+import { detectionTime, neighborDetectionTime } from "./session-timers.ts";
 import {
   type Command,
   DISCARD_REASONS,

@@ -8,7 +8,8 @@
 
 import type { MessagePort } from "node:worker_threads";
 import type { SessionState } from "./constants.ts";
-import type { SessionCause, SessionConfig } from "./session-fsm.ts";
+import type { SessionConfig } from "./session.ts";
+import type { SessionCause } from "./session-fsm.ts";
 
 /** Where a session leads. Never changes. */
 export interface SessionPath {

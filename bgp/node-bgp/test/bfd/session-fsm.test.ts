@@ -2,15 +2,15 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Diagnostic, SessionState } from "../../bfd/constants.ts";
 import type { ControlPacket } from "../../bfd/control-packet.ts";
+import type { Session } from "../../bfd/session.ts";
 import {
-  detectionTime,
   newSession,
   nextDeadline,
   resumedSession,
-  type Session,
   type SessionEvent,
   sessionStep,
 } from "../../bfd/session-fsm.ts";
+import { detectionTime } from "../../bfd/session-timers.ts";
 import { anyPacket } from "../kit/bfd-packets.ts";
 import { DEFAULT_CONFIG, type SentPacket, SimBfdLink } from "../kit/sim-bfd.ts";
 

@@ -2,14 +2,8 @@
 
 import { SessionState, stateName } from "../../bfd/constants.ts";
 import { type ControlPacket, decodeControlPacket, encodeControlPacket } from "../../bfd/control-packet.ts";
-import {
-  newSession,
-  nextDeadline,
-  type Session,
-  type SessionConfig,
-  type SessionEvent,
-  sessionStep,
-} from "../../bfd/session-fsm.ts";
+import type { Session, SessionConfig } from "../../bfd/session.ts";
+import { newSession, nextDeadline, type SessionEvent, sessionStep } from "../../bfd/session-fsm.ts";
 import { SimClock } from "./sim-clock.ts";
 
 export interface SentPacket {
