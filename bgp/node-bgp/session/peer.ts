@@ -24,6 +24,7 @@ import {
   visibleState,
 } from "./neighbor-fsm.ts";
 import { NeighborLog } from "./neighbor-log.ts";
+import { neighborStatus } from "./neighbor-status.ts";
 import { NeighborTimers } from "./neighbor-timers.ts";
 import type { PeerEnvironment } from "./peer-environment.ts";
 import { PeerRoutes } from "./peer-routes.ts";
@@ -188,40 +189,14 @@ export class Peer implements SessionOwner {
   }
 
   status(): NeighborStatus {
-    const { address, asn, localAsn, type, description, families, policyMissing, dynamic } = this.#config;
-    const { state, since, established, flaps, lastUp, lastDown } = this.#log;
-    const { lastError, lastSessionError, history } = this.#log;
-    const negotiated = this.#established?.negotiated;
-    return {
-      address,
-      asn,
-      localAsn,
-      type,
-      description,
-      dynamic,
-      state,
-      since,
-      established,
-      flaps,
-      lastUp,
-      lastDown,
-      lastError,
-      lastSessionError,
-      history,
-      localAddress: this.#established?.connection.localAddress,
-      remotePort: this.#established?.connection.remotePort,
-      remoteRouterId: negotiated?.remoteRouterId,
-      remoteCapabilities: negotiated?.remoteCapabilities,
-      holdTime: negotiated?.holdTime,
-      families: negotiated?.families ?? families,
-      policyMissing,
+    return neighborStatus({
+      config: this.#config,
+      log: this.#log,
+      tally: this.#tally,
+      session: this.#established,
       bfd: this.#bfd.status(),
-      sent: this.#tally.snapshot("sent"),
-      received: this.#tally.snapshot("received"),
-      updateRate: this.#tally.updateRate(),
-      sendQueue: this.#established?.writableLength ?? 0,
-      ...this.#routes.status(),
-    };
+      routes: this.#routes,
+    });
   }
 
   // --- what sessions tell
