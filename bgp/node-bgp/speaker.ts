@@ -1,11 +1,10 @@
 /**
- * A BGP speaker: neighbors, their routes, our routes. This file is the public face and wires the rooms together; the thinking is in
- * session/ (who is up) and rib/ (what is best, who is told).
+ * A BGP speaker: neighbors, their routes, our routes. This file is the public face; speaker-parts.ts is what is behind it, and the thinking is
+ * in session/ (who is up) and rib/ (what is best, who is told).
  */
 
-import { Bfd } from "./bfd/bfd.ts";
 import type { BfdStatus } from "./bfd/bfd-service.ts";
-import { type Clock, systemClock } from "./clock.ts";
+import type { Clock } from "./clock.ts";
 import { BgpError } from "./errors.ts";
 import { localAttributes, localPrefix } from "./local-route.ts";
 import { Cease } from "./message/constants.ts";
@@ -18,9 +17,9 @@ import type {
   NeighborStatus,
 } from "./neighbor.ts";
 import { NeighborEvents, type NeighborEventsOptions } from "./neighbor-events.ts";
-import { NeighborTable } from "./neighbor-table.ts";
+import type { NeighborTable } from "./neighbor-table.ts";
 import type { PullQueue } from "./pull-queue.ts";
-import { RoutingTable } from "./rib/routing-table.ts";
+import type { RoutingTable } from "./rib/routing-table.ts";
 import {
   type ExplainedPath,
   FAMILIES,
@@ -33,22 +32,13 @@ import {
 } from "./route.ts";
 import { RouteChanges, type RouteChangesOptions } from "./route-changes.ts";
 import type { SessionMonitor } from "./session/monitor.ts";
-import { checkSpeakerOptions, DEFAULT_PORT, multipathSettings } from "./session/neighbor-config.ts";
-import type { PeerEnvironment } from "./session/peer-environment.ts";
-import { SelectionDeferral } from "./session/selection-deferral.ts";
+import { checkSpeakerOptions } from "./session/neighbor-config.ts";
 import type { ReconfigureOptions, SpeakerOptions, StartOptions, StopOptions } from "./speaker-options.ts";
-import { type ListenAddresses, Listening } from "./transport/listening.ts";
-import { tcpTransport } from "./transport/tcp.ts";
-import type { Transport } from "./transport/transport.ts";
-import { TurnBudget } from "./turn-budget.ts";
-import { passwordRoomText, type SpeakerWarning } from "./warning.ts";
+import { SpeakerParts } from "./speaker-parts.ts";
+import type { Listening } from "./transport/listening.ts";
+import type { SpeakerWarning } from "./warning.ts";
 
-/** With what the RIB takes in the same turn, below the 10 ms that keepalives can wait for. */
-const READING_MS_PER_TURN = 3;
 const CONNECTION_END_MS = 50;
-const DEFAULT_ESTABLISH_WAIT = 5;
-const DEFAULT_RESYNC_TIME = 360;
-const DEFAULT_DEFERRAL_TIME = 30;
 
 type Phase = "new" | "starting" | "running" | "stopped";
 
@@ -58,69 +48,31 @@ export class Speaker implements AsyncDisposable {
    * sent End-of-RIB, or a cap is reached. What was learned until then has been given to onRoutes.
    */
   readonly ready: Promise<void>;
-  readonly #resolveReady: () => void;
-  #options: SpeakerOptions;
+  readonly #parts: SpeakerParts;
   readonly #clock: Clock;
-  readonly #transport: Transport;
   readonly #table: RoutingTable;
-  readonly #reading: TurnBudget;
   readonly #neighbors: NeighborTable;
   readonly #listening: Listening;
-  readonly #routeListeners = new Set<(changes: readonly RouteChange[]) => void>();
-  readonly #neighborListeners = new Set<(event: NeighborEvent) => void>();
-  readonly #warningListeners = new Set<(warning: SpeakerWarning) => void>();
-  readonly #monitors = new Set<SessionMonitor>();
   readonly #readers = new Set<{ close(): void }>();
-  #clusterId: string;
-  #deferral: SelectionDeferral | undefined;
-  /** Ours, where a neighbor has needed one. */
-  #bfd: Bfd | undefined;
   #phase: Phase = "new";
   #ignoreSignal: (() => void) | undefined;
 
   /** Throws {@link OptionError}. */
   constructor(options: SpeakerOptions) {
     checkSpeakerOptions(options);
-    this.#options = options;
-    this.#clock = options.clock ?? systemClock;
-    this.#transport = options.transport ?? tcpTransport;
-    this.#clusterId = options.clusterId ?? options.routerId;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.ready = promise;
-    this.#resolveReady = resolve;
-    this.#reading = new TurnBudget(this.#clock, READING_MS_PER_TURN);
-    this.#table = new RoutingTable({
-      clock: this.#clock,
-      deferred: this.#isRestart,
-      multipath: multipathSettings(options),
-      hasListeners: () => this.#routeListeners.size > 0,
-      isReading: () => this.#reading.hasMore,
-      onChanges: changes => {
-        for (const listener of this.#routeListeners) listener(changes);
-      },
-    });
-    this.#listening = new Listening(this.#transport, this.#clock, {
-      onConnection: connection => this.#neighbors.accept(connection),
-      onPending: (address, { message }) => this.#warn({ code: "ListenPending", address, text: message }),
-      onPasswordRoom: room => this.#warn({ code: "PasswordRoom", ...room, text: passwordRoomText(room) }),
-    });
-    this.#neighbors = new NeighborTable({
-      environment: this.#createEnvironment(),
-      listening: this.#listening,
-      speakerOptions: () => this.#options,
-      onEvent: event => this.#tellNeighbor(event),
-    });
-  }
-
-  get #isRestart(): boolean {
-    const { gracefulRestart } = this.#options;
-    return gracefulRestart !== false && gracefulRestart?.restarting === true;
+    const parts = new SpeakerParts(options);
+    this.#parts = parts;
+    this.ready = parts.ready;
+    this.#clock = parts.clock;
+    this.#table = parts.table;
+    this.#neighbors = parts.neighbors;
+    this.#listening = parts.listening;
   }
 
   /** Route selection waits for neighbors after a restart. */
   get deferring(): boolean {
     const hasNotBegun = this.#phase === "new" || this.#phase === "starting";
-    return this.#isRestart && (hasNotBegun || this.#deferral !== undefined);
+    return this.#parts.isRestart && (hasNotBegun || this.#parts.deferral !== undefined);
   }
 
   /** Where we listen; undefined while not started and with `listen: false`. */
@@ -146,7 +98,7 @@ export class Speaker implements AsyncDisposable {
     signal?.addEventListener("abort", abort, { once: true });
     this.#ignoreSignal = () => signal?.removeEventListener("abort", abort);
     try {
-      await this.#listening.change(listenAddresses(this.#options.listen));
+      await this.#parts.listen(this.#parts.options.listen);
     } catch (error) {
       if (this.#isIn("starting")) this.#phase = "new";
       this.#ignoreSignal();
@@ -155,7 +107,7 @@ export class Speaker implements AsyncDisposable {
     signal?.throwIfAborted();
     if (!this.#isIn("starting")) throw stateError(this.#phase, "stopped while it was starting");
     this.#phase = "running";
-    this.#startDeferral();
+    this.#parts.startDeferral();
     this.#neighbors.start();
   }
 
@@ -167,7 +119,7 @@ export class Speaker implements AsyncDisposable {
     if (this.#phase === "stopped") return;
     this.#phase = "stopped";
     this.#ignoreSignal?.();
-    this.#deferral?.stop();
+    this.#parts.deferral?.stop();
     const { graceful = false, message } = options;
     this.#neighbors.stop(peer => {
       if (graceful) peer.leave(cease(Cease.administrativeReset, message));
@@ -177,7 +129,7 @@ export class Speaker implements AsyncDisposable {
     for (const reader of [...this.#readers]) reader.close();
     if (graceful) await this.#connectionsToEnd();
     for (const peer of this.#neighbors) peer.unwatch();
-    await Promise.all([this.#listening.change(undefined), this.#bfd?.close()]);
+    await Promise.all([this.#parts.listen(false), this.#parts.ownBfd?.close()]);
   }
 
   /** frr and bird take the AdminDown of BFD for a failure: their connection has to have ended before. */
@@ -199,10 +151,10 @@ export class Speaker implements AsyncDisposable {
    * Throws {@link OptionError}, and {@link BgpError} as {@link start} does; then it listens where it did.
    */
   async reconfigure(options: ReconfigureOptions): Promise<void> {
-    const { listen = this.#options.listen, clusterId = this.#clusterId } = options;
-    checkSpeakerOptions({ ...this.#options, clusterId, ...(listen === undefined ? {} : { listen }) });
-    if (clusterId !== this.#clusterId) {
-      this.#clusterId = clusterId;
+    const { listen = this.#parts.options.listen, clusterId = this.#parts.clusterId } = options;
+    checkSpeakerOptions({ ...this.#parts.options, clusterId, ...(listen === undefined ? {} : { listen }) });
+    if (clusterId !== this.#parts.clusterId) {
+      this.#parts.clusterId = clusterId;
       for (const peer of this.#neighbors) {
         peer.reconfigure(peer.config);
         // What was refused for the old one may pass now, and the other way round.
@@ -211,9 +163,9 @@ export class Speaker implements AsyncDisposable {
     }
     if (options.listen === undefined) return;
     if (this.#isIn("starting") || this.#isIn("running")) {
-      await this.#listening.change(listenAddresses(options.listen));
+      await this.#parts.listen(options.listen);
     }
-    this.#options = { ...this.#options, listen: options.listen };
+    this.#parts.options = { ...this.#parts.options, listen: options.listen };
   }
 
   /**
@@ -291,23 +243,23 @@ export class Speaker implements AsyncDisposable {
    * that unsubscribes.
    */
   onRoutes(listener: (changes: readonly RouteChange[]) => void): () => void {
-    return subscribe(this.#routeListeners, listener);
+    return subscribe(this.#parts.routeListeners, listener);
   }
 
   /** States of neighbors, and why they changed. Returns the function that unsubscribes. */
   onNeighbor(listener: (event: NeighborEvent) => void): () => void {
-    return subscribe(this.#neighborListeners, listener);
+    return subscribe(this.#parts.neighborListeners, listener);
   }
 
   /** Watches sessions and what they receive, as {@link BmpExporter} does. Returns the function that ends it. */
   monitor(monitor: SessionMonitor): () => void {
     for (const { monitored } of this.#neighbors) if (monitored !== undefined) monitor.up(monitored);
-    return subscribe(this.#monitors, monitor);
+    return subscribe(this.#parts.monitors, monitor);
   }
 
   /** What is no error of a call and no state, by `code`. Returns the function that unsubscribes. */
   onWarning(listener: (warning: SpeakerWarning) => void): () => void {
-    return subscribe(this.#warningListeners, listener);
+    return subscribe(this.#parts.warningListeners, listener);
   }
 
   /**
@@ -351,7 +303,7 @@ export class Speaker implements AsyncDisposable {
 
   /** The BFD thread: how it runs, what it drops. Undefined where no neighbor has needed it yet. */
   get bfd(): BfdStatus | undefined {
-    return this.#bfd?.status() ?? this.#options.bfd?.status?.();
+    return this.#parts.ownBfd?.status() ?? this.#parts.options.bfd?.status?.();
   }
 
   neighbor(address: string): NeighborStatus | undefined {
@@ -422,48 +374,6 @@ export class Speaker implements AsyncDisposable {
     return this.#phase === phase;
   }
 
-  #createEnvironment(): PeerEnvironment {
-    const { random = Math.random, routerId, gracefulRestart } = this.#options;
-    const { forwardingPreserved = true, resyncTime = DEFAULT_RESYNC_TIME } = gracefulRestart || {};
-    const clusterId = () => this.#clusterId;
-    return {
-      clock: this.#clock,
-      random,
-      transport: this.#transport,
-      reading: this.#reading,
-      table: this.#table,
-      bfd: () => this.#options.bfd ?? this.#ownBfd(),
-      routerId,
-      get clusterId() {
-        return clusterId();
-      },
-      forwardingPreserved,
-      resyncTime,
-      restarting: this.#isRestart,
-      met: new Set(),
-      deferral: () => this.#deferral,
-      monitors: this.#monitors,
-      onNeighbor: event => this.#tellNeighbor(event),
-      onWarning: warning => this.#warn(warning),
-    };
-  }
-
-  #ownBfd(): Bfd {
-    if (this.#bfd !== undefined) return this.#bfd;
-    this.#bfd = new Bfd();
-    this.#bfd.onFailure(error => this.#warn({ code: "BfdFailed", text: error.message }));
-    return this.#bfd;
-  }
-
-  #tellNeighbor(event: NeighborEvent): void {
-    this.#neighbors.noteState(event);
-    for (const listener of this.#neighborListeners) listener(event);
-  }
-
-  #warn(warning: SpeakerWarning): void {
-    for (const listener of this.#warningListeners) listener(warning);
-  }
-
   #open<T>(queue: PullQueue<T>, unsubscribe: () => void): PullQueue<T> {
     this.#readers.add(queue);
     queue.whenClosed(() => {
@@ -473,31 +383,11 @@ export class Speaker implements AsyncDisposable {
     if (this.#isIn("stopped")) queue.close();
     return queue;
   }
-
-  #startDeferral(): void {
-    if (!this.#isRestart) {
-      this.#resolveReady();
-      return;
-    }
-    const { establishWait = DEFAULT_ESTABLISH_WAIT, deferralTime = DEFAULT_DEFERRAL_TIME } =
-      this.#options.gracefulRestart || {};
-    const onDone = () => {
-      this.#deferral = undefined;
-      this.#table.resume(() => this.#resolveReady());
-    };
-    this.#deferral = new SelectionDeferral({ clock: this.#clock, establishWait, deferralTime, onDone });
-  }
 }
 
 function subscribe<T>(listeners: Set<T>, listener: T): () => void {
   listeners.add(listener);
   return () => listeners.delete(listener);
-}
-
-function listenAddresses(listen: SpeakerOptions["listen"]): ListenAddresses | undefined {
-  if (listen === false) return undefined;
-  const { port = DEFAULT_PORT, addresses, interface: name } = listen ?? {};
-  return { port, addresses, interface: name };
 }
 
 function stateError(phase: Phase, text: string): BgpError {
