@@ -18,6 +18,7 @@
 
 import type { Ip } from "../net/ip.ts";
 import { AppliedPolicies, type AppliedTier } from "./evaluation/applied.ts";
+import { CandidatesOfEnds } from "./evaluation/candidates-of-ends.ts";
 import { computeMatrix, type Matrix, type Target } from "./evaluation/matrix.ts";
 import { Members } from "./evaluation/members.ts";
 import { askWall } from "./evaluation/walk.ts";
@@ -29,6 +30,8 @@ import { enforceStaged } from "./staged.ts";
 import type { Category, DirectionVerdict, Verdict } from "./verdict.ts";
 
 export type { AppliedTier } from "./evaluation/applied.ts";
+export type { Candidates } from "./evaluation/candidates.ts";
+export type { CandidatesBetween } from "./evaluation/candidates-of-ends.ts";
 export type { Decision, Matrix, Target } from "./evaluation/matrix.ts";
 export type { Route } from "./evaluation/way.ts";
 export type { Packet } from "./packet.ts";
@@ -48,6 +51,7 @@ export class PolicyEvaluator {
   readonly #ways: Ways;
   readonly #askAll: boolean;
   readonly #state: PolicyState;
+  #candidates: CandidatesOfEnds | undefined;
 
   constructor(given: PolicyState, { staged = "ignore", askAll = false }: EvaluatorOptions = {}) {
     const state = staged === "set" ? { ...given, policies: enforceStaged(given.policies) } : given;
@@ -77,6 +81,12 @@ export class PolicyEvaluator {
   /** The verdicts on packets from all these addresses to all these targets, as {@link verdict} gives them one by one. */
   matrix(sources: readonly Ip[], targets: readonly Target[]): Matrix {
     return computeMatrix(sources, targets, this.#ways, this.#members);
+  }
+
+  /** What may decide about packets between any two ends, whatever their protocol and ports. */
+  get candidates(): CandidatesOfEnds {
+    this.#candidates ??= new CandidatesOfEnds(this.#state, this.#ways, this.#applied, this.#members);
+    return this.#candidates;
   }
 
   /** The tiers that are asked at an endpoint, in their order, each with the policies of it that apply; none for who is unknown. */

@@ -24,6 +24,7 @@ const ASKED: Readonly<Record<Category, (policy: Policy) => boolean>> = {
 
 export class AppliedPolicies {
   readonly #tiers: ReadonlyMap<string, Tier>;
+  readonly #ordered: readonly Policy[];
   readonly #policiesOf = new Map<unknown, Policy[]>();
   readonly #memo = new Map<unknown, Map<string, readonly AppliedTier[]>>();
 
@@ -31,8 +32,8 @@ export class AppliedPolicies {
   constructor(state: PolicyState, members: Members) {
     this.#tiers = new Map((state.tiers ?? []).map(tier => [tier.name, tier]));
     // In their order from the beginning, so that nobody has to sort his own.
-    const ordered = state.policies.filter(({ id }) => !isStaged(id.kind)).toSorted(comparePolicies);
-    for (const policy of ordered) {
+    this.#ordered = state.policies.filter(({ id }) => !isStaged(id.kind)).toSorted(comparePolicies);
+    for (const policy of this.#ordered) {
       for (const member of members.matching(policy.selector)) {
         const own = this.#policiesOf.get(member);
         if (own) own.push(policy);
@@ -51,23 +52,30 @@ export class AppliedPolicies {
     this.#memo.set(endpoint, places);
     let tiers = places.get(place);
     if (tiers === undefined) {
-      const asked = (this.#policiesOf.get(endpoint) ?? []).filter(
-        policy => ASKED[category](policy) && policy.types.includes(direction),
-      );
-      tiers = [...Map.groupBy(asked, policy => policy.tier)]
-        .map(([name, policies]) => {
-          const tier = this.#tiers.get(name);
-          return {
-            name,
-            order: tier?.order,
-            exists: tier !== undefined,
-            defaultAction: tier?.defaultAction ?? ("deny" as const),
-            policies,
-          };
-        })
-        .toSorted(compareTiers);
+      tiers = this.#tiersOf(this.#policiesOf.get(endpoint) ?? [], category, direction);
       places.set(place, tiers);
     }
     return tiers;
+  }
+
+  /** All tiers there are at this place, with all that is asked in them, of whomever. */
+  all(category: Category, direction: Direction): readonly AppliedTier[] {
+    return this.#tiersOf(this.#ordered, category, direction);
+  }
+
+  #tiersOf(policies: readonly Policy[], category: Category, direction: Direction): readonly AppliedTier[] {
+    const asked = policies.filter(policy => ASKED[category](policy) && policy.types.includes(direction));
+    return [...Map.groupBy(asked, policy => policy.tier)]
+      .map(([name, own]) => {
+        const tier = this.#tiers.get(name);
+        return {
+          name,
+          order: tier?.order,
+          exists: tier !== undefined,
+          defaultAction: tier?.defaultAction ?? ("deny" as const),
+          policies: own,
+        };
+      })
+      .toSorted(compareTiers);
   }
 }

@@ -19,7 +19,7 @@ import type { Members } from "./members.ts";
 import { EndBits, HeaderBits } from "./rule-bits.ts";
 import { askWall, type Exempt, exemption, step } from "./walk.ts";
 import type { Stage, Wall } from "./wall.ts";
-import { hostOf, type Obstacle, type Party, type Ways } from "./way.ts";
+import { hostOf, type Obstacle, type Party, type Ways, type WorkloadParty } from "./way.ts";
 
 /** Where packets are sent. */
 export interface Target {
@@ -149,10 +149,14 @@ class MatrixWalk {
         const at = s * width + t;
         const receiver = receivers[t]!;
         if (this.#ways.isDirect(sender, receiver) && !forbidden.has(t)) {
-          row ??= this.#walkedAt(sender, "egress", rows, s);
-          own[t] ??= this.#walkedAt(receiver, "ingress", columns[t]!, t);
-          egress[at] = row[t]!;
-          ingress[at] = own[t]![s]!;
+          if (sender.kind === "workload") {
+            row ??= this.#walkedAt(sender, "egress", rows, s);
+            egress[at] = row[t]!;
+          }
+          if (receiver.kind === "workload") {
+            own[t] ??= this.#walkedAt(receiver, "ingress", columns[t]!, t);
+            ingress[at] = own[t]![s]!;
+          }
           continue;
         }
         for (const obstacle of this.#ways.obstacles(this.#packet(s, t), {})) {
@@ -188,8 +192,12 @@ class MatrixWalk {
   }
 
   /** At the workload's own wall. */
-  #walkedAt(party: Party, direction: Direction, walked: Map<Wall, Uint32Array>, self: number): Uint32Array {
-    const { endpoint } = party as Extract<Party, { kind: "workload" }>;
+  #walkedAt(
+    { endpoint }: WorkloadParty,
+    direction: Direction,
+    walked: Map<Wall, Uint32Array>,
+    self: number,
+  ): Uint32Array {
     const view = direction === "egress" ? this.#fromSource : this.#fromTarget;
     return this.#walked(walked, this.#ways.workloadWall(endpoint, direction), self, view);
   }

@@ -23,15 +23,13 @@ import { NetTable } from "./net-table.ts";
 /** Whatever has labels and addresses. */
 export type Member = EvaluatedEndpoint | EvaluatedHostEndpoint | EvaluatedSet;
 
-const NOBODY: ReadonlySet<Member> = new Set();
-
 export class Members implements Membership {
   readonly #index = new LabelIndex<string, Member>({ matchStarted() {}, matchStopped() {} });
   readonly #matching = new Map<string, ReadonlySet<Member>>();
   readonly #byAddress = new Map<Ip, Member[]>();
   readonly #nets = new NetTable<EvaluatedSet>();
   readonly #ofAddress = new Map<Ip, readonly Member[]>();
-  readonly #portMembers = new Map<string, ReadonlySet<string>>();
+  readonly #portMembers = new Map<string, ReadonlyMap<Ip, readonly PortOfEndpoint[]>>();
   readonly #services: PolicyState["services"];
 
   constructor(state: PolicyState) {
@@ -75,7 +73,15 @@ export class Members implements Membership {
     protocol: Protocol,
     port: number | undefined,
   ): boolean {
-    return port !== undefined && this.#portMembersOf(set).has(portMember(address, protocol, port));
+    return (
+      port !== undefined &&
+      this.portsAt(set, address).some(one => one.protocol === protocol && one.port === port)
+    );
+  }
+
+  /** The ports of the address that are in the set, by canonical protocol. */
+  portsAt(set: NamedPortRef | ServiceRef, address: Ip): readonly PortOfEndpoint[] {
+    return this.#portMembersOf(set).get(address) ?? [];
   }
 
   /** Endpoints that have the address, and sets that hold it. */
@@ -88,32 +94,34 @@ export class Members implements Membership {
     return members;
   }
 
-  #portMembersOf(set: NamedPortRef | ServiceRef): ReadonlySet<string> {
+  #portMembersOf(set: NamedPortRef | ServiceRef): ReadonlyMap<Ip, readonly PortOfEndpoint[]> {
     let members = this.#portMembers.get(set.id);
     if (members === undefined) {
-      members = new Set(set.kind === "service" ? this.#behindService(set) : this.#namedPorts(set));
+      const found = new Map<Ip, PortOfEndpoint[]>();
+      for (const [address, { protocol, port }] of set.kind === "service"
+        ? this.#behindService(set)
+        : this.#namedPorts(set)) {
+        const there = found.get(address) ?? [];
+        there.push({ protocol: canonicalProtocol(protocol)!, port });
+        found.set(address, there);
+      }
+      members = found;
       this.#portMembers.set(set.id, members);
     }
     return members;
   }
 
-  *#behindService({ namespace, name, withPorts }: ServiceRef): Generator<string> {
-    for (const { address, protocol, port } of this.#services?.get(`${namespace}/${name}`) ?? [])
-      yield withPorts ? portMember(address, canonicalProtocol(protocol)!, port) : address;
+  *#behindService({ namespace, name }: ServiceRef): Generator<[Ip, PortOfEndpoint]> {
+    for (const one of this.#services?.get(`${namespace}/${name}`) ?? []) yield [one.address, one];
   }
 
-  *#namedPorts({ selector, protocol: wanted, name }: NamedPortRef): Generator<string> {
-    for (const member of this.matching(selector) ?? NOBODY) {
+  *#namedPorts({ selector, protocol: wanted, name }: NamedPortRef): Generator<[Ip, PortOfEndpoint]> {
+    for (const member of this.matching(selector)) {
       for (const own of "ports" in member ? (member.ports as readonly PortOfEndpoint[]) : []) {
-        const protocol = canonicalProtocol(own.protocol)!;
-        if (own.name !== name || (wanted !== undefined && wanted !== protocol)) continue;
-        for (const address of (member as EvaluatedEndpoint).addresses)
-          yield portMember(address, protocol, own.port);
+        if (own.name !== name || (wanted !== undefined && wanted !== canonicalProtocol(own.protocol)))
+          continue;
+        for (const address of (member as EvaluatedEndpoint).addresses) yield [address, own];
       }
     }
   }
-}
-
-function portMember(address: Ip, protocol: Protocol, port: number): string {
-  return `${address},${protocol}:${port}`;
 }

@@ -51,9 +51,15 @@ export type Obstacle = { readonly wall: Wall; readonly seen: Seen } | { readonly
 
 /** Who has an address. */
 export type Party =
-  | { readonly kind: "workload"; readonly endpoint: EvaluatedEndpoint; readonly floating?: Ip }
+  | WorkloadParty
   | { readonly kind: "host"; readonly host: EvaluatedHost }
   | { readonly kind: "outside" };
+
+export interface WorkloadParty {
+  readonly kind: "workload";
+  readonly endpoint: EvaluatedEndpoint;
+  readonly floating?: Ip;
+}
 
 const OUTSIDE: Party = { kind: "outside" };
 
@@ -140,16 +146,16 @@ export class Ways {
   }
 
   /**
-   * Whether all that can stand between the two are their own walls, unless the packet is a tunnel's: so it is with most
-   * pairs there are, and this is known without a look at the packet.
+   * Whether all that can stand between the two are their own walls as workloads, unless the packet is a tunnel's: so it is
+   * with most pairs there are, and this is known without a look at the packet.
    */
   isDirect(from: Party, to: Party): boolean {
-    if (from.kind !== "workload" || to.kind !== "workload" || from.endpoint === to.endpoint) return false;
-    if (from.floating !== undefined || to.floating !== undefined) return false;
-    if (this.#hostEndpoints.size === 0) return true;
-    const { node } = from.endpoint;
-    const other = to.endpoint.node;
-    return (node !== undefined && node === other) || !(this.#isGoverned(node) || this.#isGoverned(other));
+    if (from.kind !== "workload" && to.kind !== "workload") return false;
+    if (isFloating(from) || isFloating(to) || isItself(from, to)) return false;
+    const node = hostOf(from);
+    const other = hostOf(to);
+    if (node !== undefined && node === other) return from.kind === to.kind;
+    return this.#hostEndpoints.size === 0 || !(this.#isGoverned(node) || this.#isGoverned(other));
   }
 
   #isGoverned(host: string | undefined): boolean {
@@ -310,6 +316,10 @@ function categories(direction: Direction, way: "local" | "forward"): Category[] 
 export function hostOf(party: Party): string | undefined {
   if (party.kind === "outside") return undefined;
   return party.kind === "host" ? party.host.name : party.endpoint.node;
+}
+
+function isFloating(party: Party): boolean {
+  return party.kind === "workload" && party.floating !== undefined;
 }
 
 function isItself(from: Party, to: Party): boolean {

@@ -33,12 +33,12 @@ export interface KnownPort {
   readonly port: number;
 }
 
-const WITH_PORTS: readonly Protocol[] = ["TCP", "UDP", "SCTP"];
+export const WITH_PORTS: readonly Protocol[] = ["TCP", "UDP", "SCTP"];
 const IPIP = 4;
 const ICMP_OF = { 4: "ICMP", 6: "ICMPv6" } as const;
 
 /** Clients' ports, where no rule asks about them. */
-const EPHEMERAL = 32768;
+export const EPHEMERAL = 32768;
 
 /** `sourcePorts`, `destinationPorts`: those of the two ends, however rules come to mean them. */
 export function trafficKinds(

@@ -5,7 +5,7 @@ import type { Reach } from "../../../policy/flows/reach.ts";
 import { trafficText } from "../../../policy/flows/traffic.ts";
 import { alikeGroups, type Cell, NOBODY } from "./alike.ts";
 import { EndpointSets, outsideText } from "./endpoint-sets.ts";
-import { declaredText, type FlowPlan, type PeerFlows } from "./flows.ts";
+import { declaredText, type Flow, type FlowPlan } from "./flows.ts";
 import { type MatrixCell, matrixText } from "./matrix-text.ts";
 import { packetText } from "./packets.ts";
 
@@ -63,17 +63,24 @@ function cellsOf(plan: FlowPlan, peers: readonly Peer[]): (MatrixCell | undefine
   for (const [column, to] of peers.entries()) {
     if (to.kind !== "endpoints") continue;
     const isDeclared = plan.declared(to) !== undefined;
-    for (const found of plan.into(to, peers))
-      cells[places.get(found.from)!]![column] = flowsCell(found, isDeclared);
+    const known = new Map<readonly Flow[], MatrixCell>();
+    for (const { from, flows } of plan.into(to, peers)) {
+      const cell = known.get(flows) ?? flowsCell(flows, isDeclared);
+      known.set(flows, cell);
+      cells[places.get(from)!]![column] = cell;
+    }
   }
   return cells;
 }
 
-function flowsCell({ flows }: PeerFlows, declared: boolean): MatrixCell {
+const NONE: MatrixCell = { open: "none" };
+const ALL: MatrixCell = { open: "all" };
+
+function flowsCell(flows: readonly Flow[], declared: boolean): MatrixCell {
+  const open = flows.flatMap(({ steps, kind }) => (steps.verdict === "allow" ? [kind] : []));
+  if (open.length === 0) return NONE;
+  if (open.length === flows.length) return ALL;
   const kinds = flows.map(({ kind }) => kind);
-  const open = flows.filter(({ steps }) => steps.verdict === "allow").map(({ kind }) => kind);
-  if (open.length === 0) return { open: "none" };
-  if (open.length === kinds.length) return { open: "all" };
   const what = declared ? open.map(({ packet }) => packetText(packet)).join(", ") : trafficText(open, kinds);
   return { open: "some", what };
 }

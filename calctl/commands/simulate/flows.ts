@@ -28,6 +28,7 @@ export interface Flow {
 /** All flows between two peers, or within one of several. */
 export interface PeerFlows {
   readonly from: Peer;
+  /** The same array for many senders, where the same is to be said of them. */
   readonly flows: readonly Flow[];
 }
 
@@ -67,9 +68,12 @@ export class FlowPlan {
       if (steps) found.push({ from, flows: flowsOf(declared, steps) });
       else rest.add(from);
     }
+    const known = new Map<readonly DecidingSteps[], readonly Flow[]>();
     for (const version of [4, 6] as const) {
       for (const { from, kinds, steps } of askInto([this.#reach], to, [...rest], version, declared)) {
-        found.push({ from, flows: flowsOf(kinds, steps[0]!) });
+        const flows = known.get(steps[0]!) ?? flowsOf(kinds, steps[0]!);
+        known.set(steps[0]!, flows);
+        found.push({ from, flows });
         rest.delete(from);
       }
     }
@@ -78,7 +82,9 @@ export class FlowPlan {
 }
 
 function flowsOf(kinds: readonly TrafficKind[], steps: readonly DecidingSteps[]): Flow[] {
-  return kinds.map((kind, i) => ({ kind, steps: steps[i]! })).filter(flow => !isTunnel(flow.steps));
+  const flows: Flow[] = [];
+  for (const [i, kind] of kinds.entries()) if (!isTunnel(steps[i]!)) flows.push({ kind, steps: steps[i]! });
+  return flows;
 }
 
 function declaredKind({ protocol, port }: PortOfEndpoint): TrafficKind {

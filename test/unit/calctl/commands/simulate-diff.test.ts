@@ -97,7 +97,7 @@ closes shop/web -> shop/db
   after:  deny, ingress by tier default: no rule matches
 
 Flows open between 1 pair, close between 2.
-Compared on every protocol and port that rules tell apart (40 packets): 3 endpoints, 0 hosts, 2 parts of the world outside.
+Compared on every protocol and port that rules tell apart (32 packets): 3 endpoints, 0 hosts, 2 parts of the world outside.
 `,
     );
   });

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ip } from "../../../../net/ip.ts";
 import { type DirectionVerdict, type Packet, PolicyEvaluator } from "../../../../policy/evaluate.ts";
+import { decidingSteps } from "../../../../policy/flows/deciding-steps.ts";
 import { policyState } from "../../../../policy/state.ts";
 import { ADDRESSES, type Cluster, cluster, packet } from "./arbitrary.ts";
 import { type Answer, Naive, type NaivePacket } from "./naive.ts";
@@ -106,5 +107,27 @@ describe("policy/evaluation: any cluster", function () {
       }),
       runs(150),
     );
+  });
+
+  it("is decided by the candidates that two ends leave, where hosts have no part in it", () => {
+    let asked = 0;
+    fc.assert(
+      fc.property(cluster, fc.array(packet, { minLength: 20, maxLength: 40 }), (made, packets) => {
+        const evaluator = evaluatorOf(made);
+        const all = new PolicyEvaluator(policyState([...made.resources, made.slice]).state, { askAll: true });
+        for (const one of packets.map(packetOf)) {
+          const between = evaluator.candidates.between(one.source, one.destination);
+          if (between === undefined) continue;
+          asked++;
+          const { egress, ingress } = decidingSteps(all.verdict(one));
+          assert.deepEqual(between.egress?.stepOf(one), egress, JSON.stringify(one));
+          // What may not leave comes to nobody.
+          if (egress?.reason.kind !== "spoofed-source")
+            assert.deepEqual(between.ingress?.stepOf(one), ingress, JSON.stringify(one));
+        }
+      }),
+      runs(300),
+    );
+    assert(asked > 100, `only ${asked}`);
   });
 });
