@@ -12,7 +12,7 @@
 
 import type { Clock } from "../../daemon/clock.ts";
 import type { Logger } from "../../daemon/log.ts";
-import type { Conntrack } from "../../linux/conntrack.ts";
+import type { Conntrack, TupleSide } from "../../linux/conntrack.ts";
 import type { KernelEvent } from "../../linux/events.ts";
 import { OwnedRoutes, type RouteFailure } from "../../linux/owned-routes.ts";
 import { type Link, type Route, RouteProtocol, RouteTable, type Rtnetlink } from "../../linux/rtnetlink.ts";
@@ -29,12 +29,16 @@ export const FELIX_ROUTE_PROTOCOL = 80;
 /** A CNI plugin writes routes before the datastore has told us of the endpoint: leave them alone for so long. */
 const GRACE_MS = 10_000;
 
+/** Where a workload's own address stands, whatever is translated; and where its floating ones do. */
+const OWN_SIDES: readonly TupleSide[] = ["orig-source", "reply-source"];
+const ALL_SIDES: readonly TupleSide[] = [...OWN_SIDES, "orig-destination", "reply-destination"];
+
 export interface WorkloadLinksOptions {
   readonly rtnetlink: Pick<
     Rtnetlink,
     "listLinks" | "listRoutes" | "replaceRoutes" | "deleteRoutes" | "replaceNeighbour" | "deleteNeighbour"
   >;
-  readonly conntrack: Pick<Conntrack, "deleteByAddress">;
+  readonly conntrack: Pick<Conntrack, "deleteByAddresses">;
   readonly config: FelixConfig;
   readonly logger: Logger;
   readonly clock: Clock;
@@ -135,17 +139,7 @@ export class WorkloadLinks {
       this.#moved.add(address);
     }
     this.#report("deletions", this.#routes.applyDeletions());
-    for (const address of this.#moved) {
-      try {
-        this.#options.conntrack.deleteByAddress(address);
-      } catch (error) {
-        this.#options.logger.warn(
-          { address, err: error },
-          "could not forget the connections of an address that moved",
-        );
-      }
-    }
-    this.#moved.clear();
+    this.#forgetMoved();
   }
 
   /** Configures interfaces and adds routes. To be called when rules are in force, after `applyRemovals`. */
@@ -183,6 +177,19 @@ export class WorkloadLinks {
       known.configured = false;
       // Whether they are still there is not known; which ones were ours is.
       for (const ip of known.neighbours.keys()) known.neighbours.set(ip, undefined);
+    }
+  }
+
+  /** Connections of the addresses, whoever begins one now. */
+  #forgetMoved(): void {
+    if (this.#moved.size === 0) return;
+    const { config, conntrack, logger } = this.#options;
+    const addresses = [...this.#moved];
+    this.#moved.clear();
+    try {
+      conntrack.deleteByAddresses(addresses, config.floatingIPs === "Enabled" ? ALL_SIDES : OWN_SIDES);
+    } catch (error) {
+      logger.warn({ addresses, err: error }, "could not forget the connections of addresses that moved");
     }
   }
 

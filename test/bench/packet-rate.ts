@@ -105,7 +105,7 @@ class Wire {
 
   /** Packets per second. @throws where not all arrive */
   rate(load: Load, packets: number): number {
-    this.#conntrack.deleteByAddress(CLIENT.address);
+    this.#conntrack.deleteByAddresses([CLIENT.address]);
     if (load === "established") {
       send(this.#client, FLOW);
       send(this.#server, ANSWER);

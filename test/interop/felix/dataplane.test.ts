@@ -292,6 +292,8 @@ for (const dataplane of DATAPLANES) {
 
       const less = await create(namespace);
       await less.start(...state);
+      // nf_tables lets go of sets a moment after the rules.
+      await until(() => !less.filter.pending);
       assert.ok(!save(namespace).join().includes("calid"));
       const routes = run(namespace, "ip", "route");
       assert.ok(!routes.includes("10.65.0.4"));

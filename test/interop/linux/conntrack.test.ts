@@ -37,36 +37,36 @@ describe("linux/conntrack", () => {
         const namespace = populated();
         using conntrack = Conntrack.open({ namespace, kernelFilters });
         assert.equal(count(namespace), 20);
-        conntrack.deleteByAddress(address("10.0.0.1"));
+        conntrack.deleteByAddresses([address("10.0.0.1")]);
         assert.equal(count(namespace), 16);
         assert.equal(count(namespace, "-s", "10.0.0.1"), 0);
-        conntrack.deleteByAddress(address("10.0.0.101"));
+        conntrack.deleteByAddresses([address("10.0.0.101")]);
         assert.equal(count(namespace), 12);
         assert.equal(count(namespace, "-d", "10.0.0.101"), 0);
         assert.equal(list("ipv6", namespace), 1);
-        conntrack.deleteByAddress(address("10.99.99.99"));
+        conntrack.deleteByAddresses([address("10.99.99.99")]);
         assert.equal(count(namespace), 12);
       });
 
       it("looks only at the side asked for", () => {
         const namespace = populated();
         using conntrack = Conntrack.open({ namespace, kernelFilters });
-        conntrack.deleteByAddress(address("10.0.0.1"), ["orig-destination"]);
+        conntrack.deleteByAddresses([address("10.0.0.1")], ["orig-destination"]);
         assert.equal(count(namespace), 20);
-        conntrack.deleteByAddress(address("10.0.0.1"), ["reply-destination"]);
+        conntrack.deleteByAddresses([address("10.0.0.1")], ["reply-destination"]);
         assert.equal(count(namespace), 16);
-        conntrack.deleteByAddress(address("10.0.0.100"), ["reply-source"]);
+        conntrack.deleteByAddresses([address("10.0.0.100")], ["reply-source"]);
         assert.equal(count(namespace), 12);
-        conntrack.deleteByAddress(address("10.0.0.2"), []);
+        conntrack.deleteByAddresses([address("10.0.0.2")], []);
         assert.equal(count(namespace), 12);
       });
 
       it("forgets IPv6 connections", () => {
         const namespace = populated();
         using conntrack = Conntrack.open({ namespace, kernelFilters });
-        conntrack.deleteByAddress(address("fd00::9"));
+        conntrack.deleteByAddresses([address("fd00::9")]);
         assert.equal(list("ipv6", namespace), 1);
-        conntrack.deleteByAddress(address("fd00::2"));
+        conntrack.deleteByAddresses([address("fd00::2")]);
         assert.equal(list("ipv6", namespace), 0);
         assert.equal(count(namespace), 20);
       });
@@ -76,7 +76,7 @@ describe("linux/conntrack", () => {
   it("opens in the thread's namespace too", () => {
     const namespace = populated();
     const conntrack = inNamespace(namespace, () => Conntrack.open());
-    conntrack.deleteByAddress(address("10.0.0.1"));
+    conntrack.deleteByAddresses([address("10.0.0.1")]);
     conntrack.close();
     assert.equal(count(namespace), 16);
   });

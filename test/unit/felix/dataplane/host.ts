@@ -134,7 +134,11 @@ export class Host {
     );
     this.workloadLinks = new WorkloadLinks({
       rtnetlink: this,
-      conntrack: { deleteByAddress: address => void this.journal.push(`forget ${address}`) },
+      conntrack: {
+        deleteByAddresses: addresses => {
+          for (const address of addresses) this.journal.push(`forget ${address}`);
+        },
+      },
       config,
       logger,
       clock: this.clock,
