@@ -293,7 +293,10 @@ export class Agent implements StatusSource {
     this.#config = this.#resolve();
     this.#graph.configure(this.#config);
     const seconds = (this.#options.clock.now() - this.#started) / 1000;
-    this.#options.logger.info({ ...this.#graph.sizes, seconds }, "in sync with the datastore");
+    // Which of the policies anybody here needs is found out when the dataplane asks.
+    const { policies, localEndpoints, hostEndpoints } = this.#graph.sizes;
+    const read = { policies, localEndpoints, hostEndpoints, seconds };
+    this.#options.logger.info(read, "in sync with the datastore");
     this.#ready.resolve(this.#config);
   }
 

@@ -1,13 +1,13 @@
 /**
- * `node test/bench/policy-latency.ts [--dataplane iptables|nftables] [--remote N] [LOCAL...]`: from a change in the
+ * `node test/bench/policy-latency.ts [--dataplane iptables|nftables] [--remote N] [--share N] [LOCAL...]`: from a change in the
  * datastore's stream to the kernel having it: the calculation, rendering and commit, with 10, 100 and 1,000 endpoints on
  * this host and 100,000 on others. Both iptables variants and nftables, for both IP versions, in a network namespace that
  * the benchmark enters as a whole.
  *
  * Changes, each the one thing that happened: `rule`, another port in the policy of one endpoint; `member`, an endpoint
- * of another host comes into a set that every local policy uses; `endpoint`, a workload starts here. Each endpoint has a
- * policy of its own with ten rules, and all share one. Milliseconds; budget in DESIGN.md: iptables p50 20,
- * p99 50; nftables p50 3, p99 10.
+ * of another host comes into a set that every local policy uses; `endpoint`, a workload starts here. Ten endpoints share
+ * a policy of ten rules (`--share`; 1: each has one of its own), and all share one. Milliseconds; budget in DESIGN.md:
+ * iptables p50 20, p99 50; nftables p50 3, p99 10.
  *
  * What it shows, on Linux 6.18: `calc` is flat in everything. Committing a rule is the kernel's time and grows with the
  * local rules: nf_tables validates the table by walking every path of jumps there is (perf: nft_chain_validate, 80 %,
@@ -35,10 +35,17 @@ const NODE = "bench";
 const DATAPLANES = { iptables: ["nft", "legacy"], nftables: ["nftables"] } as const;
 type Dataplane = (typeof DATAPLANES)[keyof typeof DATAPLANES][number];
 
+interface Load {
+  readonly remote: number;
+  /** Endpoints here that one policy is about. */
+  readonly share: number;
+}
+
 interface Result {
   dataplane: Dataplane;
   local: number;
   remote: number;
+  share: number;
   startMs: number;
   change: string;
   calcP50Ms: number;
@@ -81,7 +88,7 @@ function workload(node: string, pod: string, number: number, labels: object): Up
   return put("WorkloadEndpoint", `${node}-k8s-${pod}-eth0`, { labels, spec }, "default");
 }
 
-/** What one endpoint is judged by; `generation` makes every round's text new. */
+/** What the endpoints of one application are judged by; `generation` makes every round's text new. */
 function policy(i: number, generation = 0): Update {
   const ingress: Rule[] = Array.from({ length: 10 }, (_, rule) => ({
     action: "Allow",
@@ -90,13 +97,13 @@ function policy(i: number, generation = 0): Update {
     destination: { ports: [80, 1000 + 10 * rule + (rule === 5 ? generation + 100 : 0)] },
   }));
   return put("GlobalNetworkPolicy", `policy-${i}`, {
-    spec: { selector: `own == 'w${i}'`, order: 1, ingress },
+    spec: { selector: `app == 'app${i}'`, order: 1, ingress },
   });
 }
 
-const local = (i: number) => workload(NODE, `w${i}`, i, { own: `w${i}`, role: "here" });
+const local = (i: number, app: number) => workload(NODE, `w${i}`, i, { app: `app${app}`, role: "here" });
 const remote = (i: number) =>
-  workload(`node${i % 100}`, `r${i}`, 65_536 + i, { own: `r${i}`, role: i % 10 === 0 ? "peer" : "other" });
+  workload(`node${i % 100}`, `r${i}`, 65_536 + i, { app: `r${i}`, role: i % 10 === 0 ? "peer" : "other" });
 
 async function createFilter(dataplane: Dataplane): Promise<PacketFilter> {
   const values = dataplane === "nftables" ? {} : { iptablesBackend: dataplane };
@@ -104,7 +111,11 @@ async function createFilter(dataplane: Dataplane): Promise<PacketFilter> {
   return dataplane === "nftables" ? createNftablesFilter(config) : createIptablesFilter(config);
 }
 
-async function measure(dataplane: Dataplane, locals: number, remotes: number): Promise<Result[]> {
+async function measure(
+  dataplane: Dataplane,
+  locals: number,
+  { remote: remotes, share }: Load,
+): Promise<Result[]> {
   const filter = await createFilter(dataplane);
   const graph = new CalcGraph({
     nodeName: NODE,
@@ -114,13 +125,19 @@ async function measure(dataplane: Dataplane, locals: number, remotes: number): P
   });
   const all = put("GlobalNetworkPolicy", "all", {
     spec: {
-      selector: "has(own)",
+      selector: "has(app)",
       types: ["Ingress", "Egress"],
       egress: [{ action: "Allow" }],
       ingress: [{ action: "Allow", protocol: "ICMP" }],
     },
   });
-  const state = [all, ...range(locals).flatMap(i => [local(i), policy(i)]), ...range(remotes).map(remote)];
+  const apps = Math.ceil(locals / share);
+  const state = [
+    all,
+    ...range(apps).map(app => policy(app)),
+    ...range(locals).map(i => local(i, i % apps)),
+    ...range(remotes).map(remote),
+  ];
   let begin = performance.now();
   graph.apply(state);
   filter.update(graph.drain());
@@ -128,9 +145,9 @@ async function measure(dataplane: Dataplane, locals: number, remotes: number): P
   const startMs = performance.now() - begin;
 
   const kinds: Record<string, (round: number) => Update> = {
-    rule: round => policy((round * 7) % locals, round),
+    rule: round => policy((round * 7) % apps, round),
     member: round => workload("node1", `m${round}`, 131_072 + round, { role: "peer" }),
-    endpoint: round => local(locals + round),
+    endpoint: round => local(locals + round, round % apps),
   };
   const results: Result[] = [];
   for (const [change, make] of Object.entries(kinds)) {
@@ -148,7 +165,17 @@ async function measure(dataplane: Dataplane, locals: number, remotes: number): P
       total.push(performance.now() - begin);
     }
     const [p50Ms, p99Ms, calcP50Ms] = [at(total, 0.5), at(total, 0.99), at(calc, 0.5)];
-    results.push({ dataplane, local: locals, remote: remotes, startMs, change, calcP50Ms, p50Ms, p99Ms });
+    results.push({
+      dataplane,
+      local: locals,
+      remote: remotes,
+      share,
+      startMs,
+      change,
+      calcP50Ms,
+      p50Ms,
+      p99Ms,
+    });
   }
   filter.close?.();
   return results;
@@ -176,19 +203,21 @@ function wipe(dataplane: Dataplane): void {
 async function inside(
   dataplanes: readonly Dataplane[],
   locals: readonly number[],
-  remotes: number,
+  load: Load,
 ): Promise<void> {
   const row = (cells: (string | number)[]) =>
     cells.map((cell, i) => (i === 0 ? String(cell).padEnd(10) : String(cell).padStart(10))).join("");
   const results: Result[] = [];
   const print = (text: string) => process.stdout.write(`${text}\n`);
-  print(row(["", "local", "remote", "start", "change", "calc p50", "p50", "p99"]));
+  print(row(["", "local", "remote", "share", "start", "change", "calc p50", "p50", "p99"]));
   for (const dataplane of dataplanes) {
     for (const count of locals) {
-      for (const one of await measure(dataplane, count, remotes)) {
+      for (const one of await measure(dataplane, count, load)) {
         results.push(one);
         const numbers = [one.calcP50Ms.toFixed(2), one.p50Ms.toFixed(2), one.p99Ms.toFixed(2)];
-        print(row([dataplane, one.local, one.remote, one.startMs.toFixed(0), one.change, ...numbers]));
+        print(
+          row([dataplane, one.local, one.remote, one.share, one.startMs.toFixed(0), one.change, ...numbers]),
+        );
       }
       wipe(dataplane);
     }
@@ -229,7 +258,11 @@ if (own === undefined) {
   const { values, positionals } = parseArgs({
     args,
     allowPositionals: true,
-    options: { dataplane: { type: "string" }, remote: { type: "string", default: "100000" } },
+    options: {
+      dataplane: { type: "string" },
+      remote: { type: "string", default: "100000" },
+      share: { type: "string", default: "10" },
+    },
   });
   const asked = Object.entries(DATAPLANES).filter(([name]) => name === (values.dataplane ?? name));
   if (asked.length === 0) throw new Error(`--dataplane ${values.dataplane}: expected iptables or nftables`);
@@ -237,6 +270,6 @@ if (own === undefined) {
   await inside(
     asked.flatMap(([, dataplanes]) => dataplanes),
     locals,
-    Number(values.remote),
+    { remote: Number(values.remote), share: Number(values.share) },
   );
 }
