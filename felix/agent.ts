@@ -8,11 +8,9 @@
  * is started anew by its supervisor (as Felix does): what is in the kernel stays meanwhile.
  */
 
-import { existsSync, readFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { release } from "node:os";
 import { Registry } from "prom-client";
-import type { FelixConfiguration } from "../crd-schemas/index.ts";
 import type { Clock } from "../daemon/clock.ts";
 import type { Logger } from "../daemon/log.ts";
 import type { StatusSource } from "../daemon/status-server.ts";
@@ -25,14 +23,7 @@ import { EventSubscription, type KernelEvent } from "../linux/events.ts";
 import { Rtnetlink } from "../linux/rtnetlink.ts";
 import { writeSysctl } from "../linux/sysctl.ts";
 import { TrafficControl } from "../linux/traffic-control.ts";
-import { parseSelector } from "../policy/selector/index.ts";
-import {
-  type ConfigLayer,
-  environmentLayer,
-  type FelixConfig,
-  fileLayer,
-  resolveConfig,
-} from "./calc/config.ts";
+import type { FelixConfig } from "./calc/config.ts";
 import { FlowJudge } from "./calc/flow-judge.ts";
 import { CalcGraph } from "./calc/graph.ts";
 import { Bandwidth } from "./dataplane/bandwidth/bandwidth.ts";
@@ -49,12 +40,11 @@ import type { PacketFilter } from "./dataplane/packet-filter.ts";
 import { WorkloadLinks } from "./dataplane/workload-links.ts";
 import { serveQueries } from "./flows/queries.ts";
 import { type RunningFlowLog, startFlowLog } from "./flows/start.ts";
+import { HostConfiguration } from "./host-configuration.ts";
 import { FelixMetrics } from "./metrics.ts";
 import { TunnelAddresses } from "./tunnel-addresses.ts";
 
-const CONFIG_FILE = "/etc/calico/felix.cfg";
 const RESUBSCRIBE_MS = 1000;
-const IPV6_PARAMETERS = "/proc/sys/net/ipv6";
 
 export interface AgentOptions {
   readonly datastore: Datastore;
@@ -73,9 +63,7 @@ export class Agent implements StatusSource {
   readonly #options: AgentOptions;
   readonly #graph: CalcGraph;
   readonly #reflector: Reflector;
-  /** FelixConfigurations and the own node's labels, out of which comes the configuration. */
-  readonly #configurations = new Map<string, FelixConfiguration>();
-  #nodeLabels: Readonly<Record<string, string>> = {};
+  readonly #configuration: HostConfiguration;
   #config: FelixConfig | undefined;
   #dataplane: Dataplane | undefined;
   #filterKind: PacketFilterKind | undefined;
@@ -96,6 +84,7 @@ export class Agent implements StatusSource {
   constructor(options: AgentOptions) {
     this.#options = options;
     this.#started = options.clock.now();
+    this.#configuration = new HostConfiguration(options);
     this.#tunnelAddresses = new TunnelAddresses(options);
     this.#graph = new CalcGraph({
       nodeName: options.nodeName,
@@ -269,18 +258,7 @@ export class Agent implements StatusSource {
     const begun = performance.now();
     this.#graph.apply(updates);
     this.#tunnelAddresses.noteUpdates(updates);
-    let configTouched = false;
-    for (const update of updates) {
-      if (update.key.kind === "FelixConfiguration") {
-        if (update.type === "put")
-          this.#configurations.set(update.key.name, update.value as FelixConfiguration);
-        else this.#configurations.delete(update.key.name);
-        configTouched = true;
-      } else if (update.key.kind === "Node" && update.key.name === this.#options.nodeName) {
-        this.#nodeLabels = update.type === "put" ? (update.value.metadata.labels ?? {}) : {};
-        configTouched = true;
-      }
-    }
+    const configTouched = this.#configuration.noteUpdates(updates);
     if (!this.#inSync) return;
     if (configTouched) this.#checkConfig();
     this.#handOver();
@@ -290,7 +268,7 @@ export class Agent implements StatusSource {
 
   #onInSync(): void {
     this.#inSync = true;
-    this.#config = this.#resolve();
+    this.#config = this.#configuration.resolve();
     this.#graph.configure(this.#config);
     const seconds = (this.#options.clock.now() - this.#started) / 1000;
     // Which of the policies anybody here needs is found out when the dataplane asks.
@@ -301,51 +279,10 @@ export class Agent implements StatusSource {
   }
 
   #checkConfig(): void {
-    const now = this.#resolve();
+    const now = this.#configuration.resolve();
     if (JSON.stringify(now) === JSON.stringify(this.#config)) return;
     this.#ending = true;
     this.#failed.reject(new ConfigChanged("the configuration changed"));
-  }
-
-  #resolve(): FelixConfig {
-    const { config, problems } = resolveConfig(this.#layers());
-    for (const problem of problems)
-      this.#options.logger.error(problem, "a configuration value cannot be read and is ignored");
-    // Booted with ipv6.disable=1, a kernel refuses rules for IPv6, and with them would wait those for IPv4.
-    return { ...config, ipv6Support: config.ipv6Support && existsSync(IPV6_PARAMETERS) };
-  }
-
-  #layers(): ConfigLayer[] {
-    const { nodeName, env } = this.#options;
-    const layers: ConfigLayer[] = [];
-    const add = (name: string) => {
-      const resource = this.#configurations.get(name);
-      if (resource) layers.push(resourceLayer(resource));
-    };
-    add("default");
-    for (const [name, resource] of [...this.#configurations].sort(([a], [b]) => (a < b ? -1 : 1))) {
-      const selector = (resource.spec as { nodeSelector?: string } | undefined)?.nodeSelector;
-      if (name === "default" || name.startsWith("node.") || !selector) continue;
-      if (this.#isSelected(name, selector)) add(name);
-    }
-    add(`node.${nodeName}`);
-    const file = env["FELIX_CONFIGFILE"] ?? CONFIG_FILE;
-    if (existsSync(file)) layers.push(fileLayer(file, readFileSync(file, "utf8")));
-    layers.push(environmentLayer(env));
-    return layers;
-  }
-
-  /** Not everybody who can write to the datastore validates first: one bad selector must not end every agent. */
-  #isSelected(name: string, selector: string): boolean {
-    try {
-      return parseSelector(selector).matches({ get: label => this.#nodeLabels[label] });
-    } catch (error) {
-      this.#options.logger.error(
-        { configuration: name, err: error },
-        "a FelixConfiguration's nodeSelector cannot be read",
-      );
-      return false;
-    }
   }
 
   serve(request: IncomingMessage, response: ServerResponse): boolean {
@@ -386,16 +323,6 @@ export class Agent implements StatusSource {
 function enableForwarding(config: FelixConfig): void {
   writeSysctl("net/ipv4/ip_forward", 1);
   if (config.ipv6Support) writeSysctl("net/ipv6/conf/all/forwarding", 1);
-}
-
-/** Spec fields, and parameters without a field, which come as annotations `config.projectcalico.org/<Name>`. */
-function resourceLayer(resource: FelixConfiguration): ConfigLayer {
-  const values: Record<string, unknown> = { ...resource.spec };
-  for (const [name, value] of Object.entries(resource.metadata.annotations ?? {})) {
-    if (name.startsWith("config.projectcalico.org/"))
-      values[name.slice("config.projectcalico.org/".length)] = value;
-  }
-  return { source: `FelixConfiguration(${resource.metadata.name})`, values };
 }
 
 /** nftables has its sets in its table: one look at both. */
