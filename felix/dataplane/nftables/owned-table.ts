@@ -296,13 +296,18 @@ export class OwnedTable {
   }
 }
 
-/** With all that is in it. Whether it was there. */
+/**
+ * With all that is in it, once no packet can be in its rules any more: they would ask maps that are empty. Whether it was
+ * there.
+ */
 export function removeTable(nfTables: NfTables, table: TableRef): boolean {
   if (!nfTables.table(table)) return false;
-  const batch = new Batch();
-  batch.deleteTable(table);
+  const [unhook, remove] = [new Batch(), new Batch()];
+  for (const { name, base } of nfTables.chains(table)) if (base) unhook.flushChain(table, name);
+  remove.deleteTable(table);
   try {
-    nfTables.commit(batch);
+    nfTables.commit(unhook);
+    nfTables.commit(remove);
     return true;
   } catch (error) {
     // Somebody else was faster.

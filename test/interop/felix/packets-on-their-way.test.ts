@@ -91,6 +91,20 @@ describe("felix on a real kernel: packets on their way", function () {
     await ends();
   });
 
+  it("when one dataplane takes over from the other", async () => {
+    const { namespace } = await start("nft");
+    const order: readonly DataplaneKind[] = ["nftables", "legacy", "nftables", "nft"];
+    for (let round = 0; round < ROUNDS / 10; round++) {
+      await host?.stop();
+      host = undefined;
+      host = await FelixHost.create(namespace, order[round % order.length] as DataplaneKind, {
+        takesOver: true,
+      });
+      await host.start(...RESOURCES);
+    }
+    await ends();
+  });
+
   for (const kind of DATAPLANES) {
     it(`when other policies judge them: ${kind}`, async () => {
       const started = await start(kind);
