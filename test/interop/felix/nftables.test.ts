@@ -5,6 +5,7 @@ import { spawnSync } from "node:child_process";
 import fc from "fast-check";
 import type { Update } from "../../../datastore/reflector.ts";
 import { inNamespace } from "../../../linux/namespace.ts";
+import { eventually } from "../../system/test-lab.ts";
 import {
   globalNetworkSet,
   globalPolicy,
@@ -117,6 +118,18 @@ describe("felix on a real kernel, nftables: its table", function () {
     assert.equal(nft(namespace, "flush", "chain", "ip", "calico", "filter-cali-FORWARD"), 0);
     await second.repair();
     assert.deepEqual(parts(namespace), wanted);
+  });
+
+  it("makes a table anew that refuses to become what it should be", async () => {
+    const namespace = scratch.create();
+    const other = await create();
+    await other.start(OPEN, A, B);
+    assert.equal(nft(namespace, "add", "table", "ip", "calico"), 0);
+    const tooSmall = "{ type ifname : verdict; size 1; }";
+    assert.equal(nft(namespace, "add", "map", "ip", "calico", "cali-to-wl-dispatch", tooSmall), 0);
+    const host = await create({ namespace });
+    await assert.rejects(host.start(OPEN, A, B), /ENFILE/);
+    await eventually(() => shown(namespace), shown(other.namespace));
   });
 
   it("comes back where others can change it", async () => {
