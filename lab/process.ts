@@ -118,13 +118,17 @@ export function processesOfLabs(): (ProcessRef & { readonly lab: string; readonl
   return found;
 }
 
-/** Undefined where there is no such process, or only its zombie. */
+/**
+ * Undefined where there is no such process, or only its zombie. While threads of it are at work in the kernel yet, its first
+ * one is a zombie already and its sockets are still open.
+ */
 function startTime(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
     // The command's name, in parentheses, may hold anything, blanks and parentheses included.
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return fields[0] === "Z" ? undefined : fields[19];
+    const isOver = fields[0] === "Z" && readdirSync(`/proc/${pid}/task`).length <= 1;
+    return isOver ? undefined : fields[19];
   } catch {
     return undefined;
   }
