@@ -182,7 +182,7 @@ export class OwnedTable {
     const table = this.#table;
     const { chains } = this.#kernel;
     // What was refused in place may not be refused on an empty table; packets on their way see that.
-    if (this.#refusals > 1 && this.#kernel.chains.size > 0) this.#startAnew(batch);
+    if (this.#refusals > 1 && chains.size + this.#kernel.sets.size > 0) this.#startAnew(batch);
     if (this.#toOwn) batch.addTable({ ...table, flags: this.#canOwn ? OWNED : 0 });
     this.#toOwn = false;
 
