@@ -7,7 +7,7 @@
  * endpoint has few policies, the cluster may have many.
  */
 
-import type { AppliedTier } from "../../policy/evaluation/applied.ts";
+import { type AppliedTier, groupByTier } from "../../policy/evaluation/applied.ts";
 import {
   type Direction,
   type Policy,
@@ -17,7 +17,7 @@ import {
   setsOf,
   type Tier,
 } from "../../policy/model.ts";
-import { comparePolicies, compareTiers } from "../../policy/order.ts";
+import { comparePolicies } from "../../policy/order.ts";
 import { LabelIndex, type LabelRecord } from "../../policy/selector/label-index.ts";
 import type { EndpointTier } from "./changes.ts";
 
@@ -183,26 +183,10 @@ export class ActivePolicies {
   }
 
   /** The policies tier by tier, all in order. */
-  inTiers(policies: readonly Policy[], stage: PolicyStage): AppliedTier[] {
-    const byTier = new Map<string, Policy[]>();
-    for (const policy of policies) {
-      const list = byTier.get(policy.tier);
-      if (list) list.push(policy);
-      else byTier.set(policy.tier, [policy]);
-    }
-    const neverDenies = stage === "untracked" || stage === "pre-dnat";
-    return [...byTier]
-      .map(([name, policies]) => {
-        const tier = this.#tiers.get(name);
-        return {
-          name,
-          order: tier?.order,
-          exists: tier !== undefined,
-          defaultAction: neverDenies ? ("pass" as const) : (tier?.defaultAction ?? "deny"),
-          policies: policies.sort(comparePolicies),
-        };
-      })
-      .sort(compareTiers);
+  inTiers(policies: readonly Policy[], stage: PolicyStage): readonly AppliedTier[] {
+    const tiers = groupByTier(policies.toSorted(comparePolicies), this.#tiers);
+    if (stage === "normal" || stage === "forward") return tiers;
+    return tiers.map(tier => ({ ...tier, defaultAction: "pass" }));
   }
 
   get sizes(): { policies: number; activePolicies: number } {

@@ -65,17 +65,25 @@ export class AppliedPolicies {
 
   #tiersOf(policies: readonly Policy[], category: Category, direction: Direction): readonly AppliedTier[] {
     const asked = policies.filter(policy => ASKED[category](policy) && policy.types.includes(direction));
-    return [...Map.groupBy(asked, policy => policy.tier)]
-      .map(([name, own]) => {
-        const tier = this.#tiers.get(name);
-        return {
-          name,
-          order: tier?.order,
-          exists: tier !== undefined,
-          defaultAction: tier?.defaultAction ?? ("deny" as const),
-          policies: own,
-        };
-      })
-      .toSorted(compareTiers);
+    return groupByTier(asked, this.#tiers);
   }
+}
+
+/** Tier by tier in the order they are asked; `policies` are in theirs. A tier that does not exist denies in the end. */
+export function groupByTier(
+  policies: readonly Policy[],
+  tiers: ReadonlyMap<string, Tier>,
+): readonly AppliedTier[] {
+  return [...Map.groupBy(policies, policy => policy.tier)]
+    .map(([name, own]) => {
+      const tier = tiers.get(name);
+      return {
+        name,
+        order: tier?.order,
+        exists: tier !== undefined,
+        defaultAction: tier?.defaultAction ?? ("deny" as const),
+        policies: own,
+      };
+    })
+    .toSorted(compareTiers);
 }
