@@ -95,7 +95,8 @@ describe("datastore/embedded", () => {
     const timer = setInterval(() => turns++, 5);
     await assert.rejects(store.create("/calico/b", "2"), refuses("UNAVAILABLE", /locked by another process/));
     clearInterval(timer);
-    assert.ok(turns > 20, `the event loop turned ${turns} times`);
+    // Blocked it would not have turned at all; how often it does is the machine's business.
+    assert.ok(turns > 3, `the event loop turned ${turns} times`);
     assert.equal((await store.get("/calico/a"))?.value, "1", "reading goes on");
     const waiting = store.create("/calico/b", "2");
     other.exec("ROLLBACK");
