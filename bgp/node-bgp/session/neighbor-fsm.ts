@@ -11,23 +11,7 @@
 
 import type { NeighborState } from "../neighbor.ts";
 import type { EndReason } from "./connection-fsm.ts";
-
-export type Direction = "outgoing" | "incoming";
-
-export interface Slot {
-  readonly id: number;
-  readonly direction: Direction;
-  /** Connected: TCP is up and our OPEN waits for the DelayOpenTimer. */
-  readonly phase: "Connect" | "Connected" | "OpenSent" | "OpenConfirm" | "Established";
-  /** It has our KEEPALIVE. */
-  readonly confirmed: boolean;
-  readonly remoteRouterId: number;
-  readonly remoteAsn: number;
-  /** When it became Established, ms. */
-  readonly since: number;
-  /** The neighbor keeps its routes over a restart, so a newer connection may mean it has restarted. */
-  readonly gracefulRestart: boolean;
-}
+import { collisionWinner, isSilent, newSlot, type Slot } from "./connection-slot.ts";
 
 export type Waiting = "nothing" | "retry" | "idle-hold";
 
@@ -187,19 +171,6 @@ export function visibleState({ up, slots, waiting }: NeighborFsmState): Neighbor
   return up && waiting !== "idle-hold" ? "Active" : "Idle";
 }
 
-/** The connection, of two that both delivered their OPEN, that RFC 4271 6.8 keeps. */
-export function collisionWinner(a: Slot, b: Slot, config: NeighborFsmConfig): Slot {
-  if (a.direction === b.direction) return a.id > b.id ? a : b;
-  const [outgoing, incoming] = a.direction === "outgoing" ? [a, b] : [b, a];
-  // Both connections are to one speaker: whichever OPEN came first tells its identifier.
-  const known = outgoing.remoteRouterId !== 0 ? outgoing : incoming;
-  const ours = config.localRouterId;
-  const theirs = known.remoteRouterId;
-  // RFC 6286 2.3: equal identifiers are decided by AS number.
-  const weAreHigher = ours === theirs ? config.localAsn > known.remoteAsn : ours > theirs;
-  return weAreHigher ? outgoing : incoming;
-}
-
 function onIncoming(state: NeighborFsmState, id: number): NeighborFsmStep {
   const refuse = (why: "idle" | "collision"): NeighborFsmStep => ({
     state,
@@ -339,11 +310,6 @@ function holdIdle(state: NeighborFsmState, ms: number): NeighborFsmStep {
   return { state: { ...state, waiting: "idle-hold" }, actions };
 }
 
-/** Connected, and nothing heard of it yet. */
-function isSilent({ phase }: Slot): boolean {
-  return phase === "Connected" || phase === "OpenSent";
-}
-
 function dialOrWait(state: NeighborFsmState, input: NeighborFsmInput): NeighborFsmStep {
   if (!input.config.passive) return dial(state, input);
   const { passiveFallback } = input.config;
@@ -383,19 +349,6 @@ function closeLosers(state: NeighborFsmState, losers: readonly Slot[]): Neighbor
   return {
     state: losers.reduce((kept, { id }) => without(kept, id), state),
     actions: losers.map(({ id }): NeighborFsmAction => ({ do: "close", id, why: "collision" })),
-  };
-}
-
-function newSlot(id: number, direction: Direction, phase: Slot["phase"]): Slot {
-  return {
-    id,
-    direction,
-    phase,
-    confirmed: false,
-    remoteRouterId: 0,
-    remoteAsn: 0,
-    since: 0,
-    gracefulRestart: false,
   };
 }
 

@@ -11,12 +11,12 @@ import type { NeighborStatus } from "../neighbor.ts";
 import type { Family, ReceivedRoute, Route } from "../route.ts";
 import type { Connection } from "../transport/transport.ts";
 import { type ConnectionEnd, notification, type StopReason } from "./connection-fsm.ts";
+import type { Direction } from "./connection-slot.ts";
 import { MessageTally } from "./message-tally.ts";
 import type { MonitoredSession } from "./monitor.ts";
 import type { Negotiated } from "./negotiation.ts";
 import type { NeighborConfig } from "./neighbor-config.ts";
 import {
-  type Direction,
   INITIAL_NEIGHBOR,
   type NeighborFsmAction,
   type NeighborFsmEvent,

@@ -28,9 +28,9 @@ import {
   INITIAL_CONNECTION,
   type StopReason,
 } from "./connection-fsm.ts";
+import type { Direction } from "./connection-slot.ts";
 import { LazyTimer } from "./lazy-timer.ts";
 import { type Negotiated, openMessage, type SessionConfig } from "./negotiation.ts";
-import type { Direction } from "./neighbor-fsm.ts";
 
 export interface SessionOwner {
   onConnected(session: Session): void;
