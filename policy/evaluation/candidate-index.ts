@@ -30,6 +30,7 @@ import { step } from "./walk.ts";
 import type { Wall } from "./wall.ts";
 
 const IPIP = 4;
+const MANY_WORDS = 8;
 
 type End = "source" | "destination";
 
@@ -47,6 +48,8 @@ export interface Asked {
   readonly places: Uint32Array;
   readonly words: Uint32Array;
   readonly byWords: Map<number, Left>;
+  /** Where there are so many words that it pays. */
+  readonly byOther: Map<Bits, Left>;
 }
 
 /** What two ends leave of it. */
@@ -69,6 +72,7 @@ export class CandidateIndex {
   readonly #steps: (Step | undefined)[] = [];
   readonly #firstOf = new Map<Policy | Profile, number>();
   readonly #tierOf: string[] = [];
+  readonly #passing = new Set<Policy | Profile>();
   /** By the end whose wall it is, and by the other one. */
   readonly #selves: RulesByAddress;
   readonly #others: RulesByAddress;
@@ -109,12 +113,17 @@ export class CandidateIndex {
 
   /** At the wall of one of the two ends; `other` is what matches the other one. */
   between(asked: Asked, other: Bits, source: Ip, destination: Ip): Candidates {
-    const left = this.#left(asked, other.words);
+    let left = asked.byOther.get(other);
+    if (left === undefined) {
+      left = this.#left(asked, other.words);
+      if (asked.words.length > MANY_WORDS) asked.byOther.set(other, left);
+    }
     return left.candidates ?? this.#candidates(asked, left, source, destination);
   }
 
   #number(owner: Policy | Profile, tier: string, reason: (rule: number) => Step["reason"]): void {
     this.#firstOf.set(owner, this.#rules.length);
+    if (owner[this.#direction].some(({ action }) => action === "pass")) this.#passing.add(owner);
     for (const [i, rule] of owner[this.#direction].entries()) {
       this.#rules.push(rule);
       this.#tierOf.push(tier);
@@ -126,14 +135,20 @@ export class CandidateIndex {
   #ask(wall: Wall, self: Ip, refused: readonly Candidate[]): Asked {
     const bits = Bits.none(this.#rules.length);
     const tiers = wall.stages.flatMap(stage => stage.tiers);
-    for (const owner of [...tiers.flatMap(tier => tier.policies), ...wall.profiles]) {
+    // Where nothing goes on behind a tier, workloads are asked the same whatever their profiles.
+    const isClosed = tiers.some(
+      ({ defaultAction, policies }) =>
+        defaultAction === "deny" && !policies.some(policy => this.#passing.has(policy)),
+    );
+    const profiles = isClosed ? [] : wall.profiles;
+    for (const owner of [...tiers.flatMap(tier => tier.policies), ...profiles]) {
       const first = this.#firstOf.get(owner)!;
       for (let i = 0; i < owner[this.#direction].length; i++) bits.add(first + i);
     }
     bits.and(this.#selves.matching(self));
     const places = Uint32Array.from([...bits.words.keys()].filter(place => bits.words[place] !== 0));
     const words = places.map(place => bits.words[place]!);
-    const names = [...tiers, ...wall.profiles].map(({ name }) => name);
+    const names = [...tiers, ...profiles].map(({ name }) => name);
     const key = JSON.stringify([names, tiers.length, [...places], [...words], refused]);
     const asked = this.#sameAsked.get(key) ?? {
       wall,
@@ -141,6 +156,7 @@ export class CandidateIndex {
       places,
       words,
       byWords: new Map(),
+      byOther: new Map(),
     };
     this.#sameAsked.set(key, asked);
     return asked;

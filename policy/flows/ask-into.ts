@@ -11,7 +11,7 @@ import type { CandidatesBetween } from "../evaluate.ts";
 import { policyKey } from "../model.ts";
 import type { Step } from "../verdict.ts";
 import { type DecidingSteps, decidingSteps } from "./deciding-steps.ts";
-import { partitionOf } from "./partition.ts";
+import { askLists, partitionOf } from "./partition.ts";
 import type { Peer } from "./peers.ts";
 import { kindsBetween, type Reach } from "./reach.ts";
 import type { TrafficKind } from "./traffic-kinds.ts";
@@ -49,7 +49,7 @@ export function askInto(
     });
     return ends.length === states.length ? [{ from, ends }] : [];
   });
-  const [found, rest] = kinds ? [[], sending] : askDirect(states, sending, version);
+  const [found, rest] = askDirect(states, sending, version, kinds);
   const pairwise = states.some(reach => reach.asksSourcePorts);
   const groups = Map.groupBy(rest, sender => groupOf(sender, states, kinds === undefined, pairwise));
   return found.concat(
@@ -67,6 +67,7 @@ function askDirect(
   states: readonly Reach[],
   senders: readonly Sender[],
   version: IpVersion,
+  kinds: readonly TrafficKind[] | undefined,
 ): [AskedSender[], Sender[]] {
   const answers = new Map<number | string, Answer>();
   const found: AskedSender[] = [];
@@ -80,7 +81,7 @@ function askDirect(
     const key = between.length === 1 ? pairNumber(between[0]!) : between.map(pairNumber).join();
     let answer = answers.get(key);
     if (answer === undefined) {
-      answer = answerOf(between, version);
+      answer = answerOf(between, version, kinds);
       answers.set(key, answer);
     }
     found.push({ from: sender.from, kinds: answer.kinds, steps: answer.steps });
@@ -93,9 +94,13 @@ function pairNumber({ egress, ingress }: CandidatesBetween): number {
   return ((egress?.number ?? -1) + 1) * 2 ** 26 + (ingress?.number ?? -1) + 1;
 }
 
-function answerOf(between: readonly CandidatesBetween[], version: IpVersion): Answer {
+function answerOf(
+  between: readonly CandidatesBetween[],
+  version: IpVersion,
+  asked: readonly TrafficKind[] | undefined,
+): Answer {
   const lists = between.flatMap(({ egress, ingress }) => [egress, ingress]).filter(one => one !== undefined);
-  const { kinds, steps } = partitionOf(lists, version);
+  const { kinds, steps } = asked ? askLists(lists, asked) : partitionOf(lists, version);
   let at = 0;
   return {
     kinds,

@@ -36,7 +36,7 @@ const CUTS: Readonly<Record<IpVersion, WeakMap<Candidates, Cut>>> = { 4: new Wea
 /** `lists`: at least one. */
 export function partitionOf(lists: readonly Candidates[], version: IpVersion): Partition {
   const cuts = lists.map(list => cutOf(list, version));
-  if (cuts.some(cut => cut.asksSourcePorts)) return asked(lists, kindsOf(lists, version));
+  if (cuts.some(cut => cut.asksSourcePorts)) return askLists(lists, kindsOf(lists, version));
   const kinds: TrafficKind[] = [];
   const steps: Step[][] = cuts.map(() => []);
   overlay(cuts, kinds, steps);
@@ -46,7 +46,7 @@ export function partitionOf(lists: readonly Candidates[], version: IpVersion): P
     for (const [i, cut] of cuts.entries()) steps[i]!.push(...cut.otherSteps);
     return { kinds, steps };
   }
-  const rest = asked(lists, kindsOf(lists, version).filter(isOther));
+  const rest = askLists(lists, kindsOf(lists, version).filter(isOther));
   return { kinds: [...kinds, ...rest.kinds], steps: steps.map((own, i) => [...own, ...rest.steps[i]!]) };
 }
 
@@ -58,7 +58,7 @@ function kindsOf(lists: readonly Candidates[], version: IpVersion): TrafficKind[
   });
 }
 
-function asked(lists: readonly Candidates[], kinds: readonly TrafficKind[]): Partition {
+export function askLists(lists: readonly Candidates[], kinds: readonly TrafficKind[]): Partition {
   return { kinds, steps: lists.map(list => kinds.map(({ packet }) => list.stepOf(packet))) };
 }
 

@@ -1,42 +1,90 @@
-/** Answers as JSON, one in a line and written as they come, since there may be millions; and as a table. */
+/** Answers as JSON, one in a line, and as a table; written as they come, since there may be millions. */
 
 import type { Output } from "../../context.ts";
-import { table } from "../../output/table.ts";
+import { tableLines } from "../../output/table.ts";
 import type { Answer } from "./answers.ts";
-import { type Decisions, decisionText } from "./decision.ts";
+import { type Decision, type Decisions, decisionText } from "./decision.ts";
+import type { FlowAnswer, PairAnswers } from "./flow-answers.ts";
+
+export type Format = "json" | "table";
 
 /** Fewer system calls, without holding much. */
 const CHUNK = 1 << 16;
 
-export function writeAnswers(output: Output, answers: Iterable<Answer>): void {
-  const texts = new WeakMap<Decisions, string>();
-  let pending = "[";
-  let separator = "\n";
-  for (const { probe, decisions } of answers) {
-    let tail = texts.get(decisions);
-    if (tail === undefined) {
-      // Without its opening bracket: the probe's fields come before.
-      tail = JSON.stringify(decisions).slice(1);
-      texts.set(decisions, tail);
-    }
-    pending += `${separator}${JSON.stringify(probe).slice(0, -1)},${tail}`;
-    separator = ",\n";
-    if (pending.length > CHUNK) {
-      output.write(pending);
-      pending = "";
-    }
-  }
-  output.write(`${pending}\n]\n`);
-}
+const HEADINGS = ["FROM", "TO", "PORT", "VERDICT", "EGRESS", "INGRESS"];
 
-export function answersTable(answers: readonly Answer[]): string {
+export function writeAnswers(output: Output, answers: readonly Answer[], format: Format): void {
+  if (format === "json") {
+    const items = answers.map(({ probe, decisions }) => JSON.stringify({ ...probe, ...decisions }));
+    write(output, jsonLines(items));
+    return;
+  }
   const rows = answers.map(({ from, to, traffic, decisions, unmet }) => [
     from,
     to,
-    traffic,
-    unmet === undefined ? decisions.verdict : `${decisions.verdict} !`,
-    decisionText(decisions.egress),
-    decisionText(decisions.ingress),
+    ...cells(traffic, decisions, unmet === undefined ? "" : " !"),
   ]);
-  return table(["FROM", "TO", "PORT", "VERDICT", "EGRESS", "INGRESS"], rows);
+  write(output, tableLines(HEADINGS, rows));
+}
+
+export function writeFlows(output: Output, pairs: Iterable<PairAnswers>, format: Format): void {
+  write(output, format === "json" ? jsonLines(pairItems(pairs)) : tableLines(HEADINGS, pairRows(pairs)));
+}
+
+function* pairItems(pairs: Iterable<PairAnswers>): Generator<string> {
+  const known = new WeakMap<readonly FlowAnswer[], readonly string[]>();
+  for (const { from, to, answers } of pairs) {
+    let texts = known.get(answers);
+    if (texts === undefined) {
+      // Without its opening bracket: the two ends come before.
+      texts = answers.map(({ fields, decisions }) => JSON.stringify({ ...fields, ...decisions }).slice(1));
+      known.set(answers, texts);
+    }
+    const ends = `{"from":${JSON.stringify(from)},"to":${JSON.stringify(to)},`;
+    for (const text of texts) yield ends + text;
+  }
+}
+
+function* pairRows(pairs: Iterable<PairAnswers>): Generator<string[]> {
+  const known = new WeakMap<readonly FlowAnswer[], readonly string[][]>();
+  for (const { from, to, answers } of pairs) {
+    let rows = known.get(answers);
+    if (rows === undefined) {
+      rows = answers.map(({ traffic, decisions }) => cells(traffic, decisions));
+      known.set(answers, rows);
+    }
+    for (const row of rows) yield [from, to, ...row];
+  }
+}
+
+const decisionTexts = new WeakMap<Decision, string>();
+
+function cells(traffic: string, { verdict, egress, ingress }: Decisions, mark = ""): string[] {
+  const text = (decision: Decision | null): string => {
+    if (decision === null) return decisionText(null);
+    const known = decisionTexts.get(decision) ?? decisionText(decision);
+    decisionTexts.set(decision, known);
+    return known;
+  };
+  return [traffic, `${verdict}${mark}`, text(egress), text(ingress)];
+}
+
+function* jsonLines(items: Iterable<string>): Generator<string> {
+  let separator = "[\n";
+  for (const item of items) {
+    yield separator + item;
+    separator = ",\n";
+  }
+  yield separator === "[\n" ? "[\n]\n" : "\n]\n";
+}
+
+function write(output: Output, texts: Iterable<string>): void {
+  let pending = "";
+  for (const text of texts) {
+    pending += text;
+    if (pending.length <= CHUNK) continue;
+    output.write(pending);
+    pending = "";
+  }
+  output.write(pending);
 }

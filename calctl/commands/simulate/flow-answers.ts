@@ -2,39 +2,43 @@
 
 import { portRangeText } from "../../../policy/flows/port-intervals.ts";
 import type { TrafficKind } from "../../../policy/flows/traffic-kinds.ts";
-import type { Answer } from "./answers.ts";
-import { Descriptions } from "./decision.ts";
-import type { FlowPlan } from "./flows.ts";
+import { type Decisions, Descriptions } from "./decision.ts";
+import type { Flow, FlowPlan } from "./flows.ts";
 import { packetText } from "./packets.ts";
 import type { RuleSources } from "./rule-sources.ts";
 
-export function* flowAnswers(plan: FlowPlan, sources: RuleSources): Generator<Answer> {
+export interface FlowAnswer {
+  /** As a probe asks for it; `ports` where one port stands for several. */
+  readonly fields: Readonly<Record<string, unknown>>;
+  readonly traffic: string;
+  readonly decisions: Decisions;
+}
+
+export interface PairAnswers {
+  readonly from: string;
+  readonly to: string;
+  /** The same array for many pairs: there may be millions of them. */
+  readonly answers: readonly FlowAnswer[];
+}
+
+export function* flowAnswers(plan: FlowPlan, sources: RuleSources): Generator<PairAnswers> {
   const described = new Descriptions(sources);
   for (const to of plan.endpoints) {
+    const known = new Map<readonly Flow[], readonly FlowAnswer[]>();
     for (const { from, flows } of plan.into(to, plan.endpoints)) {
-      const decided = flows.map(({ kind, steps }) => ({
-        fields: fieldsOf(kind),
-        traffic: trafficOf(kind),
-        decisions: described.of(steps),
-      }));
-      for (const source of from.kind === "endpoints" ? from.ids : []) {
-        for (const target of to.ids) {
-          if (source === target) continue;
-          for (const { fields, traffic, decisions } of decided)
-            yield {
-              probe: { from: source, to: target, ...fields },
-              from: source,
-              to: target,
-              traffic,
-              decisions,
-            };
-        }
-      }
+      if (from.kind !== "endpoints") continue;
+      const answers = known.get(flows) ?? flows.map(flow => answerOf(flow, described));
+      known.set(flows, answers);
+      for (const source of from.ids)
+        for (const target of to.ids) if (source !== target) yield { from: source, to: target, answers };
     }
   }
 }
 
-/** As a probe asks for it; `ports` where one port stands for several. */
+function answerOf({ kind, steps }: Flow, described: Descriptions): FlowAnswer {
+  return { fields: fieldsOf(kind), traffic: trafficOf(kind), decisions: described.of(steps) };
+}
+
 function fieldsOf({ destinationPorts, packet }: TrafficKind): Record<string, unknown> {
   const { protocol, destinationPort: port, icmp } = packet;
   const range = destinationPorts && destinationPorts.low !== destinationPorts.high;

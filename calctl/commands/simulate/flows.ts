@@ -17,7 +17,6 @@ import type { Reach } from "../../../policy/flows/reach.ts";
 import type { TrafficKind } from "../../../policy/flows/traffic-kinds.ts";
 import { canonicalProtocol } from "../../../policy/model.ts";
 import type { EvaluatedEndpoint, PortOfEndpoint } from "../../../policy/policy-state.ts";
-import { DeclaredFlows } from "./declared-flows.ts";
 import { EPHEMERAL } from "./packets.ts";
 
 export interface Flow {
@@ -38,7 +37,6 @@ export class FlowPlan {
   readonly others: readonly (HostPeer | OutsidePeer)[];
   readonly #reach: Reach;
   readonly #declared = new Map<EndpointPeer, readonly TrafficKind[]>();
-  readonly #declaredFlows: DeclaredFlows | undefined;
 
   constructor(reach: Reach, { allPorts = false } = {}) {
     this.#reach = reach;
@@ -49,8 +47,6 @@ export class FlowPlan {
       const { ports = [] } = reach.endpoint(peer.ids[0]!) ?? {};
       if (ports.length > 0) this.#declared.set(peer, ports.map(declaredKind));
     }
-    if (!reach.asksSourcePorts)
-      this.#declaredFlows = new DeclaredFlows(reach, [...endpoints, ...outside], this.#declared);
   }
 
   /** Undefined where a target is asked about everything. */
@@ -62,20 +58,17 @@ export class FlowPlan {
   into(to: EndpointPeer, senders: readonly Peer[]): PeerFlows[] {
     const declared = this.#declared.get(to);
     const found: PeerFlows[] = [];
-    const rest = new Set<Peer>();
-    for (const from of senders) {
-      const steps = declared && this.#declaredFlows?.between(from, to);
-      if (steps) found.push({ from, flows: flowsOf(declared, steps) });
-      else rest.add(from);
-    }
+    let rest = senders;
     const known = new Map<readonly DecidingSteps[], readonly Flow[]>();
     for (const version of [4, 6] as const) {
-      for (const { from, kinds, steps } of askInto([this.#reach], to, [...rest], version, declared)) {
+      const asked = new Set<Peer>();
+      for (const { from, kinds, steps } of askInto([this.#reach], to, rest, version, declared)) {
         const flows = known.get(steps[0]!) ?? flowsOf(kinds, steps[0]!);
         known.set(steps[0]!, flows);
         found.push({ from, flows });
-        rest.delete(from);
+        asked.add(from);
       }
+      rest = rest.filter(from => !asked.has(from));
     }
     return found;
   }

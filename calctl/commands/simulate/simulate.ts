@@ -7,8 +7,8 @@ import { loadPolicyDocuments } from "../../documents/policy-documents.ts";
 import { loadProbes } from "../../documents/probes.ts";
 import { CommandError } from "../../errors.ts";
 import type { DatastoreOptions, FileOptions } from "../../options.ts";
-import { type Answer, answerProbes, unmetText } from "./answers.ts";
-import { answersTable, writeAnswers } from "./answers-output.ts";
+import { answerProbes, unmetText } from "./answers.ts";
+import { type Format, writeAnswers, writeFlows } from "./answers-output.ts";
 import { flowAnswers } from "./flow-answers.ts";
 import { flowMatrix } from "./flow-matrix.ts";
 import { FlowPlan } from "./flows.ts";
@@ -18,7 +18,7 @@ import { RuleSources } from "./rule-sources.ts";
 
 export interface SimulateOptions extends FileOptions, DatastoreOptions {
   readonly probes?: string;
-  readonly output?: string;
+  readonly output?: "matrix" | Format;
   readonly allPorts?: true;
   readonly staged?: true;
 }
@@ -35,7 +35,7 @@ export async function simulate(context: Context, options: SimulateOptions): Prom
   if (probeFile !== undefined) {
     const answers = answerProbes(await loadProbes(context, probeFile), new EndNames(state), reach, sources);
     if (output === "matrix") context.stdout.write(probeMatrix(answers));
-    else print(context, answers, output);
+    else writeAnswers(context.stdout, answers, output);
     const unmet = unmetText(answers);
     if (unmet !== undefined) throw new CommandError("FAILED", unmet);
     return;
@@ -44,7 +44,7 @@ export async function simulate(context: Context, options: SimulateOptions): Prom
     throw new CommandError("INVALID_INPUT", "there is no pod or workload endpoint, so there are no flows");
   const plan = new FlowPlan(reach, { allPorts: options.allPorts ?? false });
   if (output === "matrix") context.stdout.write(flowMatrix(plan, reach));
-  else print(context, flowAnswers(plan, sources), output);
+  else writeFlows(context.stdout, flowAnswers(plan, sources), output);
 }
 
 interface Sourced {
@@ -63,9 +63,4 @@ async function liveState(context: Context, options: DatastoreOptions): Promise<S
   const { stateIn } = await import("./live.ts");
   const state = await withConnection(context, options, ({ datastore }) => stateIn(context, datastore));
   return { state, sources: new RuleSources(state, { live: true }) };
-}
-
-function print(context: Context, answers: Iterable<Answer>, output: string): void {
-  if (output === "json") writeAnswers(context.stdout, answers);
-  else context.stdout.write(answersTable([...answers]));
 }
