@@ -16,6 +16,8 @@ import { Reflector, type Update } from "../../datastore/reflector.ts";
 import type { Changes } from "../../felix/calc/changes.ts";
 import { CalcGraph } from "../../felix/calc/graph.ts";
 
+/** As `bin/felix` has it. */
+const FLAGS = ["--expose-gc", "--max-semi-space-size=4"];
 const NODE = "here";
 const LOCAL = 100;
 const APPS = 200;
@@ -179,7 +181,7 @@ async function inside(what: string, size: Size, directory: string): Promise<void
 
 function child(...args: readonly string[]): Promise<string> {
   return new Promise((resolve, reject) => {
-    const started = spawn(process.execPath, ["--expose-gc", import.meta.filename, ...args], {
+    const started = spawn(process.execPath, [...FLAGS, import.meta.filename, ...args], {
       stdio: ["ignore", "pipe", "inherit"],
     });
     let output = "";

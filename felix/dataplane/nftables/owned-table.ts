@@ -9,7 +9,7 @@
  *
  * - what a key of a map to verdicts leads to never changes: another map takes its place, under another name, `NAME/2` for
  *   `NAME`. Keys come and go in place only where packets without one are denied ({@link KeptSet.growsInPlace});
- * - what rules no longer name goes with a second transaction, when all packets are in the new rules;
+ * - a map that rules no longer ask goes with a second transaction, when all packets are in the new rules;
  * - what another agent has left, or somebody has changed, is not made anew but compared, and the difference is written.
  *
  * Where the kernel can, the table is owned: nobody else may change it while we live, it stays when we are gone, and
@@ -77,8 +77,12 @@ export class OwnedTable {
     if (this.#unknown) this.#look();
     this.#unknown = true;
     try {
-      this.#nfTables.commit(this.#writeWanted());
-      this.#nfTables.commit(this.#deleteUnwanted());
+      const batch = new Batch();
+      this.#writeWanted(batch);
+      if (this.#isMapLeft()) this.#nfTables.commit(batch);
+      const last = this.#isMapLeft() ? new Batch() : batch;
+      this.#deleteUnwanted(last);
+      this.#nfTables.commit(last);
     } catch (error) {
       // That another agent owns it says nothing about what we write.
       if (error instanceof TransactionError && !isNetlinkError(error, "EPERM")) this.#refusals++;
@@ -136,13 +140,13 @@ export class OwnedTable {
       this.#kernel.sets.set(set.name, set);
       const name = ourName(set.name);
       const wanted = this.wanted.set(name);
-      if (!wanted || this.#names.has(name) || !sameKind(wanted.set, set)) {
+      if (!wanted || this.#names.has(name) || !sameKind(wanted, set)) {
         this.#left.add(set.name);
         continue;
       }
       this.#names.set(name, set.name);
       const there = this.#nfTables.elements(this.#table, set);
-      const { added, removed } = elementDifference(there, wanted.elements);
+      const { added, removed } = elementDifference(there, this.wanted.elements(name));
       if (added.length + removed.length > 0) {
         this.#found.set(name, there);
         this.wanted.dirtySets.add(name);
@@ -177,8 +181,7 @@ export class OwnedTable {
   // The way there
 
   /** All that is new and changed. What nobody asks any more is still there, and empty if it is a chain. */
-  #writeWanted(): Batch {
-    const batch = new Batch();
+  #writeWanted(batch: Batch): void {
     const table = this.#table;
     const { chains } = this.#kernel;
     // What was refused in place may not be refused on an empty table; packets on their way see that.
@@ -215,12 +218,16 @@ export class OwnedTable {
         batch.addRule(table, name, this.#inKernel(rule));
       if (this.wanted.chains.has(name)) this.wanted.dirtyChains.delete(name);
     }
-    return batch;
+  }
+
+  /** Other sets keep what they have to the end, for the packets that still ask them. */
+  #isMapLeft(): boolean {
+    for (const name of this.#left) if (this.#kernel.sets.get(name)?.data === "verdict") return true;
+    return false;
   }
 
   /** Sets first: elements of maps hold on to chains. */
-  #deleteUnwanted(): Batch {
-    const batch = new Batch();
+  #deleteUnwanted(batch: Batch): void {
     for (const name of this.#left) {
       batch.deleteSet(this.#table, name);
       this.#kernel.sets.delete(name);
@@ -230,7 +237,6 @@ export class OwnedTable {
       if (this.#kernel.chains.delete(name)) batch.deleteChain(this.#table, name);
     }
     this.wanted.dirtyChains.clear();
-    return batch;
   }
 
   #startAnew(batch: Batch): void {
@@ -252,17 +258,17 @@ export class OwnedTable {
       if (from) this.#leave(name, from);
       return { from, to: undefined, added: [], removed: [] };
     }
-    if (from && sameKind(from, wanted.set) && (found || !difference?.replaced)) {
+    if (from && sameKind(from, wanted) && (found || !difference?.replaced)) {
       const change: ElementDifference = found
-        ? elementDifference(found, wanted.elements)
+        ? elementDifference(found, this.wanted.elements(name))
         : (difference ?? NO_DIFFERENCE);
-      if (canChangeInPlace(wanted.set, kept, change)) return { from, to: from, ...change };
+      if (canChangeInPlace(wanted, kept, change)) return { from, to: from, ...change };
     }
-    const to = { ...wanted.set, name: this.#freeName(name) };
+    const to = { ...wanted, name: this.#freeName(name) };
     if (from) this.#leave(name, from);
     this.#names.set(name, to.name);
     this.#kernel.sets.set(to.name, to);
-    return { from, to, added: wanted.elements, removed: [] };
+    return { from, to, added: this.wanted.elements(name), removed: [] };
   }
 
   /** It is in the kernel yet and stands for nothing. Rules that ask it have to be written again. */

@@ -57,9 +57,13 @@ export class WantedTable implements TableSink {
   }
 
   /** Undefined where none is wanted. */
-  set(name: string): { readonly set: NftSet; readonly elements: readonly Element[] } | undefined {
-    const kept = this.#sets.get(name);
-    return kept ? { set: kept.set, elements: kept.elements() } : this.#lists.get(name)?.list;
+  set(name: string): NftSet | undefined {
+    return this.#sets.get(name)?.set ?? this.#lists.get(name)?.list.set;
+  }
+
+  /** All that belong into the set. Of large ones this is work: differences are in {@link KeptSet.take}. */
+  elements(name: string): readonly Element[] {
+    return this.#sets.get(name)?.elements() ?? this.#lists.get(name)?.list.elements ?? [];
   }
 
   /** All of them. */
