@@ -60,8 +60,8 @@ for (const dataplane of DATAPLANES) {
     };
 
     /** So many connections at once, one after the other; which of them stand. */
-    const connect = async (from: string, to: string, count: number) => {
-      const address = addressOf(to, 4);
+    const connect = async (from: string, to: string, count: number, version: IpVersion) => {
+      const address = addressOf(to, version);
       const server = createServer(socket => void socket.on("error", () => {}));
       const fd = openStreamListener({ ip: address, port: port, namespace: cast.end(to).namespace });
       await new Promise<void>(resolve => server.listen({ fd }, resolve));
@@ -69,7 +69,7 @@ for (const dataplane of DATAPLANES) {
       let standing = 0;
       for (let i = 0; i < count; i++) {
         const socket = new Socket({
-          fd: openStreamSocket(4, { namespace: cast.end(from).namespace }),
+          fd: openStreamSocket(version, { namespace: cast.end(from).namespace }),
           manualStart: true,
         } as never);
         open.push({ close: () => socket.destroy() });
@@ -101,27 +101,47 @@ for (const dataplane of DATAPLANES) {
       }
     });
 
-    it("qosControls: no more connections than the endpoint may have", async () => {
-      const limits = { qosControls: { ingressMaxConnections: 2 } };
-      await threeWay.set({ ...NOTHING, endpoints: { web: { labels: { app: "web" }, ...limits } } });
-      assert.equal(await connect("far", "web", 4), 2);
-    });
-
-    it("qosControls: no more packets than the endpoint may send", async () => {
-      const limits = { qosControls: { egressPacketRate: 10, egressPacketBurst: 5 } };
-      await threeWay.set({ ...NOTHING, endpoints: { near: { labels: { role: "front" }, ...limits } } });
-      const address = addressOf("web", 4);
-      const fd = openDatagramSocket(cast.end("web").namespace, address);
+    /** Of datagrams sent at once, how many arrive. */
+    const arriving = async (from: string, to: string, count: number, version: IpVersion) => {
+      const address = addressOf(to, version);
+      const fd = openDatagramSocket(cast.end(to).namespace, address);
       bind(fd, socketAddress(address, port));
       const receiver = await adopt(fd, address);
-      const sender = await adopt(openDatagramSocket(cast.end("near").namespace, address), address);
+      const sender = await adopt(openDatagramSocket(cast.end(from).namespace, address), address);
       open.push(receiver, sender);
       let received = 0;
       receiver.on("message", () => received++);
-      for (let i = 0; i < 100; i++) sender.send("one of many", port, address);
+      for (let i = 0; i < count; i++) sender.send("one of many", port, address);
       await new Promise(resolve => setTimeout(resolve, SILENCE_MS));
-      assert.ok(received >= 5 && received < 50, `${received} of 100 received`);
-    });
+      return received;
+    };
+
+    for (const direction of ["ingress", "egress"] as const) {
+      /** Of the one who is sent to, or who sends. */
+      const limit = (qosControls: object) =>
+        threeWay.set({
+          ...NOTHING,
+          endpoints:
+            direction === "ingress"
+              ? { web: { labels: { app: "web" }, qosControls } }
+              : { near: { labels: { role: "front" }, qosControls } },
+        });
+
+      it(`qosControls: no more connections than the endpoint may have, ${direction}`, async () => {
+        await limit({ [`${direction}MaxConnections`]: 2 });
+        for (const version of [4, 6] as const) {
+          assert.equal(await connect("near", "web", 4, version), 2, `IPv${version}`);
+        }
+      });
+
+      it(`qosControls: no more packets than the endpoint may have, ${direction}`, async () => {
+        await limit({ [`${direction}PacketRate`]: 10, [`${direction}PacketBurst`]: 5 });
+        for (const version of [4, 6] as const) {
+          const received = await arriving("near", "web", 100, version);
+          assert.ok(received >= 5 && received < 50, `IPv${version}: ${received} of 100 received`);
+        }
+      });
+    }
 
     it("flows that a new policy denies end now", async () => {
       await threeWay.set(NOTHING);

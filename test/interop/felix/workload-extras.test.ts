@@ -30,7 +30,7 @@ for (const dataplane of DATAPLANES) {
       host = await FelixHost.create(namespace, dataplane, { values });
       a = new Pod(scratch, namespace, "a", ["10.65.0.1", "fd65::1"]);
       b = new Pod(scratch, namespace, "b", ["10.65.0.2", "fd65::2"]);
-      await host.start(OPEN, A(), B(), pool("p", "10.65.0.0/16"));
+      await host.start(OPEN, A(), B(), pool("p", "10.65.0.0/16"), pool("p6", "fd65::/64"));
       return host;
     }
     afterEach(async () => {
@@ -111,18 +111,24 @@ for i in range(4):
       ] as const) {
         run(namespace, "ip", "link", "set", "eth0", "up");
         run(namespace, "ip", "addr", "add", `10.80.0.${end}/24`, "dev", "eth0");
+        run(namespace, "ip", "addr", "add", `fd80::${end}/64`, "dev", "eth0", "nodad");
       }
       run(outside, "ip", "route", "add", "default", "via", "10.80.0.1");
+      run(outside, "ip", "-6", "route", "add", "default", "via", "fd80::1");
       await felix.apply(A({ qosControls: { dscp: 46 } }));
-      const marked = (namespace: string) => {
-        run(namespace, "iptables-nft", "-t", "raw", "-A", "PREROUTING", "-m", "dscp", "--dscp", "46");
-        return () =>
-          / (\d+) .*DSCP match 0x2e/.exec(run(namespace, "iptables-nft", "-t", "raw", "-vnxL"))?.[1];
+      const marked = (program: string, namespace: string) => {
+        run(namespace, program, "-t", "raw", "-A", "PREROUTING", "-m", "dscp", "--dscp", "46");
+        return () => / (\d+) .*DSCP match 0x2e/.exec(run(namespace, program, "-t", "raw", "-vnxL"))?.[1];
       };
-      const [atOutside, atB] = [marked(outside), marked(b.namespace)];
-      assert.equal(await a.pings("10.80.0.2"), true);
-      assert.equal(await a.pings("10.65.0.2"), true);
-      assert.deepEqual([atOutside(), atB()], ["1", "0"]);
+      for (const [program, there, near] of [
+        ["iptables-nft", "10.80.0.2", "10.65.0.2"],
+        ["ip6tables-nft", "fd80::2", "fd65::2"],
+      ] as const) {
+        const [atOutside, atB] = [marked(program, outside), marked(program, b.namespace)];
+        assert.equal(await a.pings(there), true, there);
+        assert.equal(await a.pings(near), true, near);
+        assert.deepEqual([atOutside(), atB()], ["1", "0"], program);
+      }
     });
 
     it("are told at once where denied packets are rejected", async () => {
