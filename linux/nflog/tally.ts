@@ -18,7 +18,7 @@ export interface LoggedFlow {
   readonly sourcePort?: number;
   readonly destinationPort?: number;
   readonly icmp?: { readonly type: number; readonly code: number };
-  /** Of the latest packet. */
+  /** Of the first packet. */
   readonly inInterface?: number;
   readonly outInterface?: number;
   readonly packets: number;
